@@ -1,0 +1,152 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// Client speaks to a Dragonfly server. The zero HTTP client is
+// [http.DefaultClient]; a long poll needs one whose timeout is longer than the
+// wait.
+type Client struct {
+	Base  string // such as http://10.0.0.2:3000
+	Token string // boot or machine token; empty on the control socket
+	HTTP  *http.Client
+}
+
+// Error is a problem+json answer (RFC 9457).
+type Error struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Location string `json:"location"`
+		Message  string `json:"message"`
+	} `json:"errors"`
+}
+
+func (e *Error) Error() string {
+	text := e.Detail
+	if text == "" {
+		text = e.Title
+	}
+	for _, field := range e.Errors {
+		text += "; " + field.Location + ": " + field.Message
+	}
+	return fmt.Sprintf("%d: %s", e.Status, text)
+}
+
+// Status is the HTTP status of an [*Error] in err's chain; 0 where there is none.
+func Status(err error) int {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Status
+	}
+	return 0
+}
+
+// Register reports a machine's hardware. The token must be the boot token.
+func (c *Client) Register(ctx context.Context, req RegisterRequest) (RegisterReply, error) {
+	var reply RegisterReply
+	err := c.do(ctx, http.MethodPost, "/api/v1/agent/register", req, &reply)
+	return reply, err
+}
+
+// Next waits up to wait for the next instruction. The token must be the machine token.
+func (c *Client) Next(ctx context.Context, wait time.Duration) (NextReply, error) {
+	var reply NextReply
+	err := c.do(ctx, http.MethodGet, "/api/v1/agent/next?wait="+wait.String(), nil, &reply)
+	return reply, err
+}
+
+// Machines lists one page of machines, ordered by name: those after the name
+// given, and the page token of the next page, empty on the last.
+func (c *Client) Machines(ctx context.Context, after string, limit int) ([]Machine, string, error) {
+	var reply struct {
+		Machines []Machine `json:"machines"`
+		Next     string    `json:"next_page_token"`
+	}
+	query := url.Values{"page_size": {fmt.Sprint(limit)}, "page_token": {after}}
+	err := c.do(ctx, http.MethodGet, "/api/v1/machines?"+query.Encode(), nil, &reply)
+	return reply.Machines, reply.Next, err
+}
+
+// Machine is one machine with its hardware, by ID or name.
+func (c *Client) Machine(ctx context.Context, id string) (Machine, error) {
+	var reply Machine
+	err := c.do(ctx, http.MethodGet, "/api/v1/machines/"+url.PathEscape(id), nil, &reply)
+	return reply, err
+}
+
+// Instruct queues an instruction that the machine's agent takes at its next poll.
+func (c *Client) Instruct(ctx context.Context, id string, what registry.Instruction) (Machine, error) {
+	var reply Machine
+	body := map[string]registry.Instruction{"instruction": what}
+	err := c.do(ctx, http.MethodPost, "/api/v1/machines/"+url.PathEscape(id)+"/instruction", body, &reply)
+	return reply, err
+}
+
+// do sends in as JSON, where it is not nil, and decodes the answer into out.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.Base, "/")+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return decode(resp, out)
+}
+
+// maxReply bounds what a client reads of one answer.
+const maxReply = 16 << 20
+
+func decode(resp *http.Response, out any) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", resp.Request.URL.Path, err)
+	}
+	if resp.StatusCode >= 300 {
+		problem := &Error{}
+		if json.Unmarshal(data, problem) != nil || problem.Status == 0 {
+			problem = &Error{Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode)}
+		}
+		return problem
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("answer of %s: %w", resp.Request.URL.Path, err)
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// RegisterRequest is the body of POST /api/v1/agent/register. The boot token in
+// the Authorization header decides which machine this is about; MAC must be the
+// token's.
+type RegisterRequest struct {
+	MAC      registry.MAC      `json:"mac" doc:"the address the machine booted from"`
+	MACs     []registry.MAC    `json:"macs,omitempty" doc:"every address of the machine" maxItems:"256"`
+	Hostname string            `json:"hostname,omitempty" maxLength:"253"`
+	Hardware registry.Hardware `json:"hardware"`
+}
+
+// RegisterReply answers a registration: 201 for a new machine, 200 for a known one.
+type RegisterReply struct {
+	ID    string               `json:"id"`
+	Name  string               `json:"name"`
+	State registry.State       `json:"state"`
+	Token string               `json:"token" doc:"the machine token, for every later call"`
+	Next  registry.Instruction `json:"next" enum:"wait,reboot,local_boot"`
+}
+
+// NextReply is the next instruction for a waiting agent.
+type NextReply struct {
+	Name  string               `json:"name"`
+	State registry.State       `json:"state"`
+	Token string               `json:"token,omitempty" doc:"a fresh machine token; set when the old one is about to expire"`
+	Next  registry.Instruction `json:"next" enum:"wait,reboot,local_boot"`
+}
+
+// Machine is a machine on the wire.
+type Machine struct {
+	ID           string               `json:"id"`
+	Name         string               `json:"name"`
+	State        registry.State       `json:"state" enum:"discovered,ready,installing,installed,failed,retired"`
+	Reason       string               `json:"reason,omitempty" doc:"why the machine failed"`
+	Online       bool                 `json:"online"`
+	MACs         []registry.MAC       `json:"macs"`
+	Hostname     string               `json:"hostname,omitempty"`
+	Address      netip.Addr           `json:"address,omitzero"`
+	Pending      registry.Instruction `json:"pending,omitempty" doc:"waits to be handed to the agent"`
+	CreatedAt    time.Time            `json:"created_at"`
+	RegisteredAt time.Time            `json:"registered_at,omitzero"`
+	SeenAt       time.Time            `json:"seen_at,omitzero"`
+	Version      int64                `json:"version"`
+	Hardware     *registry.Hardware   `json:"hardware,omitempty" doc:"left out of lists"`
+}
+
+// Event is an event on the wire; its number is the id of the server-sent event.
+type Event struct {
+	ID      int64         `json:"id"`
+	At      time.Time     `json:"at"`
+	Kind    registry.Kind `json:"kind"`
+	Machine string        `json:"machine,omitempty"`
+	MAC     registry.MAC  `json:"mac,omitzero"`
+	Message string        `json:"message"`
+}
+
+// machineOf is the wire form of m. Lists leave the hardware out.
+func machineOf(m registry.Machine, now time.Time, withHardware bool) Machine {
+	out := Machine{
+		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Online: m.Online(now),
+		MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Pending: m.Pending,
+		CreatedAt: m.CreatedAt, RegisteredAt: m.RegisteredAt, SeenAt: m.SeenAt, Version: m.Version,
+	}
+	if withHardware {
+		out.Hardware = &m.Hardware
+	}
+	return out
+}
+
+func eventOf(e registry.Event) Event {
+	return Event{ID: e.Seq, At: e.At, Kind: e.Kind, Machine: e.Machine, MAC: e.MAC, Message: e.Message}
+}

@@ -1,0 +1,54 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrNotFound is returned where the object asked for does not exist.
+var ErrNotFound = errors.New("not found")
+
+// ErrUnavailable is returned where the store cannot be reached or has no
+// leader. Nothing was changed, or it cannot be known; asking again is safe.
+var ErrUnavailable = errors.New("the database is not available; retry in a moment")
+
+// ConflictError is a lost race: the object changed after it was read. It may be
+// retried from the load.
+type ConflictError struct {
+	Object string // what changed, such as "machine m-7f3a" or "hardware address 52:..."
+	Read   int64  // the version that was read
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s changed after version %d was read; load it and try again", e.Object, e.Read)
+}
+
+// TransitionError is a change of state that the table does not allow.
+type TransitionError struct {
+	From  State
+	Cause Cause
+}
+
+func (e *TransitionError) Error() string {
+	return fmt.Sprintf("a machine that is %s may not %s", e.From, e.Cause)
+}
+
+// InvalidError says what is wrong with an input, field by field.
+type InvalidError struct {
+	Fields []FieldError
+}
+
+// FieldError is one wrong field. Pointer is a JSON pointer (RFC 6901) into the
+// input, such as "/hardware/disks/0/serial".
+type FieldError struct {
+	Pointer, Message string
+}
+
+func (e *InvalidError) Error() string {
+	parts := make([]string, 0, len(e.Fields))
+	for _, f := range e.Fields {
+		parts = append(parts, f.Pointer+": "+f.Message)
+	}
+	return "invalid input: " + strings.Join(parts, "; ")
+}

@@ -1,0 +1,66 @@
+package registry
+
+import "sync"
+
+// Entry is what the boot path needs to know of a machine: small enough to hold
+// for every machine in memory.
+type Entry struct {
+	ID    string
+	Name  string
+	State State
+}
+
+// Index answers "which machine has this address" from memory, so that a boot
+// never waits for the database. It is safe for concurrent use.
+type Index struct {
+	mu    sync.RWMutex
+	byMAC map[MAC]Entry
+	macs  map[string][]MAC // by machine ID, to drop addresses that moved away
+}
+
+// NewIndex returns an empty index.
+func NewIndex() *Index {
+	return &Index{byMAC: map[MAC]Entry{}, macs: map[string][]MAC{}}
+}
+
+// Lookup returns the machine that has mac.
+func (x *Index) Lookup(mac MAC) (Entry, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	e, ok := x.byMAC[mac]
+	return e, ok
+}
+
+// Len is the number of machines.
+func (x *Index) Len() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.macs)
+}
+
+// put replaces what is known of m.
+func (x *Index) put(m Machine) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.drop(m.ID)
+	for _, mac := range m.MACs {
+		x.byMAC[mac] = Entry{ID: m.ID, Name: m.Name, State: m.State}
+	}
+	x.macs[m.ID] = m.MACs
+}
+
+// remove forgets the machine.
+func (x *Index) remove(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.drop(id)
+}
+
+func (x *Index) drop(id string) {
+	for _, mac := range x.macs[id] {
+		if x.byMAC[mac].ID == id { // the address may have moved to another machine
+			delete(x.byMAC, mac)
+		}
+	}
+	delete(x.macs, id)
+}
