@@ -1,0 +1,55 @@
+package registrytest
+
+import (
+	"context"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// BrokenStore fails every call with one error.
+type BrokenStore struct{ err error }
+
+var _ registry.Store = (*BrokenStore)(nil)
+
+// Broken returns a store whose every call fails with err, such as
+// [registry.ErrUnavailable].
+func Broken(err error) *BrokenStore { return &BrokenStore{err} }
+
+// Machines fails.
+func (s *BrokenStore) Machines(context.Context, registry.Query) ([]registry.Machine, error) {
+	return nil, s.err
+}
+
+// Commit fails.
+func (s *BrokenStore) Commit(context.Context, registry.Change) error { return s.err }
+
+// Events fails.
+func (s *BrokenStore) Events(context.Context, int64, int) ([]registry.Event, error) {
+	return nil, s.err
+}
+
+// LastEvent fails.
+func (s *BrokenStore) LastEvent(context.Context) (int64, error) { return 0, s.err }
+
+// Touch fails.
+func (s *BrokenStore) Touch(context.Context, map[string]time.Time) error { return s.err }
+
+// User fails.
+func (s *BrokenStore) User(context.Context, string) (hash, role string, err error) {
+	return "", "", s.err
+}
+
+// PutUser fails.
+func (s *BrokenStore) PutUser(context.Context, string, string, string) error { return s.err }
+
+// Users fails.
+func (s *BrokenStore) Users(context.Context) ([]string, error) { return nil, s.err }
+
+// Secret fails without asking for a fresh one.
+func (s *BrokenStore) Secret(context.Context, string, func() (string, error)) (string, error) {
+	return "", s.err
+}
+
+// Ping fails.
+func (s *BrokenStore) Ping(context.Context) error { return s.err }

@@ -1,0 +1,229 @@
+package registrytest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// MemoryStore is a [registry.Store] in memory, and the account storage of
+// registry/auth. It is safe for concurrent use.
+type MemoryStore struct {
+	mu       sync.Mutex
+	machines map[string]registry.Machine // by ID
+	seen     map[string]time.Time        // by machine ID
+	ops      map[string]time.Time        // operation id to when it was applied
+	events   []registry.Event
+	lastSeq  int64
+	accounts
+}
+
+var _ registry.Store = (*MemoryStore)(nil)
+
+// Memory returns an empty [MemoryStore].
+func Memory() *MemoryStore {
+	return &MemoryStore{
+		machines: map[string]registry.Machine{},
+		seen:     map[string]time.Time{},
+		ops:      map[string]time.Time{},
+		accounts: accounts{users: map[string]account{}, secrets: map[string]string{}},
+	}
+}
+
+// Machines is [registry.Store.Machines].
+func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []registry.Machine
+	for id, m := range s.machines {
+		if !matches(q, m) {
+			continue
+		}
+		m.SeenAt = s.seen[id]
+		m, err := stored(m) // a copy, so that the caller cannot change ours
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, m)
+	}
+	slices.SortFunc(found, func(a, b registry.Machine) int { return strings.Compare(a.Name, b.Name) })
+	if q.Limit > 0 && len(found) > q.Limit {
+		found = found[:q.Limit]
+	}
+	return found, nil
+}
+
+// matches says what [registry.Query] says.
+func matches(q registry.Query, m registry.Machine) bool {
+	if q.State != "" && m.State != q.State || q.After != "" && m.Name <= q.After {
+		return false
+	}
+	all := len(q.IDs)+len(q.Names)+len(q.MACs) == 0 && q.UUID == "" && q.Serial == ""
+	return all ||
+		slices.Contains(q.IDs, m.ID) ||
+		slices.Contains(q.Names, m.Name) ||
+		slices.ContainsFunc(q.MACs, func(mac registry.MAC) bool { return slices.Contains(m.MACs, mac) }) ||
+		q.UUID != "" && q.UUID == m.Hardware.System.UUID ||
+		q.Serial != "" && q.Serial == m.Hardware.System.Serial
+}
+
+// Commit is [registry.Store.Commit].
+func (s *MemoryStore) Commit(ctx context.Context, c registry.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.Op == "" {
+		return errors.New("commit: the change has no operation id")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, applied := s.ops[c.Op]; applied {
+		return nil
+	}
+	if err := s.check(c); err != nil {
+		return err
+	}
+	return s.apply(c)
+}
+
+// check returns the conflict that keeps c from being applied.
+func (s *MemoryStore) check(c registry.Change) error {
+	touched := map[string]bool{}
+	for _, m := range slices.Concat(c.Delete, c.Put) {
+		if touched[m.ID] || s.machines[m.ID].Version != m.Version {
+			return &registry.ConflictError{Object: "machine " + m.ID, Read: m.Version}
+		}
+		touched[m.ID] = true
+	}
+	names, macs := s.taken(touched)
+	for _, m := range c.Put {
+		if names[m.Name] {
+			return &registry.ConflictError{Object: "name " + m.Name, Read: m.Version}
+		}
+		names[m.Name] = true
+		for _, mac := range m.MACs {
+			if macs[mac] {
+				return &registry.ConflictError{Object: "hardware address " + mac.String(), Read: m.Version}
+			}
+			macs[mac] = true
+		}
+	}
+	return nil
+}
+
+// taken returns the names and addresses of every machine except the given ones.
+func (s *MemoryStore) taken(except map[string]bool) (map[string]bool, map[registry.MAC]bool) {
+	names, macs := map[string]bool{}, map[registry.MAC]bool{}
+	for id, m := range s.machines {
+		if except[id] {
+			continue
+		}
+		names[m.Name] = true
+		for _, mac := range m.MACs {
+			macs[mac] = true
+		}
+	}
+	return names, macs
+}
+
+// apply writes a checked change.
+func (s *MemoryStore) apply(c registry.Change) error {
+	put := make([]registry.Machine, 0, len(c.Put))
+	for _, m := range c.Put {
+		m, err := stored(m)
+		if err != nil {
+			return err
+		}
+		m.Version++
+		put = append(put, m)
+	}
+	for _, m := range c.Delete {
+		delete(s.machines, m.ID)
+		delete(s.seen, m.ID)
+	}
+	for _, m := range put {
+		s.machines[m.ID] = m
+		s.see(m.ID, m.SeenAt)
+	}
+	for _, e := range c.Events {
+		s.lastSeq++
+		e.Seq, e.At = s.lastSeq, millis(e.At)
+		s.events = append(s.events, e)
+	}
+	s.ops[c.Op] = time.Now()
+	return nil
+}
+
+// Events is [registry.Store.Events].
+func (s *MemoryStore) Events(ctx context.Context, after int64, limit int) ([]registry.Event, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.events, func(e registry.Event) bool { return e.Seq > after })
+	if i < 0 || limit <= 0 {
+		return nil, nil
+	}
+	rest := s.events[i:]
+	return slices.Clone(rest[:min(limit, len(rest))]), nil
+}
+
+// LastEvent is [registry.Store.LastEvent].
+func (s *MemoryStore) LastEvent(ctx context.Context) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastSeq, ctx.Err()
+}
+
+// Touch is [registry.Store.Touch].
+func (s *MemoryStore) Touch(ctx context.Context, seen map[string]time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, at := range seen {
+		s.see(id, at)
+	}
+	return nil
+}
+
+func (s *MemoryStore) see(id string, at time.Time) {
+	if _, known := s.machines[id]; known && at.After(s.seen[id]) {
+		s.seen[id] = millis(at)
+	}
+}
+
+// stored is m as a database gives it back: times in UTC milliseconds, hardware
+// through JSON, nothing shared with the original.
+func stored(m registry.Machine) (registry.Machine, error) {
+	text, err := json.Marshal(m.Hardware)
+	if err != nil {
+		return m, fmt.Errorf("store machine %s: %w", m.ID, err)
+	}
+	m.Hardware = registry.Hardware{}
+	if err := json.Unmarshal(text, &m.Hardware); err != nil {
+		return m, fmt.Errorf("store machine %s: %w", m.ID, err)
+	}
+	m.MACs = append([]registry.MAC(nil), m.MACs...)
+	m.CreatedAt, m.RegisteredAt, m.SeenAt = millis(m.CreatedAt), millis(m.RegisteredAt), millis(m.SeenAt)
+	return m, nil
+}
+
+func millis(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return time.UnixMilli(t.UnixMilli()).UTC()
+}
