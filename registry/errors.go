@@ -16,12 +16,18 @@ var ErrUnavailable = errors.New("the database is not available; retry in a momen
 // ConflictError is a lost race: the object changed after it was read. It may be
 // retried from the load.
 type ConflictError struct {
-	Object string // what changed, such as "machine m-7f3a" or "hardware address 52:..."
+	Object string // what changed: "machine m-7f3a", "name brave-otter" or "hardware address 52:..."
 	Read   int64  // the version that was read
 }
 
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s changed after version %d was read; load it and try again", e.Object, e.Read)
+}
+
+// nameTaken reports whether err is a lost race for a machine's name.
+func nameTaken(err error) bool {
+	lost, ok := errors.AsType[*ConflictError](err)
+	return ok && strings.HasPrefix(lost.Object, "name ")
 }
 
 // TransitionError is a change of state that the table does not allow.

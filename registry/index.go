@@ -15,12 +15,18 @@ type Entry struct {
 type Index struct {
 	mu    sync.RWMutex
 	byMAC map[MAC]Entry
-	macs  map[string][]MAC // by machine ID, to drop addresses that moved away
+	byID  map[string]record // to drop addresses that moved away
+	state map[State]int
+}
+
+type record struct {
+	macs  []MAC
+	state State
 }
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]Entry{}, macs: map[string][]MAC{}}
+	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]record{}, state: map[State]int{}}
 }
 
 // Lookup returns the machine that has mac.
@@ -35,7 +41,14 @@ func (x *Index) Lookup(mac MAC) (Entry, bool) {
 func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return len(x.macs)
+	return len(x.byID)
+}
+
+// count is the number of machines in a state.
+func (x *Index) count(s State) int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.state[s]
 }
 
 // put replaces what is known of m.
@@ -46,7 +59,8 @@ func (x *Index) put(m Machine) {
 	for _, mac := range m.MACs {
 		x.byMAC[mac] = Entry{ID: m.ID, Name: m.Name, State: m.State}
 	}
-	x.macs[m.ID] = m.MACs
+	x.byID[m.ID] = record{macs: m.MACs, state: m.State}
+	x.state[m.State]++
 }
 
 // remove forgets the machine.
@@ -57,10 +71,15 @@ func (x *Index) remove(id string) {
 }
 
 func (x *Index) drop(id string) {
-	for _, mac := range x.macs[id] {
+	old, ok := x.byID[id]
+	if !ok {
+		return
+	}
+	for _, mac := range old.macs {
 		if x.byMAC[mac].ID == id { // the address may have moved to another machine
 			delete(x.byMAC, mac)
 		}
 	}
-	delete(x.macs, id)
+	x.state[old.state]--
+	delete(x.byID, id)
 }

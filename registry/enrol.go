@@ -1,0 +1,92 @@
+package registry
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxMachineMACs bounds the addresses kept of one machine, which may collect
+// old ones with every NIC that is swapped.
+const maxMachineMACs = 2 * maxMACs
+
+// enrol is the pure half of [Registry.Register]: the machine as it stands after
+// reg, and the change that makes it so. others are the records that were loaded
+// and are not the match; they lose the addresses that reg proves to be ours.
+func enrol(match Machine, others []Machine, reg Registration, now time.Time) (Machine, Change, error) {
+	m := match
+	next, err := m.State.Step(CauseRegister)
+	if err != nil {
+		return Machine{}, Change{}, err
+	}
+	m.State = next
+	m.MACs = mergeMACs(reg.MACs, m.MACs)
+	m.Hostname, m.Address, m.Hardware = reg.Hostname, reg.Address, reg.Hardware
+	m.RegisteredAt, m.SeenAt = now, now
+
+	change := Change{Op: rand.Text(), Put: []Machine{m}}
+	for _, other := range others {
+		if !sharesMAC(other.MACs, reg.MACs) {
+			continue
+		}
+		other.MACs = slices.DeleteFunc(slices.Clone(other.MACs), func(mac MAC) bool {
+			return slices.Contains(reg.MACs, mac)
+		})
+		if len(other.MACs) == 0 && other.State == Discovered {
+			change.Delete = append(change.Delete, other)
+			change.Events = append(change.Events, m.event(MachineMerged, now, other.Name+" was the same machine"))
+			continue
+		}
+		change.Put = append(change.Put, other)
+	}
+	change.Events = append(change.Events, m.event(MachineRegistered, now, registeredMessage(match, m)))
+	return m, change, nil
+}
+
+// mergeMACs puts the addresses seen now first and keeps the older ones behind
+// them: a NIC that was taken out may come back.
+func mergeMACs(now, before []MAC) []MAC {
+	macs := slices.Clone(now)
+	for _, mac := range before {
+		if !slices.Contains(macs, mac) && len(macs) < maxMachineMACs {
+			macs = append(macs, mac)
+		}
+	}
+	return macs
+}
+
+// discover is the record of an address seen for the first time.
+func discover(mac MAC, at time.Time, taken int) Machine {
+	m := newMachine(Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
+	m.SeenAt = at
+	return m
+}
+
+// newMachine is a fresh record for reg. taken counts the names of its seed that
+// belong to others.
+func newMachine(reg Registration, now time.Time, taken int) Machine {
+	id := "m-" + strings.ToLower(rand.Text())[:12]
+	seed := reg.MAC.String()
+	if uuid := reg.Hardware.System.UUID; usableUUID(uuid) {
+		seed = uuid
+	}
+	return Machine{ID: id, Name: Name(seed, taken), State: Discovered, MACs: reg.MACs, CreatedAt: now}
+}
+
+func registeredMessage(before, after Machine) string {
+	system := strings.TrimSpace(after.Hardware.System.Vendor + " " + after.Hardware.System.Product)
+	if system == "" {
+		system = "a machine"
+	}
+	if before.RegisteredAt.IsZero() {
+		return fmt.Sprintf("registered for the first time: %s, %d disks", system, len(after.Hardware.Disks))
+	}
+	return fmt.Sprintf("registered again: %s, %d disks", system, len(after.Hardware.Disks))
+}
+
+// event is something that happened to m.
+func (m Machine) event(kind Kind, at time.Time, message string) Event {
+	return Event{At: at, Kind: kind, Machine: m.ID, MAC: m.BootMAC(), Message: message}
+}

@@ -1,0 +1,130 @@
+package registry
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	feedMemory = 4096                   // events kept in memory for listeners that follow closely
+	feedBatch  = 500                    // events read from the store at once
+	feedPoll   = 250 * time.Millisecond // other processes write to the same store
+)
+
+// Feed is the stream of events as every listener reads it: at its own pace, from
+// the number it last saw. There is no queue per listener, so a slow one costs
+// nothing; one that fell behind what is in memory is served from the store.
+type Feed struct {
+	store Store
+	wake  chan struct{} // a write happened here: poll now
+
+	mu     sync.Mutex
+	recent []Event       // the newest events, in order, at most feedMemory
+	last   int64         // the newest number
+	more   chan struct{} // closed when last moves
+}
+
+func newFeed(store Store, last int64) *Feed {
+	return &Feed{store: store, last: last, wake: make(chan struct{}, 1), more: make(chan struct{})}
+}
+
+// Last is the number of the newest event.
+func (f *Feed) Last() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
+}
+
+// Next blocks until there are events numbered above after and returns up to a
+// few hundred of them in order. It errs when ctx ends or the store does.
+func (f *Feed) Next(ctx context.Context, after int64) ([]Event, error) {
+	for {
+		events, inMemory, more := f.since(after)
+		if len(events) > 0 {
+			return events, nil
+		}
+		if !inMemory {
+			return f.store.Events(ctx, after, feedBatch)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-more:
+		}
+	}
+}
+
+// since returns the events above after that are in memory, whether memory
+// reaches back that far, and a channel that closes when there is more.
+func (f *Feed) since(after int64) ([]Event, bool, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if after >= f.last {
+		return nil, true, f.more
+	}
+	for i, e := range f.recent {
+		if e.Seq > after {
+			if i == 0 && e.Seq > after+1 {
+				return nil, false, nil // older ones may be in the store only
+			}
+			return append([]Event(nil), f.recent[i:min(i+feedBatch, len(f.recent))]...), true, nil
+		}
+	}
+	return nil, false, nil
+}
+
+// poke asks for a poll now.
+func (f *Feed) poke() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run reads the store until ctx ends. apply sees each batch before any listener
+// does; a batch it refuses is read again.
+func (f *Feed) run(ctx context.Context, apply func(context.Context, []Event) error, log *slog.Logger) {
+	tick := time.NewTicker(feedPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		case <-tick.C:
+		}
+		if err := f.poll(ctx, apply); err != nil && ctx.Err() == nil {
+			log.Warn("read the event feed", "err", err)
+			tick.Reset(time.Second)
+		} else {
+			tick.Reset(feedPoll)
+		}
+	}
+}
+
+func (f *Feed) poll(ctx context.Context, apply func(context.Context, []Event) error) error {
+	for {
+		events, err := f.store.Events(ctx, f.Last(), feedBatch)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		if err := apply(ctx, events); err != nil {
+			return err
+		}
+		f.append(events)
+	}
+}
+
+func (f *Feed) append(events []Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recent = append(f.recent, events...)
+	if over := len(f.recent) - feedMemory; over > 0 {
+		f.recent = append([]Event(nil), f.recent[over:]...)
+	}
+	f.last = events[len(events)-1].Seq
+	close(f.more)
+	f.more = make(chan struct{})
+}

@@ -1,0 +1,96 @@
+package registry
+
+import (
+	"slices"
+	"strings"
+)
+
+// Match picks, among candidates, the record that is the same machine as reg:
+// by SMBIOS UUID, else by vendor and serial number, else by any hardware
+// address. So a machine keeps its record when a NIC or its mainboard is swapped.
+//
+// alive tells whether an agent is polling for a record at this moment. Such a
+// record is another machine when identity is all it shares with reg: boards of
+// one batch may carry one UUID, and blades often carry the serial of their
+// chassis.
+func Match(reg Registration, candidates []Machine, alive func(id string) bool) (Machine, bool) {
+	best, bestScore := Machine{}, 0
+	for _, m := range candidates {
+		s := likeness(reg, m)
+		if s == 0 || (alive(m.ID) && isTwin(reg, m)) {
+			continue
+		}
+		if s > bestScore || (s == bestScore && m.CreatedAt.Before(best.CreatedAt)) {
+			best, bestScore = m, s
+		}
+	}
+	return best, bestScore > 0
+}
+
+// likeness ranks how sure it is that reg and m are one machine: any UUID match
+// outranks any serial match, which outranks any address match.
+func likeness(reg Registration, m Machine) int {
+	score := 0
+	if sameUUID(reg.Hardware.System, m.Hardware.System) {
+		score += 4
+	}
+	if sameSerial(reg.Hardware.System, m.Hardware.System) {
+		score += 2
+	}
+	if sharesMAC(reg.MACs, m.MACs) {
+		score++
+	}
+	return score
+}
+
+// isTwin reports whether reg is a machine beside m, given that m is alive now.
+func isTwin(reg Registration, m Machine) bool {
+	if !sharesMAC(reg.MACs, m.MACs) {
+		return true
+	}
+	a, b := reg.Hardware.System, m.Hardware.System
+	return usableUUID(a.UUID) && usableUUID(b.UUID) && !sameUUID(a, b) // a NIC moved from m to reg
+}
+
+func sharesMAC(a, b []MAC) bool {
+	return slices.ContainsFunc(a, func(mac MAC) bool { return slices.Contains(b, mac) })
+}
+
+func sameUUID(a, b System) bool {
+	return usableUUID(a.UUID) && strings.EqualFold(a.UUID, b.UUID)
+}
+
+func sameSerial(a, b System) bool {
+	return usableSerial(a.Serial) && a.Serial == b.Serial && strings.EqualFold(a.Vendor, b.Vendor)
+}
+
+// usableUUID reports whether an SMBIOS UUID tells machines apart. Some boards
+// ship without one (all zero or all one bits, DSP0134 section 7.2.1) or with
+// their BIOS vendor's sample.
+func usableUUID(uuid string) bool {
+	switch strings.ToLower(uuid) {
+	case "03000200-0400-0500-0006-000700080009", // AMI's sample
+		"00020003-0004-0005-0006-000700080009", // the same with swapped bytes
+		"12345678-1234-5678-90ab-cddeefaabbcc",
+		"fefefefe-fefe-fefe-fefe-fefefefefefe":
+		return false
+	}
+	return !sameRune(strings.ReplaceAll(uuid, "-", ""))
+}
+
+// usableSerial reports whether a serial number tells machines apart: makers
+// leave placeholders.
+func usableSerial(serial string) bool {
+	switch strings.ToLower(strings.TrimSpace(serial)) {
+	case "none", "n/a", "na", "not specified", "not applicable", "not available", "unknown",
+		"default string", "default", "to be filled by o.e.m.", "system serial number",
+		"chassis serial number", "empty", "invalid", "oem", "123456789", "0123456789", "1234567890", "12345678":
+		return false
+	}
+	return !sameRune(strings.TrimSpace(serial))
+}
+
+// sameRune reports whether s is empty or repeats one character, as "0000" does.
+func sameRune(s string) bool {
+	return s == "" || strings.Trim(s, s[:1]) == ""
+}

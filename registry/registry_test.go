@@ -1,0 +1,293 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dragonfly/registry"
+	"dragonfly/registry/registrytest"
+)
+
+// open starts a registry over a fresh store; it runs until the test ends.
+func open(t *testing.T, store registry.Store) *registry.Registry {
+	t.Helper()
+	r, err := registry.New(t.Context(), store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func registration(last byte, uuid, serial string) registry.Registration {
+	return registry.Registration{MAC: mac(last), MACs: []registry.MAC{mac(last)}, Hardware: system(uuid, serial)}
+}
+
+func mustRegister(t *testing.T, r *registry.Registry, reg registry.Registration) (registry.Machine, bool) {
+	t.Helper()
+	m, created, err := r.Register(t.Context(), reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, created
+}
+
+func TestRegisterIsIdempotent(t *testing.T) {
+	r := open(t, registrytest.Memory())
+	first, created := mustRegister(t, r, registration(1, uuidA, "SN-A"))
+	if !created || first.State != registry.Ready || first.Name == "" {
+		t.Fatalf("first registration: created %v, %+v", created, first)
+	}
+	for _, tt := range []struct {
+		name string
+		reg  registry.Registration
+	}{
+		{"again", registration(1, uuidA, "SN-A")},
+		{"with another NIC", registration(2, uuidA, "SN-A")},
+		{"by serial alone", registration(3, "", "SN-A")},
+		{"by address alone", registration(3, "", "")},
+	} {
+		m, created := mustRegister(t, r, tt.reg)
+		if created || m.ID != first.ID || m.Name != first.Name {
+			t.Errorf("%s: created %v, record %s; want %s", tt.name, created, m.ID, first.ID)
+		}
+	}
+	m, err := r.Machine(t.Context(), first.Name)
+	if err != nil || !slices.Contains(m.MACs, mac(1)) || !slices.Contains(m.MACs, mac(3)) {
+		t.Errorf("addresses of %s: %v, %v; the old ones belong to it still", first.Name, m.MACs, err)
+	}
+}
+
+func TestRegisterTakesOverWhatWasDiscovered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, registrytest.Memory())
+		for _, last := range []byte{1, 2} { // one machine tries both its ports
+			r.Sight(registry.Sighting{At: time.Now(), MAC: mac(last), Stage: registry.StageDHCP, Detail: "offered snponly.efi"})
+		}
+		time.Sleep(time.Second)
+		if n := r.Count(); n != 2 {
+			t.Fatalf("%d machines discovered, want 2", n)
+		}
+		reg := registration(1, uuidA, "SN-A")
+		reg.MACs = append(reg.MACs, mac(2))
+		m, created := mustRegister(t, r, reg)
+		if n := r.Count(); n != 1 || !created {
+			t.Errorf("%d machines after the registration, created %v; want the one, new", n, created)
+		}
+		if e, ok := r.Lookup(mac(2)); !ok || e.ID != m.ID {
+			t.Errorf("second port belongs to %+v", e)
+		}
+	})
+}
+
+func TestRegisterRaces(t *testing.T) {
+	r := open(t, registrytest.Memory())
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	ids := map[string]int{}
+	for range 50 {
+		group.Go(func() {
+			m, _, err := r.Register(t.Context(), registration(1, uuidA, "SN-A"))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			ids[m.ID]++
+		})
+	}
+	group.Wait()
+	if len(ids) != 1 {
+		t.Errorf("one machine became %d records: %v", len(ids), ids)
+	}
+}
+
+func TestRegisterRefuses(t *testing.T) {
+	many := registration(1, uuidA, "")
+	many.Hardware.Disks = make([]registry.Disk, 10_000)
+	group := registration(1, uuidA, "")
+	group.MACs = []registry.MAC{{1, 0, 0x5e, 0, 0, 1}}
+	negative := registration(1, uuidA, "")
+	negative.Hardware.Memory.Bytes = -1
+	tests := map[string]struct {
+		reg     registry.Registration
+		pointer string
+	}{
+		"control characters": {registration(1, uuidA, "SN\x1b[2J"), "/hardware/system/serial"},
+		"markup":             {registration(1, uuidA, "<script>alert(1)</script>"), "/hardware/system/serial"},
+		"not UTF-8":          {registration(1, uuidA, "\xff\xfe"), "/hardware/system/serial"},
+		"too long":           {registration(1, uuidA, strings.Repeat("x", 10_000)), "/hardware/system/serial"},
+		"10,000 disks":       {many, "/hardware/disks"},
+		"multicast address":  {group, "/macs/0"},
+		"no address":         {registry.Registration{}, "/mac"},
+		"negative size":      {negative, "/hardware/memory/bytes"},
+	}
+	r := open(t, registrytest.Memory())
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := r.Register(t.Context(), tt.reg)
+			invalid, ok := errors.AsType[*registry.InvalidError](err)
+			if !ok || invalid.Fields[0].Pointer != tt.pointer {
+				t.Errorf("got %v, want an error at %s", err, tt.pointer)
+			}
+			if r.Count() != 0 {
+				t.Error("the refused registration left a record")
+			}
+		})
+	}
+}
+
+func TestRegisterWithoutStore(t *testing.T) {
+	_, err := registry.New(t.Context(), registrytest.Broken(registry.ErrUnavailable), slog.New(slog.DiscardHandler))
+	if !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+}
+
+func TestNextHandsOutOnce(t *testing.T) {
+	r := open(t, registrytest.Memory())
+	m, _ := mustRegister(t, r, registration(1, uuidA, ""))
+	type answer struct {
+		what registry.Instruction
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		_, what, err := r.Next(t.Context(), m.ID, registry.MaxWait)
+		answers <- answer{what, err}
+	}()
+	if _, err := r.Instruct(t.Context(), m.Name, registry.Reboot); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answers; got.err != nil || got.what != registry.Reboot {
+		t.Errorf("waiting agent got %+v", got)
+	}
+	if _, what, err := r.Next(t.Context(), m.ID, 0); err != nil || what != registry.Wait {
+		t.Errorf("second poll got %q, %v; an instruction is given once", what, err)
+	}
+}
+
+func TestInstructRefuses(t *testing.T) {
+	r := open(t, registrytest.Memory())
+	m, _ := mustRegister(t, r, registration(1, uuidA, ""))
+	if _, err := r.Instruct(t.Context(), m.ID, "explode"); err == nil {
+		t.Error("an unknown instruction was queued")
+	}
+	if _, err := r.Instruct(t.Context(), "nobody", registry.Reboot); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("unknown machine: %v", err)
+	}
+}
+
+func TestPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		r := open(t, store)
+		m, _ := mustRegister(t, r, registration(1, uuidA, ""))
+		if _, what, err := r.Next(t.Context(), m.ID, time.Hour); err != nil || what != registry.Wait {
+			t.Fatalf("poll: %q, %v", what, err)
+		}
+		m, err := r.Machine(t.Context(), m.ID)
+		if err != nil || !m.Online(time.Now()) {
+			t.Fatalf("not online right after a poll: %v, %v", m.SeenAt, err)
+		}
+		time.Sleep(registry.OnlineFor + 10*time.Second)
+		if _, _, err := r.Next(t.Context(), m.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		want := []registry.Kind{registry.MachineRegistered, registry.MachineOffline, registry.MachineOnline}
+		if kinds := kindsOf(t, store); !slices.Equal(kinds, want) {
+			t.Errorf("events %v; want %v", kinds, want)
+		}
+		stored, err := store.Machines(t.Context(), registry.Query{IDs: []string{m.ID}})
+		if err != nil || stored[0].SeenAt.IsZero() {
+			t.Errorf("the sign of life was not stored: %+v, %v", stored, err)
+		}
+	})
+}
+
+func kindsOf(t *testing.T, store registry.Store) []registry.Kind {
+	t.Helper()
+	events, err := store.Events(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := make([]registry.Kind, 0, len(events))
+	for _, e := range events {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
+}
+
+func TestSightingsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, registrytest.Memory())
+		for i := range 3000 { // a host that invents addresses
+			r.Sight(registry.Sighting{At: time.Now(), Stage: registry.StageDHCP, Detail: "offer",
+				MAC: registry.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}})
+		}
+		time.Sleep(10 * time.Second)
+		if n := r.Count(); n != 1000 {
+			t.Errorf("%d machines were discovered; the bound is 1000", n)
+		}
+		if r.Dropped() == 0 {
+			t.Error("what was dropped was not counted")
+		}
+	})
+}
+
+func TestFeedResumes(t *testing.T) {
+	r := open(t, registrytest.Memory())
+	for i := range 20 {
+		mustRegister(t, r, registration(byte(i), fmt.Sprintf("%s%02d", uuidA[:34], i), ""))
+	}
+	var got []int64
+	for after := int64(0); len(got) < 20; {
+		events, err := r.Feed().Next(t.Context(), after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			got = append(got, e.Seq)
+		}
+		after = got[len(got)-1]
+	}
+	for i, seq := range got {
+		if seq != int64(i+1) {
+			t.Fatalf("event %d has number %d: one was lost or came twice", i, seq)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Feed().Next(ctx, r.Feed().Last()); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting for what has not happened: %v", err)
+	}
+}
+
+func TestStepRefusesWithFromAndCause(t *testing.T) {
+	for _, s := range registry.States() {
+		if _, err := s.Step(registry.CauseRegister); err != nil {
+			t.Errorf("a machine that is %s must be able to register: %v", s, err)
+		}
+	}
+	_, err := registry.Ready.Step("fly")
+	refused, ok := errors.AsType[*registry.TransitionError](err)
+	if !ok || refused.From != registry.Ready || !strings.Contains(err.Error(), "ready may not fly") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,113 @@
+package registry
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The bounds of a registration. The largest machines known have a few hundred
+// disks and a few dozen ports; a string is an SMBIOS string with room to spare.
+const (
+	maxList   = 512
+	maxMACs   = 256
+	maxString = 256
+	maxBytes  = 1 << 60
+	maxErrors = 10 // reported at once
+)
+
+// Validate reports everything that is wrong with reg as an [*InvalidError]. What
+// an agent sends is shown to operators and kept for ever, so text is plain: no
+// control characters, no markup.
+func (reg Registration) Validate() error {
+	v := validator{}
+	if !reg.MAC.Unicast() {
+		v.add("/mac", "want the unicast address the machine booted from")
+	}
+	if len(reg.MACs) > maxMACs {
+		v.add("/macs", fmt.Sprintf("%d addresses; at most %d", len(reg.MACs), maxMACs))
+	}
+	for i, mac := range reg.MACs {
+		if !mac.Unicast() {
+			v.add(fmt.Sprintf("/macs/%d", i), "want a unicast address")
+		}
+	}
+	v.text("/hostname", reg.Hostname)
+	v.walk("/hardware", reflect.ValueOf(reg.Hardware))
+	if len(v.fields) == 0 {
+		return nil
+	}
+	return &InvalidError{Fields: v.fields}
+}
+
+// normalise puts reg into the one form that is stored and compared.
+func (reg Registration) normalise() Registration {
+	reg.Hardware.System.UUID = strings.ToLower(strings.TrimSpace(reg.Hardware.System.UUID))
+	reg.Hardware.System.Serial = strings.TrimSpace(reg.Hardware.System.Serial)
+	macs := []MAC{reg.MAC}
+	for _, mac := range reg.MACs {
+		if !slices.Contains(macs, mac) {
+			macs = append(macs, mac)
+		}
+	}
+	reg.MACs = macs
+	return reg
+}
+
+// validator collects what is wrong, up to maxErrors.
+type validator struct {
+	fields []FieldError
+}
+
+func (v *validator) add(pointer, message string) {
+	if len(v.fields) < maxErrors {
+		v.fields = append(v.fields, FieldError{Pointer: pointer, Message: message})
+	}
+}
+
+func (v *validator) text(pointer, s string) {
+	switch {
+	case len(s) > maxString:
+		v.add(pointer, fmt.Sprintf("%d bytes of text; at most %d", len(s), maxString))
+	case !utf8.ValidString(s):
+		v.add(pointer, "text is not UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		v.add(pointer, "text has a control character")
+	case strings.ContainsAny(s, "<>"):
+		v.add(pointer, "text has < or >; markup is not accepted")
+	}
+}
+
+// walk checks every string, number and list below value, so that a field added
+// to [Hardware] is bounded from its first day.
+func (v *validator) walk(pointer string, value reflect.Value) {
+	switch value.Kind() {
+	case reflect.String:
+		v.text(pointer, value.String())
+	case reflect.Int, reflect.Int64:
+		if n := value.Int(); n < 0 || n > maxBytes {
+			v.add(pointer, "number is out of range")
+		}
+	case reflect.Pointer:
+		if !value.IsNil() {
+			v.walk(pointer, value.Elem())
+		}
+	case reflect.Slice:
+		if value.Len() > maxList {
+			v.add(pointer, fmt.Sprintf("%d entries; at most %d", value.Len(), maxList))
+			return
+		}
+		for i := range value.Len() {
+			v.walk(fmt.Sprintf("%s/%d", pointer, i), value.Index(i))
+		}
+	case reflect.Struct:
+		for field, f := range value.Fields() {
+			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+				v.walk(pointer+"/"+name, f)
+			}
+		}
+	}
+}
