@@ -1,0 +1,187 @@
+// Package node runs an rqlite node inside this process: a SQLite database whose
+// every write goes through a raft log that is synced to disk before it is
+// acknowledged.
+//
+// A node that stands alone has nobody to talk to, so it opens no port: raft gets
+// a network without peers ([solo]), and the store gets an HTTP client that calls
+// the node's handler in memory ([Node.Client]). What is not listened on needs no
+// password. It is the same handler a remote rqlite serves over TCP, so the store
+// has one code path for both.
+//
+// At every start rqlite deletes its SQLite file and builds it again from the
+// last snapshot and the raft log. Until that is done it answers queries from an
+// empty database, with status 200. [Start] therefore returns only after a read
+// has gone through the log.
+//
+// This is the only package that imports raft and cgo.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/rqlite/rqlite/v8/cluster"
+	"github.com/rqlite/rqlite/v8/command/proto"
+	httpd "github.com/rqlite/rqlite/v8/http"
+	"github.com/rqlite/rqlite/v8/store"
+)
+
+// Config says where a node keeps its data.
+type Config struct {
+	Dir string       // made if it is not there; held by one process at a time
+	ID  string       // name in the raft cluster; empty: the one Dir has, or a new one
+	Log *slog.Logger // gets what rqlite has to say
+}
+
+// Node is a running rqlite node.
+type Node struct {
+	store   *store.Store
+	gate    *gate
+	network *solo
+	lock    *lock
+	once    sync.Once
+	closed  error // what the first Close returned
+}
+
+// startTimeout bounds the wait for the database to be whole. Rebuilding 400 MB
+// takes under 2 s; a slow disk may take its time.
+const startTimeout = time.Minute
+
+// Start opens the database in cfg.Dir and returns when it can be read and
+// written. It fails when another process has the directory open.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	lock, err := acquire(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	id, err := identity(cfg.Dir, cfg.ID)
+	if err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	network := newSolo()
+	str := newStore(cfg, id, network)
+	handler := httpd.New("", str, cluster.NewClient(network, time.Second), nil)
+	n := &Node{store: str, gate: newGate(handler), network: network, lock: lock}
+	if err := n.open(ctx, id); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database in %s: %w", cfg.Dir, err), n.Close())
+	}
+	return n, nil
+}
+
+// newStore sets every knob that rqlited's flags set: left alone they are zero,
+// and zero switches some of them off.
+func newStore(cfg Config, id string, network *solo) *store.Store {
+	str := store.New(network, &store.Config{
+		DBConf: store.NewDBConfig(),
+		Dir:    cfg.Dir,
+		ID:     id,
+		Logger: logger(cfg.Log),
+	})
+	// raft logs to stderr whatever we do; at WARN it announces every start.
+	str.RaftLogLevel = "ERROR"
+	// A lone node waits out the heartbeat timeout before it elects itself: with
+	// rqlited's second a start takes up to two.
+	str.HeartbeatTimeout = 200 * time.Millisecond
+	str.ElectionTimeout = 200 * time.Millisecond
+	str.LeaderLeaseTimeout = 100 * time.Millisecond // raft wants it below the heartbeat
+	str.ApplyTimeout = 10 * time.Second
+	str.SnapshotThreshold = 8192
+	str.SnapshotThresholdWALSize = 4 << 20
+	str.SnapshotInterval = 10 * time.Second
+	str.AutoVacInterval = 0
+	str.AutoOptimizeInterval = 24 * time.Hour
+	str.ShutdownOnRemove = false
+	str.NoFreeListSync = false
+	str.BootstrapExpect = 0
+	str.ReapTimeout = 0
+	str.ReapReadOnlyTimeout = 0
+	return str
+}
+
+// open starts the node, founds its cluster of one where there is none, and waits
+// until the database is whole.
+func (n *Node) open(ctx context.Context, id string) error {
+	if err := n.store.Open(); err != nil {
+		return err
+	}
+	members, err := n.store.Nodes()
+	if err != nil {
+		return err
+	}
+	if len(members) == 0 {
+		self := store.NewServer(id, n.network.Addr().String(), true)
+		if err := n.store.Bootstrap(self); err != nil {
+			return err
+		}
+	}
+	return n.awaitWhole(ctx)
+}
+
+// awaitWhole waits for a strong read. It passes through the raft log, so when it
+// returns everything that was committed before it is in the database.
+// (Store.Committed promises less: that the log is there, not that it is applied.)
+func (n *Node) awaitWhole(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := n.strongRead()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a leader: %w: %w", ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *Node) strongRead() error {
+	_, _, err := n.store.Query(&proto.QueryRequest{
+		Request: &proto.Request{Statements: []*proto.Statement{{Sql: "SELECT 1"}}},
+		Level:   proto.QueryRequest_QUERY_REQUEST_LEVEL_STRONG,
+	})
+	return err
+}
+
+// Client returns an HTTP client that calls the node in memory, whatever host the
+// URL names.
+func (n *Node) Client() *http.Client { return &http.Client{Transport: n.gate} }
+
+// The two waits of [Node.Close].
+const (
+	drainTimeout = time.Second             // for requests that are being answered
+	closeTimeout = 1500 * time.Millisecond // for rqlite, which waits up to 10 s for a snapshot
+)
+
+// Close stops the node within 2.5 s. Requests being answered get up to a second;
+// new ones are refused. What was acknowledged is on disk already, so an error
+// here loses nothing. A second Close returns what the first did.
+func (n *Node) Close() error {
+	n.once.Do(func() { n.closed = n.close() })
+	return n.closed
+}
+
+func (n *Node) close() error {
+	drained := n.gate.shut(drainTimeout)
+	closed := make(chan error, 1)
+	go func() { closed <- n.store.Close(true) }()
+	select {
+	case err := <-closed:
+		return errors.Join(drained, err, n.network.Close(), n.lock.release())
+	case <-time.After(closeTimeout):
+		// The lock stays: the database is still open in this process.
+		return errors.Join(drained, n.network.Close(), fmt.Errorf("close database: still busy after %s", closeTimeout))
+	}
+}
