@@ -1,0 +1,124 @@
+package boot
+
+import "fmt"
+
+// Arch is what a client says its processor and firmware are: DHCP option 93
+// (RFC 4578 section 2.1), numbered by the IANA registry "Processor Architecture
+// Types".
+type Arch uint16
+
+// The architectures that Dragonfly can boot.
+const (
+	BIOS     Arch = 0
+	UEFIIA32 Arch = 6
+	UEFIX64  Arch = 7
+	// UEFIX64Spec is x86-64 as RFC 4578 printed it. Its erratum swapped 7 and 9
+	// (EFI byte code), but firmware that follows the printed text sends 9.
+	UEFIX64Spec Arch = 9
+	UEFIARM64   Arch = 11
+	HTTPIA32    Arch = 15
+	HTTPX64     Arch = 16
+	HTTPARM64   Arch = 19
+)
+
+// profile is everything that follows from an architecture.
+type profile struct {
+	arch    Arch
+	name    string // on the command line and in URLs
+	cpu     string // whose kernel and agent it runs, as GOARCH names it
+	program string // the network boot program, as Debian's ipxe package names it
+	rule    string // what its firmware is offered, and why
+}
+
+// profiles is the one table of architectures. Debian builds no 32-bit UEFI iPXE,
+// so that program has to be put beside the others by the operator. TFTP is slow
+// and lock-step, which is why x86-64 loads snponly.efi (285 kB) and not
+// ipxe-amd64.efi (997 kB); it also drives the card through the firmware, which
+// has just shown that it can.
+var profiles = [...]profile{
+	{BIOS, "bios", "amd64", "undionly.kpxe", "BIOS firmware without iPXE: load undionly.kpxe by TFTP"},
+	{UEFIIA32, "uefi-ia32", "amd64", "snponly-ia32.efi", "32-bit UEFI firmware without iPXE: load snponly-ia32.efi by TFTP"},
+	{UEFIX64, "uefi-x64", "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
+	{UEFIX64Spec, "uefi-x64", "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
+	{UEFIARM64, "uefi-arm64", "arm64", "ipxe-arm64.efi", "UEFI arm64 firmware without iPXE: load ipxe-arm64.efi by TFTP"},
+	{HTTPIA32, "http-ia32", "amd64", "snponly-ia32.efi", "32-bit UEFI HTTP Boot firmware: load snponly-ia32.efi by HTTP"},
+	{HTTPX64, "http-x64", "amd64", "snponly.efi", "UEFI x86-64 HTTP Boot firmware: load snponly.efi by HTTP"},
+	{HTTPARM64, "http-arm64", "arm64", "ipxe-arm64.efi", "UEFI arm64 HTTP Boot firmware: load ipxe-arm64.efi by HTTP"},
+}
+
+// profile is the row of the table for a; the zero profile where there is none.
+func (a Arch) profile() profile {
+	for _, p := range profiles {
+		if p.arch == a {
+			return p
+		}
+	}
+	return profile{}
+}
+
+// Arches lists the architectures that Dragonfly can boot.
+func Arches() []Arch {
+	var all []Arch
+	for _, p := range profiles {
+		all = append(all, p.arch)
+	}
+	return all
+}
+
+// Known reports whether Dragonfly can boot the architecture.
+func (a Arch) Known() bool { return a.profile().name != "" }
+
+// String is the name for people and the command line, such as "uefi-x64", or
+// "arch-27" for one that is not known.
+func (a Arch) String() string {
+	if p := a.profile(); p.name != "" {
+		return p.name
+	}
+	return fmt.Sprintf("arch-%d", uint16(a))
+}
+
+// CPU is the processor whose kernel and agent the machine runs: "amd64" or
+// "arm64"; empty for an unknown architecture.
+func (a Arch) CPU() string { return a.profile().cpu }
+
+// Program is the file name of the network boot program for the architecture's
+// firmware; empty for an unknown architecture.
+func (a Arch) Program() string { return a.profile().program }
+
+// ParseArch reads the name of an architecture, such as "bios" or "http-arm64".
+// A wrong name is an error that suggests the nearest one.
+func ParseArch(s string) (Arch, error) {
+	nearest := profiles[0]
+	for _, p := range profiles {
+		if p.name == s {
+			return p.arch, nil
+		}
+		if distance(s, p.name) < distance(s, nearest.name) {
+			nearest = p
+		}
+	}
+	return 0, fmt.Errorf("architecture %.40q: there is no such; did you mean %s?", s, nearest.name)
+}
+
+// distance is the Levenshtein distance of a, of which at most 40 bytes count,
+// from b.
+func distance(a, b string) int {
+	a = a[:min(len(a), 40)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := corner
+			if a[i] != b[j] {
+				change++
+			}
+			corner = row[j+1]
+			row[j+1] = min(change, corner+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

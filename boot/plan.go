@@ -1,0 +1,44 @@
+package boot
+
+import "dragonfly/registry"
+
+// Plan is what a machine does once iPXE runs.
+type Plan struct {
+	Do   Do
+	Rule string // the rule that decided, in words
+}
+
+// Do is the course of a plan.
+type Do string
+
+// The courses.
+const (
+	Agent         Do = "agent"           // start the agent image
+	Disk          Do = "disk"            // boot the machine's own disk
+	DiskThenAgent Do = "disk-then-agent" // boot the disk; where none boots, start the agent
+)
+
+// PlanFor says what the machine does next. known is false where no machine has
+// the address; entry counts for nothing then.
+func PlanFor(entry registry.Entry, known bool) Plan {
+	if !known {
+		return Plan{Agent, "unknown machine: start the agent, so that it can register"}
+	}
+	switch entry.State {
+	case registry.Discovered:
+		return Plan{Agent, "not registered yet: start the agent, so that it can register"}
+	case registry.Ready:
+		// An operating system that is already there must keep booting, and a
+		// machine without one must stay within reach.
+		return Plan{DiskThenAgent, "registered and nothing assigned: boot its own disk, or start the agent where no disk boots"}
+	case registry.Installing:
+		return Plan{Agent, "deployment pending: start the agent, so that it can install"}
+	case registry.Installed:
+		return Plan{Disk, "installed: boot its own disk"}
+	case registry.Failed:
+		return Plan{Disk, "failed: boot its own disk until an operator decides"}
+	case registry.Retired:
+		return Plan{Disk, "retired: boot its own disk"}
+	}
+	return Plan{Disk, "in a state this version does not know: boot its own disk"}
+}
