@@ -1,0 +1,183 @@
+package registrytest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"dragonfly/registry"
+)
+
+func testVersions(t *testing.T, s registry.Store) {
+	create(t, s, 1, 1)
+	m := get(t, s, 1)
+	wantEqual(t, "version of a new machine", m.Version, 1)
+
+	m.Hostname = "second"
+	commit(t, s, registry.Change{Op: "update", Put: []registry.Machine{m}})
+	wantEqual(t, "version after an update", get(t, s, 1).Version, 2)
+
+	stale, again, unknown := m, machine(1), machine(2)
+	unknown.Version = 3
+	for what, lost := range map[string]registry.Change{
+		"a stale update":                 {Put: []registry.Machine{stale}},
+		"creating what exists":           {Put: []registry.Machine{again}},
+		"updating what does not exist":   {Put: []registry.Machine{unknown}},
+		"a stale delete":                 {Delete: []registry.Machine{stale}},
+		"deleting what does not exist":   {Delete: []registry.Machine{unknown}},
+		"the same machine twice":         {Put: []registry.Machine{get(t, s, 1), get(t, s, 1)}},
+		"a new machine twice, same name": {Put: []registry.Machine{machine(3), machine(3)}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			lost.Op = what
+			all := append(lost.Put, lost.Delete...)
+			wantConflict(t, s.Commit(t.Context(), lost), "machine "+all[0].ID)
+		})
+	}
+	wantEqual(t, "what is stored afterwards", names(t, s, registry.Query{}), "001")
+	wantEqual(t, "version afterwards", get(t, s, 1).Version, 2)
+}
+
+func testOnce(t *testing.T, s registry.Store) {
+	c := registry.Change{Op: "x'4142'", Put: []registry.Machine{machine(1)}, Events: []registry.Event{{At: noon(), Kind: registry.MachineDiscovered}}}
+	for range 3 {
+		commit(t, s, c)
+	}
+	wantEqual(t, "version", get(t, s, 1).Version, 1)
+	last, err := s.LastEvent(t.Context())
+	wantEqual(t, "events", last, 1)
+	wantEqual(t, "error", err, nil)
+
+	c.Op = ""
+	if err := s.Commit(t.Context(), c); err == nil {
+		t.Error("a change without an operation id was accepted")
+	}
+}
+
+func testAtomic(t *testing.T, s registry.Store) {
+	create(t, s, 1, 1)
+	c := registry.Change{
+		Op:     "half",
+		Put:    []registry.Machine{machine(2), machine(1)}, // the second exists
+		Events: []registry.Event{{At: noon(), Kind: registry.MachineDiscovered}},
+	}
+	wantConflict(t, s.Commit(t.Context(), c), "machine "+machine(1).ID)
+	wantEqual(t, "machines", names(t, s, registry.Query{}), "001")
+	last, err := s.LastEvent(t.Context())
+	if last != 0 || err != nil {
+		t.Errorf("an event of a refused change was stored: %d, %v", last, err)
+	}
+	c.Put = c.Put[:1]
+	commit(t, s, c) // a refused operation was not applied, so its id is free
+	wantEqual(t, "machines", names(t, s, registry.Query{}), "001 002")
+}
+
+func testNames(t *testing.T, s registry.Store) {
+	create(t, s, 1, 2)
+	third, second := machine(3), get(t, s, 2)
+	third.Name, second.Name = machine(1).Name, machine(1).Name
+	wantConflict(t, s.Commit(t.Context(), registry.Change{Op: "create", Put: []registry.Machine{third}}), "name name-001")
+	wantConflict(t, s.Commit(t.Context(), registry.Change{Op: "rename", Put: []registry.Machine{second}}), "name name-001")
+}
+
+func testAddresses(t *testing.T, s registry.Store) {
+	create(t, s, 1, 2)
+	third, second := machine(3), get(t, s, 2)
+	third.MACs = append(third.MACs, mac(1))
+	second.MACs = []registry.MAC{mac(1)}
+	for op, m := range map[string]registry.Machine{"create": third, "update": second} {
+		err := s.Commit(t.Context(), registry.Change{Op: op, Put: []registry.Machine{m}})
+		wantConflict(t, err, "hardware address "+mac(1).String())
+	}
+	wantEqual(t, "addresses afterwards", get(t, s, 2).MACs, []registry.MAC{mac(2)})
+}
+
+func testMove(t *testing.T, s registry.Store) {
+	create(t, s, 1, 2)
+	// Both ways round: the giver first, then the taker first.
+	for i, order := range [][2]int{{1, 2}, {2, 1}} {
+		from, to := get(t, s, order[0]), get(t, s, order[1])
+		taken := from.MACs
+		from.MACs, to.MACs = nil, append(to.MACs, taken...)
+		put := []registry.Machine{get(t, s, 1), get(t, s, 2)}
+		put[order[0]-1], put[order[1]-1] = from, to
+		commit(t, s, registry.Change{Op: fmt.Sprint("move ", i), Put: put})
+		wantEqual(t, "addresses of the giver", get(t, s, order[0]).MACs, nil)
+		wantEqual(t, "addresses of the taker", get(t, s, order[1]).MACs, to.MACs)
+	}
+	wantEqual(t, "owner", names(t, s, registry.Query{MACs: []registry.MAC{mac(2)}}), "001")
+}
+
+func testDelete(t *testing.T, s registry.Store) {
+	create(t, s, 1, 2)
+	commit(t, s, registry.Change{Op: "delete", Delete: []registry.Machine{{ID: machine(1).ID, Version: 1}}})
+	wantEqual(t, "what is left", names(t, s, registry.Query{}), "002")
+	wantEqual(t, "by its address", names(t, s, registry.Query{MACs: []registry.MAC{mac(1)}}), "")
+	successor := machine(3)
+	successor.Name, successor.MACs = machine(1).Name, machine(1).MACs
+	commit(t, s, registry.Change{Op: "again", Put: []registry.Machine{successor}})
+}
+
+func testMerge(t *testing.T, s registry.Store) {
+	create(t, s, 1, 2)
+	kept, gone := get(t, s, 1), get(t, s, 2)
+	kept.MACs, kept.Name = append(kept.MACs, gone.MACs...), gone.Name
+	commit(t, s, registry.Change{Op: "merge", Put: []registry.Machine{kept}, Delete: []registry.Machine{gone}})
+	merged := find(t, s, registry.Query{})
+	if len(merged) != 1 {
+		t.Fatalf("%d machines after a merge", len(merged))
+	}
+	kept.Version++
+	wantEqual(t, "merged machine", merged[0], kept)
+}
+
+// racers is how many writers there are at once.
+const racers = 300
+
+func testRace(t *testing.T, s registry.Store) {
+	create(t, s, 1, 1)
+	read := get(t, s, 1)
+	errs := race(func(i int) error {
+		m := read
+		m.Hostname = fmt.Sprintf("racer-%d", i)
+		return s.Commit(t.Context(), registry.Change{Op: fmt.Sprint("race ", i), Put: []registry.Machine{m}})
+	})
+	won := -1
+	for i, err := range errs {
+		if err == nil && won < 0 {
+			won = i
+			continue
+		}
+		wantConflict(t, err, "machine "+read.ID)
+	}
+	m := get(t, s, 1)
+	wantEqual(t, "winner", m.Hostname, fmt.Sprintf("racer-%d", won))
+	wantEqual(t, "version", m.Version, 2)
+}
+
+func testConcurrent(t *testing.T, s registry.Store) {
+	errs := race(func(i int) error {
+		event := registry.Event{At: noon(), Kind: registry.MachineDiscovered, Machine: machine(i).ID}
+		return s.Commit(t.Context(), registry.Change{Op: fmt.Sprint("create ", i), Put: []registry.Machine{machine(i)}, Events: []registry.Event{event}})
+	})
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "machines", len(find(t, s, registry.Query{})), racers)
+	last, err := s.LastEvent(t.Context())
+	if last != racers || err != nil {
+		t.Errorf("last event %d, %v; want %d", last, err, racers)
+	}
+}
+
+// race calls f with 0 to racers-1 at once and returns what each call returned.
+func race(f func(i int) error) []error {
+	errs := make([]error, racers)
+	var all sync.WaitGroup
+	for i := range racers {
+		all.Go(func() { errs[i] = f(i) })
+	}
+	all.Wait()
+	return errs
+}

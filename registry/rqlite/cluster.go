@@ -1,0 +1,120 @@
+package rqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// cluster is an [http.RoundTripper] that sends a request to one node after the
+// other until one answers. It sends writes twice if it must: they are made for
+// that.
+type cluster struct {
+	nodes []*url.URL
+	good  atomic.Int64 // index of the node that answered last
+	base  http.RoundTripper
+}
+
+func newCluster(nodes []*url.URL) *cluster {
+	return &cluster{nodes: nodes, base: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: answerTimeout,
+		MaxIdleConnsPerHost:   32, // the default of 2 closes connections under load
+		IdleConnTimeout:       time.Minute,
+		ForceAttemptHTTP2:     true,
+	}}
+}
+
+// RoundTrip asks the node that answered last, then the others, then all of them
+// again, until the patience ends.
+func (c *cluster) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		defer func() { _ = req.Body.Close() }() // every attempt reads a copy
+	}
+	ctx, count := req.Context(), len(c.nodes)
+	deadline := time.Now().Add(patience)
+	first := int(c.good.Load())
+	for attempt := 0; ; attempt++ {
+		at := (first + attempt) % count
+		resp, err := c.ask(req, c.nodes[at])
+		if err == nil && resp.StatusCode < 500 {
+			c.good.Store(int64(at))
+			return resp, nil
+		}
+		var wait time.Duration
+		if attempt%count == count-1 { // all were asked
+			wait = backoff(attempt / count)
+		}
+		if ctx.Err() != nil || time.Now().Add(wait).After(deadline) {
+			if err != nil {
+				err = fmt.Errorf("cannot reach rqlite at %s: %w", c, err)
+			}
+			return resp, err
+		}
+		if err == nil {
+			discard(resp)
+		}
+		pause(ctx, wait)
+	}
+}
+
+// ask sends a copy of req to one node.
+func (c *cluster) ask(req *http.Request, node *url.URL) (*http.Response, error) {
+	if req.Body != nil && req.GetBody == nil {
+		return nil, errors.New("the request cannot be sent twice")
+	}
+	out := req.Clone(req.Context())
+	out.URL.Scheme, out.URL.Host, out.Host = node.Scheme, node.Host, node.Host
+	if user := node.User; user != nil {
+		password, _ := user.Password()
+		out.SetBasicAuth(user.Username(), password)
+	}
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		out.Body = body
+	}
+	return c.base.RoundTrip(out)
+}
+
+// discard frees the connection of an answer nobody wants.
+func discard(resp *http.Response) {
+	const enough = 64 << 10
+	_, _ = io.CopyN(io.Discard, resp.Body, enough) // as much as is worth a connection
+	_ = resp.Body.Close()                          // nothing was written to it
+}
+
+// backoff is the pause after a round: 20 ms, doubling up to 640 ms, with jitter
+// so that the clients of a node that returns do not come all at once.
+func backoff(round int) time.Duration {
+	wait := 20 * time.Millisecond << min(round, 5)
+	return wait/2 + rand.N(wait/2)
+}
+
+func pause(ctx context.Context, wait time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+// String lists the nodes, without the password.
+func (c *cluster) String() string {
+	hosts := make([]string, 0, len(c.nodes))
+	for _, n := range c.nodes {
+		hosts = append(hosts, n.Host)
+	}
+	return strings.Join(hosts, ", ")
+}

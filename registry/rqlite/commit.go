@@ -1,0 +1,179 @@
+package rqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// errApplied says that the operation was applied before.
+var errApplied = errors.New("already applied")
+
+// Commit applies c in one transaction, or nothing of it.
+func (s *Store) Commit(ctx context.Context, c registry.Change) error {
+	statements, err := plan(c)
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if err := s.db.write(ctx, statements...); err != errApplied {
+		return err
+	}
+	return nil
+}
+
+// plan is c as SQL. Machines go before they come, and every address is given up
+// before one is taken, so that names and addresses can move within a change.
+func plan(c registry.Change) ([]statement, error) {
+	if c.Op == "" {
+		return nil, errors.New("the change has no operation id")
+	}
+	batch := []statement{{
+		name: "record operation",
+		sql:  `INSERT INTO ops (op, at_ms) VALUES (?1 ->> '$', ?2)`,
+		args: []any{text(c.Op), millis(time.Now())},
+		lost: map[string]error{"UNIQUE constraint failed: ops.op": errApplied},
+	}}
+	if len(c.Put)+len(c.Delete) > 0 {
+		free, err := freeAddresses(slices.Concat(c.Delete, c.Put))
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, free)
+	}
+	for _, m := range c.Delete {
+		batch = append(batch, remove(c.Op, m)...)
+	}
+	for _, m := range c.Put {
+		puts, err := put(c.Op, m)
+		if err != nil {
+			return nil, fmt.Errorf("machine %s: %w", m.ID, err)
+		}
+		batch = append(batch, puts...)
+	}
+	if len(c.Events) > 0 {
+		events, err := appendEvents(c.Events)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, events)
+	}
+	return batch, nil
+}
+
+// guard fails the transaction unless the machine still has the version that was
+// read; no machine counts as version 0. SQL has no "fail if", so the guard
+// rewrites the one row that is sure to be there, the operation that was recorded
+// before: with its own time, or with NULL, which that column refuses.
+func guard(op string, m registry.Machine) statement {
+	return statement{
+		name: "check machine version",
+		sql: `UPDATE ops SET at_ms = CASE coalesce((SELECT version FROM machines WHERE id = ?2 ->> '$'), 0)
+			WHEN ?3 THEN at_ms END WHERE op = ?1 ->> '$'`,
+		args: []any{text(op), text(m.ID), m.Version},
+		lost: map[string]error{"NOT NULL constraint failed: ops.at_ms": conflict("machine "+m.ID, m)},
+	}
+}
+
+func conflict(object string, m registry.Machine) error {
+	return &registry.ConflictError{Object: object, Read: m.Version}
+}
+
+// freeAddresses takes all addresses away from the machines.
+func freeAddresses(machines []registry.Machine) (statement, error) {
+	ids := make([]string, 0, len(machines))
+	for _, m := range machines {
+		ids = append(ids, m.ID)
+	}
+	param, err := list(ids)
+	return statement{
+		name: "free hardware addresses",
+		sql:  `DELETE FROM machine_macs WHERE machine IN (SELECT value FROM json_each(?1))`,
+		args: []any{param},
+	}, err
+}
+
+func remove(op string, m registry.Machine) []statement {
+	args := []any{text(m.ID)}
+	return []statement{
+		guard(op, m),
+		{name: "delete machine", sql: `DELETE FROM machines WHERE id = ?1 ->> '$'`, args: args},
+		{name: "delete sign of life", sql: `DELETE FROM machine_seen WHERE id = ?1 ->> '$'`, args: args},
+	}
+}
+
+// machineRow is a machine as a parameter. Every value of its row is taken out of
+// this one JSON text.
+type machineRow struct {
+	ID         string               `json:"id"`
+	Name       string               `json:"name"`
+	State      registry.State       `json:"state"`
+	Reason     string               `json:"reason"`
+	Hostname   string               `json:"hostname"`
+	Serial     string               `json:"serial"`
+	UUID       string               `json:"uuid"`
+	Address    string               `json:"address"`
+	Pending    registry.Instruction `json:"pending"`
+	Created    int64                `json:"created"`
+	Registered int64                `json:"registered"`
+	Version    int64                `json:"version"`
+	Hardware   registry.Hardware    `json:"hardware"`
+}
+
+func rowOf(m registry.Machine) machineRow {
+	row := machineRow{
+		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Hostname: m.Hostname,
+		Serial: m.Hardware.System.Serial, UUID: m.Hardware.System.UUID, Pending: m.Pending,
+		Created: millis(m.CreatedAt), Registered: millis(m.RegisteredAt),
+		Version: m.Version + 1, Hardware: m.Hardware,
+	}
+	if m.Address.IsValid() {
+		row.Address = m.Address.String()
+	}
+	return row
+}
+
+// putMachine has "WHERE true" because SQLite would take "ON CONFLICT" after a
+// SELECT for a join.
+const putMachine = `INSERT INTO machines (id, name, state, reason, hostname, serial, uuid, address,
+		pending, created_ms, registered_ms, version, data)
+	SELECT j ->> 'id', j ->> 'name', j ->> 'state', j ->> 'reason', j ->> 'hostname', j ->> 'serial', j ->> 'uuid', j ->> 'address',
+		j ->> 'pending', j ->> 'created', j ->> 'registered', j ->> 'version', j -> 'hardware'
+	FROM (SELECT ?1 AS j) WHERE true
+	ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, reason = excluded.reason,
+		hostname = excluded.hostname, serial = excluded.serial, uuid = excluded.uuid, address = excluded.address,
+		pending = excluded.pending, created_ms = excluded.created_ms, registered_ms = excluded.registered_ms,
+		version = excluded.version, data = excluded.data`
+
+func put(op string, m registry.Machine) ([]statement, error) {
+	row, err := json.Marshal(rowOf(m))
+	if err != nil {
+		return nil, err
+	}
+	batch := []statement{guard(op, m), {
+		name: "store machine",
+		sql:  putMachine,
+		args: []any{string(row)},
+		lost: map[string]error{"UNIQUE constraint failed: machines.name": conflict("name "+m.Name, m)},
+	}}
+	for i, mac := range m.MACs {
+		batch = append(batch, statement{
+			name: "store hardware address",
+			sql:  `INSERT INTO machine_macs (mac, machine, position) VALUES (?1, ?2 ->> '$', ?3)`,
+			args: []any{mac.String(), text(m.ID), i},
+			lost: map[string]error{"UNIQUE constraint failed: machine_macs.mac": conflict("hardware address "+mac.String(), m)},
+		})
+	}
+	if !m.SeenAt.IsZero() {
+		seen, err := json.Marshal(map[string]int64{m.ID: m.SeenAt.UnixMilli()})
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, touch(string(seen)))
+	}
+	return batch, nil
+}

@@ -1,0 +1,123 @@
+package rqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/rqlite/gorqlite"
+
+	"dragonfly/registry"
+)
+
+// database sends statements to rqlite and sorts what comes back.
+type database struct {
+	weak   *gorqlite.Connection // reads from whoever believes to be the leader
+	latest *gorqlite.Connection // reads after asking the others whether that is so
+}
+
+// statement is one SQL statement with its numbered parameters. Text parameters
+// are made by [text] or another JSON encoding.
+type statement struct {
+	name string // what it does, for errors
+	sql  string
+	args []any
+	lost map[string]error // what a refusal means here, by a part of SQLite's message
+}
+
+// text is s as a parameter: JSON, to be read with `?1 ->> '$'`. A plain string
+// that looks like x'4142' would arrive as a blob. What is not UTF-8 becomes U+FFFD.
+func text(s string) string {
+	b, _ := json.Marshal(s) // a string always has a JSON form
+	return string(b)
+}
+
+// list is any slice as a parameter: JSON, to be read with json_each(?1).
+func list[T any](values []T) (string, error) {
+	b, err := json.Marshal(values)
+	return string(b), err
+}
+
+// connect opens a connection per level of consistency, since the level belongs
+// to the connection. It sends nothing. Discovery stays off: it would send us to
+// the addresses the nodes have in their own network.
+func connect(base string, client *http.Client) (*database, error) {
+	if client == nil {
+		return nil, errors.New("no HTTP client")
+	}
+	reporting := *client
+	reporting.Transport = reporter{client.Transport}
+	open := func(level string) (*gorqlite.Connection, error) {
+		query := url.Values{"disableClusterDiscovery": {"true"}, "level": {level}}
+		return gorqlite.OpenWithClient(base+"/?"+query.Encode(), &reporting)
+	}
+	weak, err := open("weak")
+	if err != nil {
+		return nil, err
+	}
+	latest, err := open("linearizable")
+	return &database{weak, latest}, err
+}
+
+// read runs a query and returns its rows.
+func (d *database) read(ctx context.Context, s statement) (*gorqlite.QueryResult, error) {
+	return query(ctx, d.weak, s)
+}
+
+// readLatest is read, and sure to see every write that was acknowledged by any
+// node.
+func (d *database) readLatest(ctx context.Context, s statement) (*gorqlite.QueryResult, error) {
+	return query(ctx, d.latest, s)
+}
+
+func query(ctx context.Context, conn *gorqlite.Connection, s statement) (*gorqlite.QueryResult, error) {
+	ctx, rep := withReport(ctx)
+	rows, err := conn.QueryOneParameterizedContext(ctx, gorqlite.ParameterizedStatement{Query: s.sql, Arguments: s.args})
+	if err != nil {
+		return nil, sortError(s, err, rep)
+	}
+	return &rows, nil
+}
+
+// write runs the statements in one transaction.
+func (d *database) write(ctx context.Context, statements ...statement) error {
+	batch := make([]gorqlite.ParameterizedStatement, 0, len(statements))
+	for _, s := range statements {
+		batch = append(batch, gorqlite.ParameterizedStatement{Query: s.sql, Arguments: s.args})
+	}
+	ctx, rep := withReport(ctx)
+	results, err := d.weak.WriteParameterizedContext(ctx, batch)
+	if err != nil {
+		// rqlite stops at the statement that was refused: its result is the last.
+		refused := statements[max(0, min(len(results), len(statements))-1)]
+		return sortError(refused, err, rep)
+	}
+	if len(results) != len(statements) {
+		return fmt.Errorf("%s: %d of %d statements were answered", statements[0].name, len(results), len(statements))
+	}
+	return nil
+}
+
+// sortError turns the failure of s into a lost race, [registry.ErrUnavailable],
+// or a fault of our own.
+func sortError(s statement, err error, rep *report) error {
+	if refused, ok := errors.AsType[*gorqlite.StatementError](err); ok {
+		for part, meaning := range s.lost {
+			if strings.Contains(refused.Message, part) {
+				return meaning
+			}
+		}
+		return fmt.Errorf("%s: %w", s.name, refused)
+	}
+	if rep.err != nil {
+		err = rep.err // says the same without a list of peers
+	}
+	if rep.refused {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return fmt.Errorf("%s: %w: %w", s.name, registry.ErrUnavailable, err)
+}

@@ -1,0 +1,99 @@
+// Package rqlite keeps machines and events in rqlite, a SQLite database that is
+// replicated by raft. It is the [registry.Store] of a running Dragonfly, and the
+// storage of registry/auth.
+//
+// It speaks rqlite's HTTP API, and nothing else: to the node inside this process
+// through an [http.Client] that calls it in memory (package node), or to a
+// cluster elsewhere ([Remote]). There is one code path for both.
+//
+// Four habits keep it right:
+//
+//   - A write is one transactional request, and one that can be sent twice: a
+//     request whose answer got lost is sent again, to the next node. A [Commit]
+//     therefore starts by inserting its operation id. Where that is refused as
+//     a duplicate the change was applied before.
+//   - A lost race fails the transaction in the database, by a constraint, and
+//     not by a read before the write: see [guard].
+//   - Text travels as JSON ([text]), because rqlite takes a parameter that looks
+//     like x'4142' for a blob, and a machine may well call itself that.
+//   - Errors are sorted once, in [database.sort]: the database cannot be reached,
+//     somebody else was faster, or it is our fault.
+//
+// [Commit]: Store.Commit
+package rqlite
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// Config says which rqlite to use. [Remote] makes one for a cluster elsewhere;
+// the embedded node needs only its client: Config{HTTP: node.Client()}.
+type Config struct {
+	URL  string       // of the HTTP API, such as http://host:4001; empty where HTTP knows the way
+	HTTP *http.Client // carries every request; must not be nil
+	Log  *slog.Logger // nil: silent
+}
+
+// Store is a [registry.Store] over rqlite. It is safe for concurrent use.
+type Store struct {
+	db  *database
+	log *slog.Logger
+}
+
+var _ registry.Store = (*Store)(nil)
+
+// Open connects, and brings the schema up to date. It fails when the database
+// cannot be reached within the patience of cfg.HTTP, and when its schema is newer
+// than this program.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	db, err := connect(cmp.Or(cfg.URL, "http://embedded"), cfg.HTTP)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s := &Store{db: db, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
+	if err := s.migrate(ctx); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return s, nil
+}
+
+// Ping asks whether the database answers and has a leader now.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := s.db.readLatest(ctx, statement{name: "ping", sql: `SELECT 1`})
+	return err
+}
+
+// maxEvents is how many events [Store.Prune] keeps.
+const maxEvents = 1_000_000
+
+// Prune forgets the operations applied before the given time, which must lie
+// further back than any retry of a write, and all but the newest million events.
+func (s *Store) Prune(ctx context.Context, before time.Time) error {
+	return s.db.write(ctx,
+		statement{name: "prune operations", sql: `DELETE FROM ops WHERE at_ms < ?1`, args: []any{millis(before)}},
+		statement{name: "prune events", sql: `DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1`, args: []any{maxEvents}},
+	)
+}
+
+// millis is t as it is stored: milliseconds since 1970, 0 for the zero time.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// moment is the inverse of [millis].
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
