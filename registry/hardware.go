@@ -6,10 +6,10 @@ import "net/netip"
 // Mbit/s. A field the agent could not read is its zero value and is left out on
 // the wire.
 type Hardware struct {
-	System   System    `json:"system"`
-	Firmware Firmware  `json:"firmware"`
-	CPU      CPU       `json:"cpu"`
-	Memory   Memory    `json:"memory"`
+	System   System    `json:"system,omitzero"`
+	Firmware Firmware  `json:"firmware,omitzero"`
+	CPU      CPU       `json:"cpu,omitzero"`
+	Memory   Memory    `json:"memory,omitzero"`
 	Disks    []Disk    `json:"disks,omitempty"`
 	NICs     []NIC     `json:"nics,omitempty"`
 	BMC      *BMC      `json:"bmc,omitempty"`
@@ -70,7 +70,7 @@ type Disk struct {
 	Model      string `json:"model,omitempty"`
 	Serial     string `json:"serial,omitempty"`
 	WWN        string `json:"wwn,omitempty"`
-	Bytes      int64  `json:"bytes"`
+	Bytes      int64  `json:"bytes,omitempty"`
 	Rotational bool   `json:"rotational,omitempty"`
 	Removable  bool   `json:"removable,omitempty"`
 	Transport  string `json:"transport,omitempty" doc:"nvme, sata, sas, scsi, virtio, usb, mmc"`

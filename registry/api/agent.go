@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"dragonfly/registry"
+)
+
+// mountAgent adds the routes of the agents. Their tokens are checked before the
+// body is read, so that only a machine we booted can make us parse anything.
+func (s *Server) mountAgent(api huma.API) {
+	security := []map[string][]string{{"token": {}}}
+	huma.Register(api, huma.Operation{
+		OperationID: "register", Method: http.MethodPost, Path: "/api/v1/agent/register",
+		Summary: "Report a machine's hardware (boot token)", Tags: []string{"agent"}, Security: security,
+		MaxBodyBytes: maxBody, Errors: []int{401, 403, 413, 422, 503},
+		Middlewares: huma.Middlewares{authorise(api, s.tokens.CheckBoot)},
+	}, s.register)
+	huma.Register(api, huma.Operation{
+		OperationID: "next", Method: http.MethodGet, Path: "/api/v1/agent/next",
+		Summary: "Wait for the next instruction (machine token)", Tags: []string{"agent"}, Security: security,
+		Errors:      []int{401, 422, 503},
+		Middlewares: huma.Middlewares{authorise(api, s.checkMachine)},
+	}, s.next)
+}
+
+// bearer is what a token said: the address it was given to, or the machine.
+type bearerKey struct{}
+
+// authorise answers 401 unless check accepts the bearer token; what check
+// returns is the handler's to fetch with bearer.
+func authorise[T any](api huma.API, check func(token string) (T, error)) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
+		if !ok {
+			ctx.SetHeader("WWW-Authenticate", "Bearer")
+			_ = huma.WriteErr(api, ctx, http.StatusUnauthorized, "this needs an Authorization: Bearer header with the token of the boot script")
+			return
+		}
+		who, err := check(strings.TrimSpace(token))
+		if err != nil {
+			ctx.SetHeader("WWW-Authenticate", `Bearer error="invalid_token"`)
+			_ = huma.WriteErr(api, ctx, http.StatusUnauthorized, err.Error())
+			return
+		}
+		next(huma.WithValue(huma.WithValue(ctx, bearerKey{}, who), remoteKey{}, ctx.RemoteAddr()))
+	}
+}
+
+type remoteKey struct{}
+
+func bearer[T any](ctx context.Context) T { return ctx.Value(bearerKey{}).(T) }
+
+// remote is the address the request came from; invalid where it is not an IP
+// address, as on the control socket.
+func remote(ctx context.Context) netip.Addr {
+	text, _ := ctx.Value(remoteKey{}).(string)
+	peer, _ := netip.ParseAddrPort(text)
+	return peer.Addr().Unmap()
+}
+
+type machineBearer struct{ id, renewed string }
+
+func (s *Server) checkMachine(token string) (machineBearer, error) {
+	id, renewed, err := s.tokens.CheckMachine(token)
+	return machineBearer{id, renewed}, err
+}
+
+type registerInput struct {
+	Body RegisterRequest
+}
+
+type registerOutput struct {
+	Status int
+	Body   RegisterReply
+}
+
+func (s *Server) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
+	if mac := bearer[registry.MAC](ctx); in.Body.MAC != mac {
+		return nil, huma.Error403Forbidden(fmt.Sprintf("the boot token was given to %s, not to %s", mac, in.Body.MAC))
+	}
+	m, created, err := s.registry.Register(ctx, registry.Registration{
+		MAC: in.Body.MAC, MACs: in.Body.MACs, Hostname: in.Body.Hostname,
+		Address: remote(ctx), Hardware: in.Body.Hardware,
+	})
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	out := &registerOutput{Status: http.StatusOK, Body: RegisterReply{
+		ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID), Next: registry.Wait,
+	}}
+	if created {
+		out.Status = http.StatusCreated
+	}
+	return out, nil
+}
+
+type nextInput struct {
+	Wait string `query:"wait" maxLength:"20" default:"30s" doc:"how long to wait, at most 30s, such as 10s"`
+}
+
+type nextOutput struct {
+	Body NextReply
+}
+
+func (s *Server) next(ctx context.Context, in *nextInput) (*nextOutput, error) {
+	wait, err := time.ParseDuration(in.Wait)
+	if err != nil || wait < 0 {
+		return nil, huma.Error422UnprocessableEntity("wait: want a duration such as 30s",
+			&huma.ErrorDetail{Location: "query.wait", Message: "want a duration such as 30s", Value: in.Wait})
+	}
+	who := bearer[machineBearer](ctx)
+	m, what, err := s.registry.Next(ctx, who.id, wait)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil, huma.Error401Unauthorized("this machine's record was removed; boot it again to register")
+	}
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	return &nextOutput{Body: NextReply{Name: m.Name, State: m.State, Token: who.renewed, Next: what}}, nil
+}

@@ -1,0 +1,49 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"dragonfly/registry"
+)
+
+// problem maps an error of the registry to its status. What is ours to mend is
+// logged and not told.
+func (s *Server) problem(err error) error {
+	if invalid, ok := errors.AsType[*registry.InvalidError](err); ok {
+		details := make([]error, 0, len(invalid.Fields))
+		for _, f := range invalid.Fields {
+			details = append(details, &huma.ErrorDetail{Location: "body" + strings.ReplaceAll(f.Pointer, "/", "."), Message: f.Message})
+		}
+		return huma.Error422UnprocessableEntity("some fields are not acceptable", details...)
+	}
+	_, conflict := errors.AsType[*registry.ConflictError](err)
+	_, refused := errors.AsType[*registry.TransitionError](err)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return huma.Error404NotFound(err.Error())
+	case conflict || refused:
+		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, context.Canceled):
+		return huma.NewError(499, "the client went away") // nobody reads it; it keeps our log clean
+	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return huma.ErrorWithHeaders(huma.Error503ServiceUnavailable(registry.ErrUnavailable.Error()),
+			http.Header{"Retry-After": {"2"}})
+	}
+	s.log.Error("request failed by our own fault", "err", err)
+	return huma.Error500InternalServerError("an internal error, which was logged; trying again may help")
+}
+
+// WriteProblem answers with a problem+json document (RFC 9457), for handlers
+// outside this package.
+func WriteProblem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "title": http.StatusText(status), "detail": detail})
+}

@@ -1,0 +1,128 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// How long tokens live. A boot token has to last from the iPXE script until the
+// agent has registered, with the retries of a bad night in between; a machine
+// token is renewed at half its life while the agent polls.
+const (
+	bootTokenLife    = time.Hour
+	machineTokenLife = 24 * time.Hour
+)
+
+// ErrToken is returned for a token that is forged, damaged, of another kind or
+// expired. What it says may be shown to the bearer.
+var ErrToken = errors.New("token is not valid")
+
+// kind keeps a token for one purpose from passing as another.
+type kind byte
+
+const (
+	bootKind    kind = 'b'
+	machineKind kind = 'm'
+)
+
+// A token is base64url(kind, 8 bytes of Unix seconds when it expires, subject,
+// 16 bytes of HMAC-SHA256 over all before). It is self-contained, so that boots
+// are answered while the database is away, and short, for it has to fit in a
+// kernel command line.
+const (
+	tokenHead = 1 + 8
+	tokenTail = 16
+)
+
+// Tokens issues and checks the tokens of machines. Every server on one database
+// shares the key.
+type Tokens struct {
+	key []byte
+	now func() time.Time
+}
+
+// Secrets keeps named secrets. Secret returns the named one; where there is none
+// yet it stores and returns a fresh one.
+type Secrets interface {
+	Secret(ctx context.Context, name string, fresh func() (string, error)) (string, error)
+}
+
+// NewTokens loads the key from secrets, or makes it at the first start.
+func NewTokens(ctx context.Context, secrets Secrets) (*Tokens, error) {
+	key, err := secrets.Secret(ctx, "token-key", func() (string, error) { return rand.Text() + rand.Text(), nil })
+	if err != nil {
+		return nil, fmt.Errorf("load the token key: %w", err)
+	}
+	return &Tokens{key: []byte(key), now: time.Now}, nil
+}
+
+// Boot is a token for the agent that boots on the machine with mac.
+func (t *Tokens) Boot(mac registry.MAC) string {
+	return t.issue(bootKind, mac[:], bootTokenLife)
+}
+
+// CheckBoot returns the address that a boot token was given to, or [ErrToken].
+func (t *Tokens) CheckBoot(token string) (registry.MAC, error) {
+	subject, _, err := t.check(bootKind, token)
+	if err != nil || len(subject) != len(registry.MAC{}) {
+		return registry.MAC{}, errors.Join(err, ErrToken)
+	}
+	return registry.MAC(subject), nil
+}
+
+// Machine is a token for the agent of a registered machine.
+func (t *Tokens) Machine(id string) string {
+	return t.issue(machineKind, []byte(id), machineTokenLife)
+}
+
+// CheckMachine returns the ID of the machine that a token was given to and, when
+// the token is past half its life, a fresh one; or [ErrToken].
+func (t *Tokens) CheckMachine(token string) (id, renewed string, err error) {
+	subject, left, err := t.check(machineKind, token)
+	if err != nil {
+		return "", "", err
+	}
+	if left < machineTokenLife/2 {
+		renewed = t.Machine(string(subject))
+	}
+	return string(subject), renewed, nil
+}
+
+func (t *Tokens) issue(k kind, subject []byte, life time.Duration) string {
+	b := make([]byte, 0, tokenHead+len(subject)+tokenTail)
+	b = append(b, byte(k))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.now().Add(life).Unix()))
+	b = append(b, subject...)
+	return base64.RawURLEncoding.EncodeToString(append(b, t.sign(b)...))
+}
+
+func (t *Tokens) check(want kind, token string) (subject []byte, left time.Duration, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) < tokenHead+tokenTail {
+		return nil, 0, ErrToken
+	}
+	body, sum := b[:len(b)-tokenTail], b[len(b)-tokenTail:]
+	if !hmac.Equal(sum, t.sign(body)) || kind(body[0]) != want {
+		return nil, 0, ErrToken
+	}
+	left = time.Unix(int64(binary.BigEndian.Uint64(body[1:])), 0).Sub(t.now())
+	if left <= 0 {
+		return nil, 0, fmt.Errorf("%w: it expired %s ago; boot the machine again for a fresh one", ErrToken, -left.Round(time.Second))
+	}
+	return body[tokenHead:], left, nil
+}
+
+func (t *Tokens) sign(body []byte) []byte {
+	h := hmac.New(sha256.New, t.key)
+	h.Write(body)
+	return h.Sum(nil)[:tokenTail]
+}
