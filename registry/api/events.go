@@ -70,6 +70,9 @@ func (s *Server) startOf(in *eventsInput) (int64, error) {
 // stream writes events until the client goes away or stops reading.
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64) {
 	out := http.NewResponseController(w)
+	if out.Flush() != nil { // the headers, so that the client knows it is connected
+		return
+	}
 	for {
 		wait, cancel := context.WithTimeout(ctx, sseIdle)
 		events, err := s.registry.Feed().Next(wait, after)
