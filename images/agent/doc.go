@@ -1,0 +1,15 @@
+// Package agent is what runs on a machine that has no operating system yet.
+//
+// It is PID 1 of the agent image. [Init] mounts what the kernel offers, opens
+// the console and reads the kernel command line. [Run] then does three things
+// side by side: it loads the modules of the devices that are there, it gets an
+// address for every port with a link, and it reads the inventory as soon as the
+// devices have settled. With an address and an inventory it registers, waits
+// for instructions by long poll and carries them out, until a reboot ends it.
+//
+// Reading and deciding are pure: everything read from sysfs and procfs comes
+// through an [io/fs.FS], so that tests run on recorded trees. What changes the
+// machine (mount, load, reboot) is a function value in [Config].
+//
+// The agent never writes to a disk.
+package agent
