@@ -43,7 +43,11 @@ func serve(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	router := chi.NewRouter()
-	api.Mount(router, reg, tokens, log)
+	accounts, err := auth.NewAccounts(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.Mount(router, api.Config{Registry: reg, Tokens: tokens, Accounts: accounts, Log: log})
 	s := &server{Server: httptest.NewServer(router), registry: reg, tokens: tokens}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -328,6 +332,18 @@ func readEvent(t *testing.T, stream *bufio.Reader) (e api.Event) {
 	}
 }
 
+func TestPutUser(t *testing.T) {
+	s := serve(t)
+	operator := &api.Client{Base: s.URL}
+	if err := operator.PutUser(t.Context(), "ana", "correct horse battery"); err != nil {
+		t.Error(err)
+	}
+	err := operator.PutUser(t.Context(), "ana", "short")
+	if api.Status(err) != http.StatusUnprocessableEntity || !strings.Contains(err.Error(), "10 to 256 characters") {
+		t.Errorf("a short password: %v", err)
+	}
+}
+
 func TestStoreAway(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	memory := registrytest.Memory()
@@ -342,7 +358,7 @@ func TestStoreAway(t *testing.T) {
 	}
 	gone.away = true
 	router := chi.NewRouter()
-	api.Mount(router, reg, tokens, log)
+	api.Mount(router, api.Config{Registry: reg, Tokens: tokens, Log: log})
 	s := httptest.NewServer(router)
 	defer s.Close()
 	_, err = (&api.Client{Base: s.URL, Token: tokens.Boot(mac)}).Register(t.Context(), request())

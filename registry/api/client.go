@@ -95,6 +95,11 @@ func (c *Client) Instruct(ctx context.Context, id string, what registry.Instruct
 	return reply, err
 }
 
+// PutUser creates an administrator, or gives one a new password.
+func (c *Client) PutUser(ctx context.Context, name, password string) error {
+	return c.do(ctx, http.MethodPut, "/api/v1/users/"+url.PathEscape(name), UserRequest{Password: password}, nil)
+}
+
 // do sends in as JSON, where it is not nil, and decodes the answer into out.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader

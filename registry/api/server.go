@@ -25,6 +25,7 @@ type Tokens interface {
 type Server struct {
 	registry *registry.Registry
 	tokens   Tokens
+	accounts Accounts
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -33,9 +34,17 @@ type Server struct {
 // of it.
 const maxBody = 1 << 20
 
+// Config is what the API is about.
+type Config struct {
+	Registry *registry.Registry
+	Tokens   Tokens
+	Accounts Accounts
+	Log      *slog.Logger
+}
+
 // Mount adds the API to router.
-func Mount(router chi.Router, reg *registry.Registry, tokens Tokens, log *slog.Logger) {
-	s := &Server{registry: reg, tokens: tokens, log: log, now: time.Now}
+func Mount(router chi.Router, cfg Config) {
+	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, log: cfg.Log, now: time.Now}
 	config := huma.DefaultConfig("Dragonfly", "v1")
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.SchemasPath = ""  // the schemas are in the OpenAPI document
@@ -49,6 +58,7 @@ func Mount(router chi.Router, reg *registry.Registry, tokens Tokens, log *slog.L
 	s.mountAgent(api)
 	s.mountMachines(api)
 	s.mountEvents(api)
+	s.mountUsers(api)
 }
 
 func (s *Server) mountMachines(api huma.API) {

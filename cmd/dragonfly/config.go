@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+
+	"dragonfly/boot"
+)
+
+// config is what `dragonfly serve` runs with. A flag beats the environment
+// (DRAGONFLY_ and the flag's name in capitals), which beats the YAML file (the
+// flags' names as keys), which beats the defaults.
+type config struct {
+	Host           string   `koanf:"host"`
+	Port           int      `koanf:"port"`
+	DataDir        string   `koanf:"data-dir"`
+	ImageDir       string   `koanf:"image-dir"`
+	Rqlite         string   `koanf:"rqlite"`
+	Boot           bool     `koanf:"boot"`
+	BootInterfaces []string `koanf:"boot-interface"`
+	IPXEROM        string   `koanf:"ipxe-rom"`
+	LogLevel       string   `koanf:"log-level"`
+	LogFormat      string   `koanf:"log-format"`
+}
+
+const (
+	defaultDataDir    = "/var/lib/dragonfly"
+	defaultConfigFile = "/etc/dragonfly/dragonfly.yaml"
+	envPrefix         = "DRAGONFLY_"
+)
+
+// serveFlags are the flags of `dragonfly serve`; their names are the keys of the
+// other sources too.
+func serveFlags(flags *pflag.FlagSet) {
+	flags.String("host", "0.0.0.0", "address to serve HTTP on")
+	flags.Int("port", 3000, "TCP port to serve HTTP on")
+	flags.String("data-dir", defaultDataDir, "where the database and the control socket are kept")
+	flags.String("image-dir", "", "where `dragonfly image build` put the agent image (default DATA-DIR/images)")
+	flags.String("rqlite", "", "use this rqlite instead of starting one: host:4001 or https://user:pass@a:4001,b:4001 (also RQLITE_HOST)")
+	flags.Bool("boot", false, "answer network boots: proxyDHCP on 67 and 4011, TFTP on 69")
+	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")
+	flags.String("ipxe-rom", string(boot.UseROM), `what to do with an iPXE in a network card's ROM: "use" it, or "replace" it by ours first`)
+	flags.String("log-level", "info", "debug, info, warn or error")
+	flags.String("log-format", "text", "text or json")
+}
+
+// loadConfig merges every source. path is the YAML file; the default one may be
+// missing, one that was asked for may not.
+func loadConfig(flags *pflag.FlagSet, path string, environ []string) (config, error) {
+	k := koanf.New("\x00") // keys are flat
+	known := map[string]any{}
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" && f.Name != "config" {
+			known[f.Name] = nil
+		}
+	})
+	if err := loadFile(k, path, known); err != nil {
+		return config{}, err
+	}
+	if err := loadEnviron(k, environ, known); err != nil {
+		return config{}, err
+	}
+	if err := k.Load(posflag.Provider(flags, "\x00", k), nil); err != nil {
+		return config{}, fmt.Errorf("flags: %w", err)
+	}
+	var cfg config
+	if err := k.Unmarshal("", &cfg); err != nil {
+		return config{}, fmt.Errorf("configuration: %w", err)
+	}
+	if cfg.ImageDir == "" {
+		cfg.ImageDir = cfg.DataDir + "/images"
+	}
+	return cfg, cfg.check()
+}
+
+func loadFile(k *koanf.Koanf, path string, known map[string]any) error {
+	if path == "" {
+		path = defaultConfigFile
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	values := koanf.New("\x00")
+	if err := values.Load(file.Provider(path), yaml.Parser()); err != nil {
+		return fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	for key := range values.Raw() {
+		if _, ok := known[key]; !ok {
+			return fmt.Errorf("configuration file %s: unknown key %q%s", path, key, suggest(key, known))
+		}
+	}
+	return k.Load(confmap.Provider(values.Raw(), ""), nil)
+}
+
+// loadEnviron takes DRAGONFLY_DATA_DIR as data-dir, and RQLITE_HOST as rqlite.
+// DRAGONFLY_CONFIG names the file and was read before.
+func loadEnviron(k *koanf.Koanf, environ []string, known map[string]any) error {
+	var unknown error
+	key := func(name, value string) (string, any) {
+		if name == "RQLITE_HOST" {
+			return "rqlite", value
+		}
+		rest, ours := strings.CutPrefix(name, envPrefix)
+		if !ours || rest == "CONFIG" {
+			return "", nil
+		}
+		key := strings.ReplaceAll(strings.ToLower(rest), "_", "-")
+		if _, ok := known[key]; !ok {
+			unknown = fmt.Errorf("environment: unknown variable %s%s", name, suggestEnv(key, known))
+			return "", nil
+		}
+		if key == "boot-interface" {
+			return key, strings.Split(value, ",")
+		}
+		return key, value
+	}
+	slices.Sort(environ) // DRAGONFLY_RQLITE, where both are set, is read first; RQLITE_HOST wins
+	provider := env.Provider("\x00", env.Opt{TransformFunc: key, EnvironFunc: func() []string { return environ }})
+	if err := k.Load(provider, nil); err != nil {
+		return fmt.Errorf("environment: %w", err)
+	}
+	return unknown
+}
+
+// check reports what cannot be served.
+func (c config) check() error {
+	var errs []error
+	if c.Port < 0 || c.Port > 65535 {
+		errs = append(errs, fmt.Errorf("port %d: want 0 to 65535", c.Port))
+	}
+	if _, err := boot.ParseIPXEROM(c.IPXEROM); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := c.logger(nil); err != nil {
+		errs = append(errs, err)
+	}
+	if len(c.BootInterfaces) > 0 && !c.Boot {
+		errs = append(errs, errors.New("boot-interface is set and boot is not: add --boot to answer network boots"))
+	}
+	return errors.Join(errs...)
+}
+
+// logger writes to w as the configuration says.
+func (c config) logger(w *os.File) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, fmt.Errorf("log-level %q: want debug, info, warn or error", c.LogLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch c.LogFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, fmt.Errorf("log-format %q: want text or json", c.LogFormat)
+}

@@ -1,0 +1,83 @@
+// Dragonfly turns a Linux host into a bare-metal provisioning appliance.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, stable for scripts.
+const (
+	exitError = 1
+	exitUsage = 2
+)
+
+// usageError is a command line that cannot be carried out.
+type usageError struct{ error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the whole program but for the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "dragonfly: "+err.Error())
+	if _, usage := errors.AsType[usageError](err); usage {
+		return exitUsage
+	}
+	return exitError
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dragonfly",
+		Short: "Turn racked metal into running machines",
+		Long: `Dragonfly is a bare-metal provisioning appliance: machines that boot from the
+network find it, boot its agent, register their hardware, and appear in its UI.
+
+  dragonfly image build            fetch and build what machines boot (once)
+  dragonfly serve --boot           run the appliance
+  dragonfly user create NAME       let an operator in from other hosts
+  dragonfly explain MAC            what a machine would be served now, and why`,
+		SilenceErrors: true, SilenceUsage: true,
+		Version: version(),
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(serveCommand(), imageCommand(), userCommand(), explainCommand())
+	return root
+}
+
+// version is the module's version where it was built from one, else the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return "devel"
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// listenTCP binds the HTTP port. A taken port is an error that names the process
+// which holds it, where that can be seen.
+func listenTCP(host string, port int) (net.Listener, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, explainTaken(err, "tcp", port)
+	}
+	return l, nil
+}
+
+// explainTaken adds to a "port is taken" error which process holds the port and
+// what to do.
+func explainTaken(err error, proto string, port int) error {
+	if errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("port %s %d: %w; run as root or give CAP_NET_BIND_SERVICE and CAP_NET_RAW", proto, port, err)
+	}
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	holder := holderOf(proto, port)
+	if holder == "" {
+		return fmt.Errorf("%s port %d is taken (by whom cannot be seen; as root it could): stop what holds it or choose another", proto, port)
+	}
+	return fmt.Errorf("%s port %d is taken by %s: stop it or choose another port", proto, port, holder)
+}
+
+// holderOf finds the process that has a local port bound, as "dnsmasq (pid 123)":
+// the socket's inode in /proc/net, then the process with that file open.
+func holderOf(proto string, port int) string {
+	inodes := map[string]bool{}
+	for _, table := range []string{proto, proto + "6"} {
+		data, err := os.ReadFile("/proc/net/" + table)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			f := strings.Fields(line) // sl local_address rem_address st ... inode is the tenth
+			if len(f) > 9 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) && (proto == "udp" || f[3] == "0A") {
+				inodes["socket:["+f[9]+"]"] = true
+			}
+		}
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && inodes[target] {
+			pid := strings.Split(link, "/")[2]
+			name, _ := os.ReadFile("/proc/" + pid + "/comm")
+			return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
+		}
+	}
+	return ""
+}
