@@ -1,0 +1,90 @@
+# Dragonfly. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN    := bin
+IMAGES := $(BIN)/images
+CLOUD  := $(BIN)/images-cloud
+CACHE  := $(BIN)/cache
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+GOBUILD = go build -trimpath -ldflags '-s -w'
+export GOFLAGS ?= -buildvcs=auto
+
+# What Debian 12 has to bring: a C compiler for SQLite, what unpacks kernels, and
+# the lab's DHCP server, firmware, virtual machines and browser.
+PACKAGES := gcc libc6-dev ca-certificates debian-archive-keyring zstd xz-utils \
+	iproute2 dnsmasq-base qemu-system-x86 ovmf ipxe-qemu tcpdump chromium systemd
+
+## help: list the targets
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+## deps: install the Debian packages that building and testing need
+deps: $(BIN)/.deps
+$(BIN)/.deps: Makefile
+	@mkdir -p $(BIN)
+	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null | awk '$$2=="installed"{print $$1}' | sort -u | comm -13 - <(printf '%s\n' $(PACKAGES) | sort -u)); \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
+	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+	@touch $@
+
+## assets: bundle the UI's style sheets and scripts
+assets: ui/static/dist/.built
+ui/static/dist/.built: ui/package-lock.json ui/package.json ui/build.mjs $(wildcard ui/static/src/*) | $(BIN)/.deps
+	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build
+	@touch $@
+
+## build: bin/dragonfly, bin/dragonfly-agent and the lab
+build: assets | $(BIN)/.deps
+	$(GOBUILD) -o $(BIN)/dragonfly ./cmd/dragonfly
+	CGO_ENABLED=0 $(GOBUILD) -o $(BIN)/dragonfly-agent ./cmd/dragonfly-agent
+	$(GOBUILD) -o $(BIN)/dragonfly-lab ./cmd/dragonfly-lab
+
+## image: the agent image and the iPXE programs, from Debian's packages
+image: build
+	$(BIN)/dragonfly image build --out $(IMAGES) --cache $(CACHE)
+
+# A small image on Debian's cloud kernel: the same agent, only virtual hardware.
+image-cloud: build
+	$(BIN)/dragonfly image build --flavour cloud --out $(CLOUD) --cache $(CACHE)
+
+## test: everything: lint, unit tests with the race detector, and real boots in the lab
+test: lint
+	go test -race -timeout 20m ./...
+	$(MAKE) lab ONLY=bios,uefi RUNS=1
+
+ONLY ?=
+RUNS ?= 3
+## lab: boot virtual machines with real firmware (ONLY=bios,uefi RUNS=3)
+lab: image
+	$(SUDO) $(BIN)/dragonfly-lab run $(if $(ONLY),--only $(ONLY)) --runs $(RUNS) --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
+
+## demo: the appliance with a virtual rack; prints the URL, Ctrl-C removes everything
+demo: image
+	$(SUDO) $(BIN)/dragonfly-lab demo --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
+
+## bench: benchmarks of the paths that have to be fast
+bench: assets
+	go test -run '^$$' -bench . -benchmem ./boot/... ./registry/... ./ui/...
+
+## lint: gofmt, go vet, staticcheck, and govulncheck where its database is reachable
+lint: assets
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	@if timeout 20 go tool govulncheck -version >/dev/null 2>&1; then timeout 240 go tool govulncheck ./... || { [ $$? -eq 1 ] && echo 'govulncheck: its database is not reachable; not checked'; }; fi
+
+## install: binaries, image and systemd unit onto this host (PREFIX=/usr)
+PREFIX ?= /usr
+install: image
+	$(SUDO) install -Dm755 $(BIN)/dragonfly $(DESTDIR)$(PREFIX)/bin/dragonfly
+	$(SUDO) install -Dm755 $(BIN)/dragonfly-agent $(DESTDIR)$(PREFIX)/lib/dragonfly/dragonfly-agent
+
+## clean: remove what was built
+clean:
+	rm -rf $(BIN) ui/node_modules
+	find ui/static/dist -mindepth 1 ! -name .gitkeep -delete
+
+.PHONY: help deps assets build image image-cloud test lab demo bench lint install clean
