@@ -1,0 +1,55 @@
+package dhcp
+
+import "errors"
+
+// The options that matter here (RFC 2132; 82: RFC 3046; 93, 94, 97: RFC 4578).
+const (
+	optPad       = 0
+	optVendor    = 43 // vendor-specific: PXE sub-options
+	optOverload  = 52
+	optMessage   = 53
+	optServerID  = 54
+	optClass     = 60 // vendor class
+	optBootFile  = 67
+	optUserClass = 77
+	optRelay     = 82
+	optArch      = 93
+	optGUID      = 97
+	optIPXE      = 175 // iPXE's own sub-options
+	optEnd       = 255
+)
+
+var (
+	errTruncated = errors.New("an option runs past the end of its field")
+	errSplit     = errors.New("an option came in several parts (RFC 3396), which no boot client needs")
+)
+
+// options reads options one after the other. It never reads outside its bytes.
+type options struct{ rest []byte }
+
+// next returns the next option; code 0 (pad) is the end.
+func (o *options) next() (code byte, value []byte, err error) {
+	for len(o.rest) > 0 && o.rest[0] == optPad {
+		o.rest = o.rest[1:]
+	}
+	if len(o.rest) == 0 || o.rest[0] == optEnd {
+		return optPad, nil, nil // a missing end mark is forgiven, as everybody does
+	}
+	if len(o.rest) < 2 || len(o.rest) < 2+int(o.rest[1]) {
+		return optPad, nil, errTruncated
+	}
+	code, value = o.rest[0], o.rest[2:2+int(o.rest[1])]
+	o.rest = o.rest[2+len(value):]
+	return code, value, nil
+}
+
+// codes is a set of option codes.
+type codes [4]uint64
+
+// add reports whether code was not in the set before.
+func (c *codes) add(code byte) bool {
+	bit := uint64(1) << (code % 64)
+	fresh := c[code/64]&bit == 0
+	c[code/64] |= bit
+	return fresh
+}

@@ -1,0 +1,159 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dragonfly/boot"
+	"dragonfly/registry"
+)
+
+// Server answers the boot clients of one network. Its fields are set before
+// [Server.Serve] and not changed after.
+type Server struct {
+	Sockets Sockets
+	Self    Self
+	Policy  boot.Policy
+	// Sight is told of every answer; it must not block. May be nil.
+	Sight func(registry.Sighting)
+	Log   *slog.Logger
+	Stats Stats
+	// Client is where clients without an address are answered. The zero value is
+	// 255.255.255.255:68; tests on loopback have no broadcast.
+	Client netip.AddrPort
+}
+
+// maxPacket is the longest UDP packet.
+const maxPacket = 64 << 10
+
+// relayPort is where relays and servers listen.
+const relayPort = 67
+
+// Serve answers until ctx ends, when it returns nil, or until a socket is lost.
+// It closes the sockets. There is one goroutine for each of them, and neither
+// allocates, looks anything up or formats anything for a packet.
+func (s *Server) Serve(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, s.Sockets.Close)
+	defer stop()
+	group.Go(func() error { return s.serve(ctx, s.Sockets.ProxyDHCP, ProxyDHCP) })
+	group.Go(func() error { return s.serve(ctx, s.Sockets.BINL, BINL) })
+	return group.Wait()
+}
+
+func (s *Server) serve(ctx context.Context, conn *net.UDPConn, via Service) error {
+	packet, space := make([]byte, maxPacket), make([]byte, 0, MaxReply)
+	source := sourceAddress(s.Self.Addr)
+	for {
+		n, from, err := conn.ReadFromUDPAddrPort(packet)
+		if err != nil {
+			if again := s.readFailed(ctx, conn, err); !again {
+				return endOf(ctx, err)
+			}
+			continue
+		}
+		reply, to, ok := s.answer(space, packet[:n], arrival{via, from})
+		if !ok {
+			continue
+		}
+		if _, _, err := conn.WriteMsgUDPAddrPort(reply, source, to); err != nil {
+			s.Stats.counts[Failed].Add(1)
+			s.Log.Warn("answer to a boot client was not sent", "to", to, "err", err)
+		}
+	}
+}
+
+// arrival is how a packet came in.
+type arrival struct {
+	via  Service
+	from netip.AddrPort
+}
+
+// answer is the reply to packet, appended to space, and where it goes; ok is
+// false where there is none.
+func (s *Server) answer(space, packet []byte, in arrival) (reply []byte, to netip.AddrPort, ok bool) {
+	req, err := Parse(packet)
+	if err != nil {
+		s.Stats.counts[Malformed].Add(1)
+		s.debugMalformed(in, err)
+		return nil, to, false
+	}
+	offer, outcome := Judge(&req, in.via, s.Self.Addr, s.Policy)
+	s.Stats.counts[outcome].Add(1)
+	s.debug(&req, offer, outcome)
+	if outcome != Offered && outcome != Acked {
+		return nil, to, false
+	}
+	to = s.destination(&req, in)
+	s.sight(&req, offer, to)
+	return Reply(space, &req, offer, s.Self), to, true
+}
+
+// destination is where the answer goes.
+func (s *Server) destination(req *Request, in arrival) netip.AddrPort {
+	if req.Relay.IsValid() && !req.Relay.IsUnspecified() {
+		return netip.AddrPortFrom(req.Relay, relayPort)
+	}
+	// On port 4011 a client has an address already, and OVMF asks and listens on
+	// 4011 where iPXE uses 68: whichever it asked from.
+	if in.via == BINL && !in.from.Addr().IsUnspecified() {
+		return in.from
+	}
+	if s.Client.IsValid() {
+		return s.Client
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), 68)
+}
+
+func (s *Server) sight(req *Request, offer boot.Offer, to netip.AddrPort) {
+	if s.Sight != nil {
+		s.Sight(registry.Sighting{At: time.Now(), MAC: req.Client.MAC, Remote: to.Addr(),
+			Stage: registry.StageDHCP, Detail: offer.Rule})
+	}
+}
+
+// debug logs a packet. The level is asked first: formatting costs more than
+// answering.
+func (s *Server) debug(req *Request, offer boot.Offer, outcome Outcome) {
+	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
+		s.Log.Debug("dhcp packet", "mac", req.Client.MAC, "arch", req.Client.Arch, "xid", req.XID,
+			"kind", req.Client.Kind, "outcome", outcome, "rule", offer.Rule)
+	}
+}
+
+func (s *Server) debugMalformed(in arrival, err error) {
+	if s.Log.Enabled(context.Background(), slog.LevelDebug) {
+		s.Log.Debug("dhcp packet", "from", in.from, "outcome", Malformed, "err", err)
+	}
+}
+
+// readFailed reports whether reading may be tried again: an interface that goes
+// down fails one read and works again when it comes back.
+func (s *Server) readFailed(ctx context.Context, conn *net.UDPConn, err error) bool {
+	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	s.Stats.counts[Failed].Add(1)
+	s.Log.Warn("boot clients were not heard", "on", conn.LocalAddr(), "err", err)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Second):
+		return true
+	}
+}
+
+// endOf is nil where ctx ended the server, and the loss of the socket otherwise.
+func endOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("read dhcp packets: %w", err)
+}

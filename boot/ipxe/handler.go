@@ -1,0 +1,134 @@
+package ipxe
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"dragonfly/boot"
+	"dragonfly/registry"
+)
+
+// Handler serves everything under /boot/:
+//
+//	/boot/{mac}/auto.ipxe?arch=NAME    the machine's script
+//	/boot/{cpu}/vmlinuz                the agent's kernel; cpu is amd64 or arm64
+//	/boot/{cpu}/initramfs.zst          the agent's initramfs
+//	/boot/nbp/{name}                   a network boot program, for HTTP Boot
+type Handler struct {
+	Dir    string // holds amd64/, arm64/ and nbp/
+	Lookup func(registry.MAC) (registry.Entry, bool)
+	Token  func(registry.MAC) string // a fresh boot token; empty where there can be none
+	// Sight is told of every step; it must not block. May be nil.
+	Sight func(registry.Sighting)
+	Log   *slog.Logger
+}
+
+// ServeHTTP answers GET and HEAD.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		return
+	}
+	folder, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/boot/"), "/")
+	switch {
+	case name == "auto.ipxe":
+		h.script(w, r, folder)
+	case folder == "nbp":
+		h.program(w, r, name)
+	case name == "vmlinuz":
+		h.image(w, r, image{folder, name, registry.StageKernel})
+	case name == "initramfs.zst":
+		h.image(w, r, image{folder, name, registry.StageInitrd})
+	default:
+		refuse(w, http.StatusNotFound, "there is nothing here; see /boot/MAC/auto.ipxe")
+	}
+}
+
+// script answers with the script for the machine. A machine that is not known is
+// not an error: it is why we are here.
+func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) {
+	s, err := h.asked(r, folder)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	s = h.Complete(s)
+	out, err := s.Render()
+	if err != nil {
+		h.Log.Error("boot script", "mac", s.MAC, "err", err)
+		refuse(w, http.StatusInternalServerError, "the script could not be written; the server's log says why")
+		return
+	}
+	h.Log.Info("boot script", "mac", s.MAC, "machine", s.Name, "arch", s.Arch, "plan", s.Plan.Do, "try", s.Try, "problem", s.Problem)
+	h.sight(r, s.MAC, registry.StageScript, s.Plan.Rule)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
+	w.Header().Set("Cache-Control", "no-store") // it carries a token
+	w.Write(out)
+}
+
+// asked is what a request says of the script: MAC, Arch, Base and Try. Its error
+// says what is wrong with the request.
+func (h *Handler) asked(r *http.Request, mac string) (s Script, err error) {
+	if s.MAC, err = registry.ParseMAC(mac); err != nil {
+		return s, err
+	}
+	if s.Base, err = baseURL(r); err != nil {
+		return s, err
+	}
+	query := r.URL.Query()
+	if name := query.Get("arch"); name != "" { // an iPXE that somebody chained by hand is most likely amd64
+		if s.Arch, err = boot.ParseArch(name); err != nil {
+			return s, err
+		}
+	}
+	s.Try, _ = strconv.Atoi(query.Get("try")) // nonsense counts as the first try
+	return s, nil
+}
+
+// Complete adds to MAC, Arch, Base and Try what we know of the machine and what
+// follows from it. It changes nothing but for the token that it asks for.
+func (h *Handler) Complete(s Script) Script {
+	entry, known := h.Lookup(s.MAC)
+	s.Name, s.Plan = entry.Name, boot.PlanFor(entry, known)
+	if s.Plan.Do != boot.Disk {
+		s.Problem = h.problem(&s)
+	}
+	return s
+}
+
+// problem says what keeps the agent from being started, and else sets the token.
+func (h *Handler) problem(s *Script) string {
+	for _, name := range []string{"vmlinuz", "initramfs.zst"} {
+		if _, err := os.Stat(filepath.Join(h.Dir, s.Arch.CPU(), name)); err != nil {
+			h.Log.Error("agent image", "mac", s.MAC, "arch", s.Arch, "err", err)
+			return fmt.Sprintf("the server has no agent image for %s (%s is missing)", s.Arch.CPU(), name)
+		}
+	}
+	if s.Token = h.Token(s.MAC); s.Token == "" {
+		return "the server can give out no boot token now"
+	}
+	return ""
+}
+
+func (h *Handler) sight(r *http.Request, mac registry.MAC, stage registry.Stage, detail string) {
+	if h.Sight == nil || r.Method != http.MethodGet {
+		return
+	}
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	h.Sight(registry.Sighting{At: time.Now(), MAC: mac, Remote: remote.Addr().Unmap(), Stage: stage, Detail: detail})
+}
+
+// refuse answers with one line of plain text, which is what iPXE's user and
+// curl's can read.
+func refuse(w http.ResponseWriter, status int, why string) {
+	http.Error(w, why, status)
+}
