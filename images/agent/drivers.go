@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"path"
 	"strings"
@@ -18,14 +17,14 @@ func isOverrun(err error) bool { return errors.Is(err, unix.ENOBUFS) }
 // How long the devices must be quiet before they count as settled, and how long
 // a disk controller that shows no disk is waited for.
 const (
-	quietFor      = 50 * time.Millisecond
+	quietFor      = 30 * time.Millisecond
 	controllerFor = 3 * time.Second
 )
 
 // drivers loads the module of every device: of those that are there, and of
 // those that come later, such as the disks behind a controller.
 type drivers struct {
-	root    fs.FS
+	root    tree
 	load    func(modalias string) ([]string, error) // [Modules.Load]
 	events  <-chan uevent
 	log     *slog.Logger
@@ -72,7 +71,7 @@ func (d *drivers) atRest(running time.Duration) bool {
 	if d.active > 0 {
 		return false
 	}
-	empty := emptyControllers(tree{d.root})
+	empty := emptyControllers(d.root)
 	if len(empty) > 0 && running < controllerFor {
 		return false
 	}
@@ -91,11 +90,10 @@ func (d *drivers) handle(ev uevent) {
 
 // scan starts the load for every device on a bus (coldplug).
 func (d *drivers) scan() {
-	sys := tree{d.root}
-	for _, bus := range sys.names("sys/bus") {
+	for _, bus := range d.root.names("sys/bus") {
 		dir := path.Join("sys/bus", bus, "devices")
-		for _, dev := range sys.names(dir) {
-			if alias := sys.bytes(dir, dev, "modalias"); len(alias) > 0 {
+		for _, dev := range d.root.names(dir) {
+			if alias := d.root.bytes(dir, dev, "modalias"); len(alias) > 0 {
 				d.start(strings.TrimSpace(string(alias)))
 			}
 		}

@@ -97,7 +97,7 @@ const (
 
 // hardware is the whole inventory, with what needs more than reading.
 func (h *host) hardware(ctx context.Context) registry.Hardware {
-	hw := Inventory(h.root)
+	hw := Inventory(h.root.FS)
 	if err := linkDisks(h.root, "/dev/disk/by-id"); err != nil {
 		h.log.Warn("link disks by id", "err", err)
 	}

@@ -50,16 +50,25 @@ func dimms(entry, table []byte) []registry.DIMM {
 			continue
 		}
 		found = append(found, registry.DIMM{
-			Slot:   clean(d.DeviceLocator),
+			Slot:   smbiosText(d.DeviceLocator),
 			Bytes:  int64(d.GetSizeBytes()),
 			Type:   dimmType(d.Type),
 			MTs:    int(d.Speed),
-			Vendor: clean(d.Manufacturer),
-			Part:   clean(d.PartNumber),
-			Serial: clean(d.SerialNumber),
+			Vendor: smbiosText(d.Manufacturer),
+			Part:   smbiosText(d.PartNumber),
+			Serial: smbiosText(d.SerialNumber),
 		})
 	}
 	return found
+}
+
+// smbiosText is a string of the table; the parser says "Not Specified" where the
+// firmware gave none, and so do some firmwares.
+func smbiosText(s string) string {
+	if s = clean(s); strings.EqualFold(s, "Not Specified") {
+		return ""
+	}
+	return s
 }
 
 // dimmType is "DDR4" and the like; types that say nothing (other, unknown, RAM)
