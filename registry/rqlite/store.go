@@ -9,17 +9,15 @@
 // Four habits keep it right:
 //
 //   - A write is one transactional request, and one that can be sent twice: a
-//     request whose answer got lost is sent again, to the next node. A [Commit]
-//     therefore starts by inserting its operation id. Where that is refused as
-//     a duplicate the change was applied before.
+//     request whose answer got lost is sent again, to the next node.
+//     [Store.Commit] therefore starts by inserting the operation id. Where that
+//     is refused as a duplicate the change was applied before.
 //   - A lost race fails the transaction in the database, by a constraint, and
 //     not by a read before the write: see [guard].
 //   - Text travels as JSON ([text]), because rqlite takes a parameter that looks
 //     like x'4142' for a blob, and a machine may well call itself that.
-//   - Errors are sorted once, in [database.sort]: the database cannot be reached,
+//   - Errors are sorted once, in [sortError]: the database cannot be reached,
 //     somebody else was faster, or it is our fault.
-//
-// [Commit]: Store.Commit
 package rqlite
 
 import (

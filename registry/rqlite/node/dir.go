@@ -13,6 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// private returns the node's folder in dir. rqlite makes its files readable for
+// everybody, and there are secrets in them: so the folder must not be.
+func private(dir string) (string, error) {
+	path := filepath.Join(dir, "rqlite")
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return "", fmt.Errorf("make data directory: %w", err)
+	}
+	if err := os.Chmod(path, 0o700); err != nil { // it may be older than this rule
+		return "", fmt.Errorf("make data directory private: %w", err)
+	}
+	return path, nil
+}
+
 // lock keeps a second process out of a data directory. The kernel drops it when
 // the process ends, however it ends.
 type lock struct{ file *os.File }

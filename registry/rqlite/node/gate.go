@@ -50,8 +50,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	answer := make(chan *http.Response, 1)
 	go func() {
 		defer g.leave()
-		rec := &recorder{header: http.Header{}, status: http.StatusOK}
-		g.handler.ServeHTTP(rec, inner)
+		rec := g.call(inner)
 		answer <- rec.response(req)
 	}()
 	select {
@@ -60,6 +59,20 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	case <-req.Context().Done():
 		return nil, req.Context().Err()
 	}
+}
+
+// call runs the handler. As in an HTTP server, a panic costs the one request and
+// not the process.
+func (g *gate) call(req *http.Request) (rec *recorder) {
+	rec = &recorder{header: http.Header{}, status: http.StatusOK}
+	defer func() {
+		if p := recover(); p != nil {
+			rec = &recorder{header: http.Header{}, status: http.StatusInternalServerError}
+			fmt.Fprintf(&rec.body, "rqlite panicked: %v", p)
+		}
+	}()
+	g.handler.ServeHTTP(rec, req)
+	return rec
 }
 
 func readBody(req *http.Request) ([]byte, error) {

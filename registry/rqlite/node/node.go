@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -34,7 +33,7 @@ import (
 
 // Config says where a node keeps its data.
 type Config struct {
-	Dir string       // made if it is not there; held by one process at a time
+	Dir string       // gets a folder "rqlite", for this user only, held by one process at a time
 	ID  string       // name in the raft cluster; empty: the one Dir has, or a new one
 	Log *slog.Logger // gets what rqlite has to say
 }
@@ -56,36 +55,32 @@ const startTimeout = time.Minute
 // Start opens the database in cfg.Dir and returns when it can be read and
 // written. It fails when another process has the directory open.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
-	lock, err := acquire(cfg.Dir)
+	dir, err := private(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	id, err := identity(cfg.Dir, cfg.ID)
+	lock, err := acquire(dir)
+	if err != nil {
+		return nil, err
+	}
+	id, err := identity(dir, cfg.ID)
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
 	network := newSolo()
-	str := newStore(cfg, id, network)
+	str := newStore(store.Config{DBConf: store.NewDBConfig(), Dir: dir, ID: id, Logger: logger(cfg.Log)}, network)
 	handler := httpd.New("", str, cluster.NewClient(network, time.Second), nil)
 	n := &Node{store: str, gate: newGate(handler), network: network, lock: lock}
 	if err := n.open(ctx, id); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database in %s: %w", cfg.Dir, err), n.Close())
+		return nil, errors.Join(fmt.Errorf("open database in %s: %w", dir, err), n.Close())
 	}
 	return n, nil
 }
 
 // newStore sets every knob that rqlited's flags set: left alone they are zero,
 // and zero switches some of them off.
-func newStore(cfg Config, id string, network *solo) *store.Store {
-	str := store.New(network, &store.Config{
-		DBConf: store.NewDBConfig(),
-		Dir:    cfg.Dir,
-		ID:     id,
-		Logger: logger(cfg.Log),
-	})
+func newStore(cfg store.Config, network *solo) *store.Store {
+	str := store.New(network, &cfg)
 	// raft logs to stderr whatever we do; at WARN it announces every start.
 	str.RaftLogLevel = "ERROR"
 	// A lone node waits out the heartbeat timeout before it elects itself: with
@@ -161,12 +156,12 @@ func (n *Node) Client() *http.Client { return &http.Client{Transport: n.gate} }
 
 // The two waits of [Node.Close].
 const (
-	drainTimeout = time.Second             // for requests that are being answered
-	closeTimeout = 1500 * time.Millisecond // for rqlite, which waits up to 10 s for a snapshot
+	drainTimeout = 500 * time.Millisecond  // for requests that are being answered
+	closeTimeout = 1400 * time.Millisecond // for rqlite, which waits up to 10 s for a snapshot
 )
 
-// Close stops the node within 2.5 s. Requests being answered get up to a second;
-// new ones are refused. What was acknowledged is on disk already, so an error
+// Close stops the node within 2 s. Requests being answered get half a second; new
+// ones are refused. What was acknowledged is on disk already, so an error
 // here loses nothing. A second Close returns what the first did.
 func (n *Node) Close() error {
 	n.once.Do(func() { n.closed = n.close() })

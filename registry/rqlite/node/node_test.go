@@ -105,6 +105,18 @@ func TestDirectoryThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+func TestDataIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "rqlite"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	start(t, dir)
+	info, err := os.Stat(filepath.Join(dir, "rqlite"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %s, %v", info.Mode(), err)
+	}
+}
+
 func TestClosedNodeRefusesRequests(t *testing.T) {
 	n := start(t, t.TempDir())
 	began := time.Now()

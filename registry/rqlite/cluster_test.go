@@ -1,0 +1,147 @@
+package rqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fake answers for the nodes by their names.
+type fake struct {
+	asked []string
+	give  func(node string) (status int, err error)
+}
+
+func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil || string(body) != "body" {
+		return nil, errors.New("the body got lost")
+	}
+	node := r.URL.Hostname()
+	f.asked = append(f.asked, node)
+	status, err := f.give(node)
+	if err != nil {
+		return nil, err
+	}
+	rec := httptest.NewRecorder()
+	rec.WriteHeader(status)
+	return rec.Result(), nil
+}
+
+// send asks the cluster once.
+func send(t *testing.T, ctx context.Context, c *cluster) (*http.Response, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://a/db/execute", bytes.NewReader([]byte("body")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.RoundTrip(req)
+}
+
+func TestCluster(t *testing.T) {
+	down := errors.New("connection refused")
+	for _, c := range []struct {
+		what   string
+		give   func(f *fake) func(string) (int, error)
+		asked  string // the first nodes that were asked
+		status int
+		err    string
+	}{
+		{"the first answers", func(*fake) func(string) (int, error) {
+			return func(string) (int, error) { return 200, nil }
+		}, "a", 200, ""},
+		{"the first is down", func(*fake) func(string) (int, error) {
+			return func(n string) (int, error) {
+				if n == "a" {
+					return 0, down
+				}
+				return 200, nil
+			}
+		}, "a b", 200, ""},
+		{"no leader for a while", func(f *fake) func(string) (int, error) {
+			return func(string) (int, error) {
+				if len(f.asked) < 8 {
+					return 503, nil
+				}
+				return 200, nil
+			}
+		}, "a b c a b c a b", 200, ""},
+		{"a refusal is final", func(*fake) func(string) (int, error) {
+			return func(string) (int, error) { return 401, nil }
+		}, "a", 401, ""},
+		{"never a leader", func(*fake) func(string) (int, error) {
+			return func(string) (int, error) { return 503, nil }
+		}, "a b c a b c", 503, ""},
+		{"all are down", func(*fake) func(string) (int, error) {
+			return func(string) (int, error) { return 0, down }
+		}, "a b c a b c", 0, "cannot reach rqlite at a:4001, b:4001, c:4001: connection refused"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes, err := parseRemote("u:p@a,b,c")
+				if err != nil {
+					t.Fatal(err)
+				}
+				f := &fake{}
+				f.give = c.give(f)
+				began := time.Now()
+				resp, err := send(t, t.Context(), &cluster{nodes: nodes, base: f})
+				if took := time.Since(began); took > patience {
+					t.Errorf("took %s", took)
+				}
+				if asked := strings.Join(f.asked, " "); !strings.HasPrefix(asked, c.asked) {
+					t.Errorf("asked %s, want %s", asked, c.asked)
+				}
+				if c.err != "" {
+					if err == nil || err.Error() != c.err {
+						t.Errorf("error %v, want %s", err, c.err)
+					}
+				} else if err != nil || resp.StatusCode != c.status {
+					t.Errorf("%v, %v; want %d", resp, err, c.status)
+				}
+			})
+		})
+	}
+}
+
+func TestClusterStaysWithTheNodeThatAnswers(t *testing.T) {
+	nodes, err := parseRemote("a,b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{}
+	f.give = func(n string) (int, error) {
+		if n == "a" {
+			return 0, errors.New("down")
+		}
+		return 200, nil
+	}
+	c := &cluster{nodes: nodes, base: f}
+	for range 3 {
+		if _, err := send(t, t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asked := strings.Join(f.asked, " "); asked != "a b b b" {
+		t.Errorf("asked %s", asked)
+	}
+}
+
+func TestClusterEndsWithTheContext(t *testing.T) {
+	nodes, err := parseRemote("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fake{give: func(string) (int, error) { cancel(); return 0, ctx.Err() }}
+	if _, err := send(t, ctx, &cluster{nodes: nodes, base: f}); !errors.Is(err, context.Canceled) || len(f.asked) != 1 {
+		t.Errorf("asked %d times, %v", len(f.asked), err)
+	}
+}

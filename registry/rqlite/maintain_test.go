@@ -1,0 +1,81 @@
+package rqlite_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rqlite/gorqlite"
+
+	"dragonfly/registry"
+	"dragonfly/registry/rqlite"
+)
+
+func TestNodesThatMigrateAtOnce(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	errs := make([]error, 8)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { _, errs[i] = rqlite.Open(t.Context(), rqlite.Config{HTTP: n.Client()}) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNewerDatabaseIsRefused(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	embedded(t, n)
+	execute(t, rqlite.Config{HTTP: n.Client()}, `INSERT INTO schema_migrations VALUES (4096, '4096_future', 0)`)
+	_, err := rqlite.Open(t.Context(), rqlite.Config{HTTP: n.Client()})
+	if err == nil || !strings.Contains(err.Error(), "4096") || !strings.Contains(err.Error(), "newer") {
+		t.Errorf("a newer schema: %v", err)
+	}
+}
+
+// execute runs SQL behind the store's back.
+func execute(t *testing.T, cfg rqlite.Config, sql ...string) {
+	t.Helper()
+	conn, err := gorqlite.OpenWithClient("http://embedded/?disableClusterDiscovery=true", cfg.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.WriteContext(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPrune(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	s := embedded(t, n)
+	change := create(1)
+	for i := range 4 {
+		change.Events = append(change.Events, registry.Event{Message: fmt.Sprint(i)})
+	}
+	if err := s.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	// As if a million events had followed the first two.
+	execute(t, rqlite.Config{HTTP: n.Client()}, `UPDATE events SET seq = seq + 999999 WHERE seq > 2`)
+	if err := s.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), change); err != nil {
+		t.Errorf("an operation younger than the limit was forgotten: %v", err)
+	}
+	events, err := s.Events(t.Context(), 0, 10)
+	if err != nil || len(events) != 3 || events[0].Seq != 1_000_002 {
+		t.Errorf("events that are left: %+v, %v", events, err)
+	}
+	if err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), change); err == nil {
+		t.Error("an operation older than the limit is still known")
+	}
+}
