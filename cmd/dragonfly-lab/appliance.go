@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dragonfly/registry/api"
+)
+
+// appliancePort is where the appliance listens inside its namespace.
+const appliancePort = "3000"
+
+// appliance is the real binary in its namespace, spoken to over the socket in
+// its data directory, which counts as the local administrator.
+type appliance struct {
+	*process
+	client *api.Client
+	socket string
+}
+
+// startAppliance runs binary with the boot services on; extra are further flags.
+func startAppliance(n network, o options, dir string, extra []string, log io.Writer) (*appliance, error) {
+	data := filepath.Join(dir, "data")
+	argv := inside(n.appliance, o.Dragonfly, "serve", "--data-dir", data, "--port", appliancePort,
+		"--boot", "--boot-interface", "eth0", "--image-dir", o.ImageDir)
+	p, err := start("dragonfly", log, append(argv, extra...)...)
+	if err != nil {
+		return nil, err
+	}
+	a := &appliance{process: p, socket: filepath.Join(data, "dragonfly.sock")}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", a.socket)
+	}
+	a.client = &api.Client{
+		// The dialler ignores the host, and the boot scripts name it to the kernel.
+		Base: "http://" + applianceAddress + ":" + appliancePort,
+		HTTP: &http.Client{Transport: &http.Transport{DialContext: dial}},
+	}
+	return a, nil
+}
+
+// get opens path; the caller closes the body. An answer other than 200 is an error.
+func (a *appliance) get(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.client.Base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := a.client.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("get %s: %s", path, resp.Status)
+	}
+	return resp.Body, nil
+}
+
+// ready waits until the appliance serves.
+func (a *appliance) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit,
+		fmt.Errorf("the appliance was not ready within %v", startLimit))
+	defer cancel()
+	return poll(ctx, func() bool {
+		body, err := a.get(ctx, "/readyz")
+		if err != nil {
+			return false
+		}
+		body.Close()
+		return true
+	})
+}
+
+// follow hands every event to each, from the first on, until ctx ends.
+func (a *appliance) follow(ctx context.Context, each func(api.Event)) error {
+	body, err := a.get(ctx, "/api/v1/events?after=0")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return readEvents(body, each)
+}
+
+// readEvents reads a stream of server-sent events (WHATWG HTML, section 9.2)
+// whose data is one JSON event each.
+func readEvents(stream io.Reader, each func(api.Event)) error {
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		data, isData := strings.CutPrefix(lines.Text(), "data:")
+		if !isData {
+			continue // ids repeat what the data says; comments keep the line open
+		}
+		var event api.Event
+		if err := json.Unmarshal([]byte(data), &event); err != nil {
+			return fmt.Errorf("event %.80q: %w", data, err)
+		}
+		each(event)
+	}
+	return lines.Err()
+}
+
+// poll asks until yes says so or ctx ends, whose cause is then the error.
+func poll(ctx context.Context, yes func() bool) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !yes() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+// Command dragonfly-lab is a virtual rack: machines with real firmware (SeaBIOS
+// and OVMF in QEMU) that boot from the real appliance beside a DHCP server that
+// is not ours.
+//
+// "run" plays the ways a machine can come up, one after another, each in a rack
+// of its own, and reports where the time went. "demo" is a rack of two machines
+// to look at. Everything happens in network namespaces named dflab-PID-...; the
+// machine's own network is not touched, and nothing outlives the command.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	// Signals stay caught until the very end: a second Ctrl-C must not
+	// interrupt the cleaning up that the first one started.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	err := rootCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "dragonfly-lab:", err)
+		os.Exit(1)
+	}
+}
+
+func rootCommand() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:           "dragonfly-lab",
+		Short:         "A virtual rack that boots from the real appliance",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// Runs before either subcommand: both need the tools and a clean table.
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			if err := removeLeftovers(cmd.Context(), os.TempDir()); err != nil {
+				return fmt.Errorf("remove what an earlier run left: %w", err)
+			}
+			return o.findROMs(cmd)
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&o.Dragonfly, "dragonfly", "bin/dragonfly", "the appliance's binary")
+	flags.StringVar(&o.ImageDir, "image-dir", "bin/images", "the agent image and the boot programs")
+	flags.StringVar(&o.Accel, "accel", "tcg", "tcg (software emulation) or kvm")
+	flags.StringVar(&o.ROMs, "roms", "", "directory of QEMU's network ROMs (default: Debian 13's, fetched once)")
+	root.AddCommand(runCommand(&o), demoCommand(&o))
+	return root
+}
+
+// findROMs makes sure of good network ROMs. Without them the BIOS machines
+// still boot, only slowly.
+func (o *options) findROMs(cmd *cobra.Command) error {
+	if o.ROMs != "" {
+		return nil
+	}
+	roms, err := fetchROMs(cmd.Context())
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "using QEMU's own network ROMs, which may be slow: %v\n", err)
+	}
+	o.ROMs = roms
+	return cmd.Context().Err()
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// scenario is one way a machine can come up.
+type scenario struct {
+	Name    string
+	About   string
+	Machine vm
+	Serve   []string // further flags of "dragonfly serve"
+	Reboot  bool     // tell the ready machine to reboot, and expect it back
+	Limit   limits
+}
+
+// limits are the promised times from power-on to ready, under software
+// emulation; zero where nothing is promised.
+type limits struct {
+	Product time.Duration // with the product image
+	Cloud   time.Duration // with the small test image
+}
+
+// agentLimit is the promise for the agent, from /init to registered with one
+// NIC, in guest time.
+const agentLimit = 1200 * time.Millisecond
+
+// of is the limit with an image.
+func (l limits) of(image string) time.Duration {
+	if image == "cloud" {
+		return l.Cloud
+	}
+	return l.Product
+}
+
+// scenarios lists every way, the quickest to understand first.
+func scenarios() []scenario {
+	network := limits{Product: 20 * time.Second, Cloud: 17 * time.Second}
+	// QEMU's BIOS ROM is iPXE already; replaced, it stands for a ROM that is not.
+	replace := []string{"--ipxe-rom", "replace"}
+	full := newVM(5, seaBIOS)
+	full.NIC = "e1000e"
+	full.Disks = []disk{{"nvme", "LAB-NVME-5", 8 << 30}, {"sata", "LAB-SATA-5", 4 << 30}}
+	return []scenario{
+		{Name: "bios", About: "SeaBIOS, undionly.kpxe by TFTP", Machine: newVM(0, seaBIOS), Serve: replace, Limit: network},
+		{Name: "bios-ipxe", About: "SeaBIOS, an iPXE ROM that goes straight to the script", Machine: newVM(1, seaBIOS)},
+		{Name: "uefi", About: "OVMF's own PXE client, snponly.efi by TFTP", Machine: newVM(2, ovmf), Limit: network},
+		{Name: "http", About: "OVMF's own HTTP Boot client", Machine: newVM(3, ovmfHTTP), Limit: network},
+		{Name: "kernel", About: "no firmware and no PXE: the kernel is handed over", Machine: newVM(4, noROM),
+			Limit: limits{Product: 3 * time.Second, Cloud: 3 * time.Second}},
+		{Name: "full-nvme", About: "SeaBIOS with e1000e, NVMe and SATA", Machine: full, Serve: replace},
+		{Name: "reboot", About: "a ready machine with a blank disk comes back", Machine: newVM(6, seaBIOS), Reboot: true},
+	}
+}
+
+// newVM is the n-th machine of the lab, with one NIC and one blank disk.
+func newVM(n int, f firmware) vm {
+	return vm{
+		Name: fmt.Sprintf("machine%d", n), Firmware: f, NIC: "virtio-net-pci",
+		MAC:    registry.MAC{0x52, 0x54, 0x00, 0x77, 0x00, byte(n)},
+		UUID:   fmt.Sprintf("d7a90f1e-0000-4000-8000-%012x", n),
+		Vendor: "Acme", Product: "Lab Server", Serial: fmt.Sprintf("LAB%04d", n),
+		Memory: 1024, Disks: []disk{{"virtio", fmt.Sprintf("LAB-DISK-%d", n), 4 << 30}},
+	}
+}
+
+// choose picks the scenarios named by only; all without a name.
+func choose(only []string) ([]scenario, error) {
+	all := scenarios()
+	if len(only) == 0 {
+		return all, nil
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	for _, name := range only {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("--only %q: want some of %s", name, strings.Join(names, ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(s scenario) bool { return !slices.Contains(only, s.Name) }), nil
+}
