@@ -26,6 +26,8 @@ type Config struct {
 	// Devices loads drivers and returns when the devices have come to rest. What
 	// it leaves running is in wg and ends with ctx.
 	Devices func(ctx context.Context, wg *sync.WaitGroup)
+	// Late tells of a disk or a port that came or went after Devices returned.
+	Late <-chan struct{}
 	// Network brings up the ports and calls changed with all of them after every
 	// change, until ctx ends.
 	Network func(ctx context.Context, changed func([]Port)) error
@@ -94,6 +96,11 @@ func (a *agent) work(ctx context.Context, hardware registry.Hardware) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { a.follow(ctx, hardware) })
 	return a.obey(ctx, reply)
 }
 
@@ -124,6 +131,7 @@ const (
 // showMissing names what the image has no driver for.
 func (a *agent) showMissing(hardware registry.Hardware) {
 	a.screen.change(func(v *View) {
+		v.Missing = slices.DeleteFunc(slices.Clone(v.Missing), func(m string) bool { return m != noLink })
 		if !slices.ContainsFunc(hardware.NICs, func(n registry.NIC) bool { return n.Name != "" }) {
 			v.Missing = append(v.Missing, noPort)
 		}

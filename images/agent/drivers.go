@@ -29,6 +29,7 @@ type drivers struct {
 	events  <-chan uevent
 	log     *slog.Logger
 	settled chan struct{} // closed when the devices have come to rest
+	late    chan struct{} // holds one: a disk or a port came or went after that
 
 	seen   map[string]bool // modaliases that were handled
 	loaded chan string     // a modalias whose load has ended
@@ -45,7 +46,7 @@ func (d *drivers) run(ctx context.Context) {
 	for {
 		select {
 		case ev := <-d.events:
-			d.handle(ev)
+			d.handle(ev, resting == nil)
 			quiet.Reset(quietFor)
 		case <-d.loaded:
 			d.active--
@@ -79,7 +80,13 @@ func (d *drivers) atRest(running time.Duration) bool {
 	return true
 }
 
-func (d *drivers) handle(ev uevent) {
+func (d *drivers) handle(ev uevent, late bool) {
+	if late && ev.hardware() {
+		select {
+		case d.late <- struct{}{}:
+		default:
+		}
+	}
 	switch {
 	case ev.Action == "lost":
 		d.scan()

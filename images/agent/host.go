@@ -17,14 +17,14 @@ import (
 type host struct {
 	root    tree
 	log     *slog.Logger
-	modules *Modules // nil when the image has none
-	drivers *drivers // nil without modules
+	modules *Modules      // nil when the image has none
+	late    chan struct{} // [Config.Late]
 }
 
 // newHost reads the index of the modules. A machine whose kernel has all drivers
 // built in works without one.
 func newHost(root tree, log *slog.Logger) *host {
-	h := &host{root: root, log: log}
+	h := &host{root: root, log: log, late: make(chan struct{}, 1)}
 	dir := path.Join("/lib/modules", release())
 	modules, err := NewModules(os.DirFS(dir), func(file string) error {
 		return insertModule(log, path.Join(dir, file))
@@ -39,7 +39,7 @@ func newHost(root tree, log *slog.Logger) *host {
 
 // serve fills in the parts of cfg that need the real machine.
 func (h *host) serve(cfg *Config) {
-	cfg.Devices = h.devices
+	cfg.Devices, cfg.Late = h.devices, h.late
 	cfg.Network = (&network{root: h.root, log: h.log, boot: cfg.Boot.MAC}).run
 	cfg.Hardware = h.hardware
 }
@@ -59,10 +59,10 @@ func (h *host) devices(ctx context.Context, wg *sync.WaitGroup) {
 	} else {
 		wg.Go(func() { readUevents(ctx, f, events) })
 	}
-	h.drivers = &drivers{root: h.root, load: h.modules.Load, events: events, log: h.log, settled: make(chan struct{})}
-	wg.Go(func() { h.drivers.run(ctx) })
+	d := &drivers{root: h.root, load: h.modules.Load, events: events, log: h.log, settled: make(chan struct{}), late: h.late}
+	wg.Go(func() { d.run(ctx) })
 	select {
-	case <-h.drivers.settled:
+	case <-d.settled:
 	case <-ctx.Done():
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
+	"slices"
 	"time"
 
 	"dragonfly/registry"
@@ -76,9 +78,39 @@ func (a *agent) register(ctx context.Context, hardware registry.Hardware) (api.R
 	return reply, nil
 }
 
+// lateFor is how long hardware that comes late is collected: the disks behind an
+// adapter come one by one.
+const lateFor = 2 * time.Second
+
+// follow reports the hardware again when more of it has appeared. It tries once:
+// the boot token may have expired by then, and the machine is registered anyway.
+func (a *agent) follow(ctx context.Context, last registry.Hardware) {
+	client := &api.Client{Base: a.Boot.URL, Token: a.Boot.Token, HTTP: a.HTTP}
+	for {
+		select {
+		case <-a.Late:
+		case <-ctx.Done():
+			return
+		}
+		pause(ctx, lateFor)
+		now := a.Hardware(ctx)
+		if ctx.Err() != nil || reflect.DeepEqual(now, last) {
+			continue
+		}
+		if _, err := client.Register(ctx, request(a.Boot.MAC, now, a.screen.ports())); err != nil {
+			a.Log.Warn("report hardware that came late", "err", err)
+			continue
+		}
+		a.Log.Info("reported hardware that came late", "disks", len(now.Disks), "nics", len(now.NICs))
+		a.showMissing(now)
+		last = now
+	}
+}
+
 // request is the registration with what the network knows by now. A machine that
 // was not told where it booted from names the first port with an address.
 func request(boot registry.MAC, hardware registry.Hardware, ports []Port) api.RegisterRequest {
+	hardware.NICs = slices.Clone(hardware.NICs)
 	req := api.RegisterRequest{MAC: boot, Hardware: hardware}
 	for i, nic := range hardware.NICs {
 		if nic.MAC.Unicast() {

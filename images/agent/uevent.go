@@ -14,7 +14,7 @@ import (
 // (lib/kobject_uevent.c): "add@/devices/..." and KEY=VALUE pairs, each ended by
 // a NUL.
 type uevent struct {
-	Action, Path, Subsystem, Modalias string
+	Action, Path, Subsystem, Devtype, Modalias string
 }
 
 // parseUevent reads a datagram of the kernel's group; ok is false for anything
@@ -30,11 +30,22 @@ func parseUevent(data []byte) (ev uevent, ok bool) {
 		switch key, value, _ := strings.Cut(string(pair), "="); key {
 		case "SUBSYSTEM":
 			ev.Subsystem = value
+		case "DEVTYPE":
+			ev.Devtype = value
 		case "MODALIAS":
 			ev.Modalias = value
 		}
 	}
 	return ev, true
+}
+
+// hardware reports whether a disk or a network port has come or gone. Partitions
+// are no hardware, and neither are loop devices, RAID arrays and bridges.
+func (ev uevent) hardware() bool {
+	if ev.Action != "add" && ev.Action != "remove" || strings.HasPrefix(ev.Path, "/devices/virtual/") {
+		return false
+	}
+	return ev.Subsystem == "net" || ev.Subsystem == "block" && ev.Devtype == "disk"
 }
 
 // ueventBuffer holds the burst of a server's coldplug.
