@@ -21,20 +21,21 @@ func listenTCP(host string, port int) (net.Listener, error) {
 	return l, nil
 }
 
-// explainTaken adds to a "port is taken" error which process holds the port and
-// what to do.
-func explainTaken(err error, proto string, port int) error {
-	if errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("port %s %d: %w; run as root or give CAP_NET_BIND_SERVICE and CAP_NET_RAW", proto, port, err)
-	}
-	if !errors.Is(err, syscall.EADDRINUSE) {
+// explainTaken adds to the error of a port that could not be bound, which is one
+// of ports, what to do; and of one that is taken, which process holds it.
+func explainTaken(err error, proto string, ports ...int) error {
+	switch {
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("%w; run as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW", err)
+	case !errors.Is(err, syscall.EADDRINUSE):
 		return err
 	}
-	holder := holderOf(proto, port)
-	if holder == "" {
-		return fmt.Errorf("%s port %d is taken (by whom cannot be seen; as root it could): stop what holds it or choose another", proto, port)
+	for _, port := range ports {
+		if holder := holderOf(proto, port); holder != "" {
+			return fmt.Errorf("%w: %s port %d is held by %s; stop it or choose another port", err, proto, port, holder)
+		}
 	}
-	return fmt.Errorf("%s port %d is taken by %s: stop it or choose another port", proto, port, holder)
+	return fmt.Errorf("%w; `ss -lnp` run as root shows by whom", err)
 }
 
 // holderOf finds the process that has a local port bound, as "dnsmasq (pid 123)":

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 
 	"dragonfly/registry/rqlite"
 	"dragonfly/registry/rqlite/node"
@@ -22,7 +21,7 @@ func openStore(ctx context.Context, cfg config, log *slog.Logger) (*rqlite.Store
 		store, err := rqlite.Open(ctx, remote)
 		return store, func() error { return nil }, err
 	}
-	embedded, err := node.Start(ctx, node.Config{Dir: filepath.Join(cfg.DataDir, "rqlite"), Log: log})
+	embedded, err := node.Start(ctx, node.Config{Dir: cfg.DataDir, Log: log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -100,6 +100,12 @@ func (c *Client) PutUser(ctx context.Context, name, password string) error {
 	return c.do(ctx, http.MethodPut, "/api/v1/users/"+url.PathEscape(name), UserRequest{Password: password}, nil)
 }
 
+// Get decodes the answer to a GET of path into out, for routes outside this
+// package.
+func (c *Client) Get(ctx context.Context, path string, out any) error {
+	return c.do(ctx, http.MethodGet, path, nil, out)
+}
+
 // do sends in as JSON, where it is not nil, and decodes the answer into out.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
+
+	"dragonfly/boot"
+	"dragonfly/boot/dhcp"
+	"dragonfly/boot/ipxe"
+	"dragonfly/boot/tftp"
+	"dragonfly/registry"
+)
+
+const tftpPort = 69
+
+// ports is every socket, bound.
+type ports struct {
+	http    net.Listener
+	control net.Listener
+	boot    []*bootService
+}
+
+// bootService is the sockets that answer network boots on one interface.
+type bootService struct {
+	on   bootInterface
+	dhcp dhcp.Sockets
+	tftp *net.UDPConn
+}
+
+// bind binds every port of the configuration, or none.
+func bind(cfg config) (_ *ports, err error) {
+	p := &ports{}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.http, err = listenTCP(cfg.Host, cfg.Port); err != nil {
+		return nil, err
+	}
+	if p.control, err = listenControl(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if !cfg.Boot {
+		return p, nil
+	}
+	interfaces, err := bootInterfaces(cfg.BootInterfaces)
+	if err != nil {
+		return nil, err
+	}
+	for _, on := range interfaces {
+		service, err := bindBoot(on)
+		if err != nil {
+			return nil, err
+		}
+		p.boot = append(p.boot, service)
+	}
+	return p, nil
+}
+
+func bindBoot(on bootInterface) (*bootService, error) {
+	sockets, err := dhcp.Listen(on.Name)
+	if err != nil {
+		return nil, explainTaken(err, "udp", 67, 4011)
+	}
+	conn, err := tftp.Listen(netip.AddrPortFrom(on.Addr, tftpPort))
+	if err != nil {
+		sockets.Close()
+		return nil, explainTaken(err, "udp", tftpPort)
+	}
+	return &bootService{on: on, dhcp: sockets, tftp: conn}, nil
+}
+
+func (p *ports) close() {
+	for _, l := range []net.Listener{p.http, p.control} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	for _, b := range p.boot {
+		b.dhcp.Close()
+		b.tftp.Close()
+	}
+}
+
+// httpPort is the port that HTTP is really served on, for port 0 picks one.
+func (p *ports) httpPort() uint16 { return uint16(p.http.Addr().(*net.TCPAddr).Port) }
+
+// serveBoot starts DHCP and TFTP on every boot interface.
+func (a *appliance) serveBoot(ctx context.Context, group *errgroup.Group) {
+	for _, b := range a.ports.boot {
+		server := &dhcp.Server{Sockets: b.dhcp, Self: dhcp.Self{Addr: b.on.Addr, HTTPPort: a.ports.httpPort()},
+			Policy: a.policy(), Sight: a.registry.Sight, Log: a.log.With("interface", b.on.Name)}
+		group.Go(func() error { return server.Serve(ctx) })
+		programs := &tftp.Server{Dir: filepath.Join(a.cfg.ImageDir, "nbp"), Programs: ipxe.Programs(),
+			Sight: a.sightByAddress, Log: a.log.With("interface", b.on.Name),
+			Autoexec: func(local netip.Addr) []byte { return a.autoexec(local) }}
+		group.Go(func() error { return programs.Serve(ctx, b.tftp) })
+	}
+}
+
+func (a *appliance) policy() boot.Policy { return boot.Policy{IPXEROM: boot.IPXEROM(a.cfg.IPXEROM)} }
+
+func (a *appliance) autoexec(local netip.Addr) []byte {
+	script, err := ipxe.Autoexec("http://" + netip.AddrPortFrom(local, a.ports.httpPort()).String())
+	if err != nil {
+		a.log.Error("boot script", "err", err)
+	}
+	return script
+}
+
+// bootFiles serves everything under /boot/.
+func (a *appliance) bootFiles() *ipxe.Handler {
+	return &ipxe.Handler{Dir: a.cfg.ImageDir, Lookup: a.registry.Lookup, Token: a.tokens.Boot,
+		Sight: a.sightByAddress, Log: a.log}
+}
+
+// sightByAddress files a step that shows only the client's IP address under the
+// hardware address that the kernel's neighbour table has for it.
+func (a *appliance) sightByAddress(s registry.Sighting) {
+	if s.MAC == (registry.MAC{}) && s.Remote.Is4() {
+		s.MAC = neighbour(s.Remote)
+	}
+	a.registry.Sight(s)
+}
+
+func neighbour(addr netip.Addr) registry.MAC {
+	neighbours, err := netlink.NeighList(0, netlink.FAMILY_V4)
+	if err != nil {
+		return registry.MAC{}
+	}
+	for _, n := range neighbours {
+		if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == addr && len(n.HardwareAddr) == len(registry.MAC{}) {
+			return registry.MAC(n.HardwareAddr)
+		}
+	}
+	return registry.MAC{} // behind a router
+}

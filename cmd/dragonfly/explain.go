@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/spf13/cobra"
+
+	"dragonfly/boot"
+	"dragonfly/boot/dhcp"
+	"dragonfly/boot/ipxe"
+	"dragonfly/registry"
+	"dragonfly/registry/api"
+)
+
+// explanation is what a machine would be served now: the answer to
+// GET /api/v1/explain/{mac}?arch=NAME.
+type explanation struct {
+	MAC     registry.MAC   `json:"mac"`
+	Machine string         `json:"machine,omitempty"` // name; empty for an unknown one
+	State   registry.State `json:"state,omitempty"`
+	Boots   []exchange     `json:"boots"` // the firmware's DHCP exchange, then iPXE's
+	Rule    string         `json:"rule"`  // which decided on the script
+	Script  string         `json:"script"`
+}
+
+// exchange is one DHCP exchange.
+type exchange struct {
+	Client string       `json:"client"`
+	Rule   string       `json:"rule"`
+	Reply  []dhcp.Field `json:"reply,omitempty"`
+}
+
+func explainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain MAC",
+		Short: "What a machine would be served now, and which rule decides",
+		Long: `Show what a machine would be served if it booted now: the DHCP replies field by
+field, the boot program, the rendered script, and the rule that decided each.
+Nothing is changed and nothing is logged as a boot.`,
+		Args: exactly(1, "the machine's hardware address"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			arch, _ := cmd.Flags().GetString("arch")
+			var e explanation
+			path := "/api/v1/explain/" + url.PathEscape(args[0]) + "?arch=" + url.QueryEscape(arch)
+			if err := control(cmd).Get(cmd.Context(), path, &e); err != nil {
+				return fmt.Errorf("explain %s: %w", args[0], err)
+			}
+			e.print(cmd.OutOrStdout())
+			return nil
+		},
+	}
+	cmd.Flags().String("arch", boot.UEFIX64.String(), "firmware: bios, uefi-x64, uefi-arm64, http-x64, http-arm64, ...")
+	controlFlags(cmd)
+	return cmd
+}
+
+func (e explanation) print(w io.Writer) {
+	fmt.Fprintf(w, "%s: ", e.MAC)
+	if e.Machine == "" {
+		fmt.Fprintln(w, "no machine has this address")
+	} else {
+		fmt.Fprintf(w, "%s, %s\n", e.Machine, e.State)
+	}
+	for _, x := range e.Boots {
+		fmt.Fprintf(w, "\nDHCP answer to %s\n  rule: %s\n", x.Client, x.Rule)
+		for _, f := range x.Reply {
+			number := ""
+			if f.Option > 0 {
+				number = fmt.Sprint(f.Option)
+			}
+			fmt.Fprintf(w, "  %4s  %-24s %s\n", number, f.Name, f.Value)
+		}
+	}
+	fmt.Fprintf(w, "\nScript\n  rule: %s\n\n%s", e.Rule, e.Script)
+}
+
+// explain answers without a side effect.
+func (a *appliance) explain(w http.ResponseWriter, r *http.Request) {
+	mac, err := registry.ParseMAC(chi.URLParam(r, "mac"))
+	if err != nil {
+		api.WriteProblem(w, http.StatusUnprocessableEntity, err.Error())
+		return
+	}
+	arch := boot.UEFIX64
+	if name := r.URL.Query().Get("arch"); name != "" {
+		if arch, err = boot.ParseArch(name); err != nil {
+			api.WriteProblem(w, http.StatusUnprocessableEntity, err.Error())
+			return
+		}
+	}
+	e, err := a.explanation(mac, arch)
+	if err != nil {
+		a.log.Error("explain", "mac", mac, "err", err)
+		api.WriteProblem(w, http.StatusInternalServerError, "the script could not be rendered; the log says why")
+		return
+	}
+	writeJSON(w, http.StatusOK, e)
+}
+
+func (a *appliance) explanation(mac registry.MAC, arch boot.Arch) (*explanation, error) {
+	entry, known := a.registry.Lookup(mac)
+	e := &explanation{MAC: mac, Machine: entry.Name, State: entry.State}
+	for _, kind := range []boot.Kind{firmwareOf(arch), boot.IPXE} {
+		e.Boots = append(e.Boots, a.exchange(boot.Client{MAC: mac, Arch: arch, Kind: kind, IPXE: boot.HTTP | boot.HTTPS}))
+	}
+	e.Rule = boot.PlanFor(entry, known).Rule
+	script, err := a.previewScript(mac, arch)
+	e.Script = string(script)
+	return e, err
+}
+
+// shownToken stands in a previewed script where a machine gets a boot token.
+const shownToken = "A-FRESH-BOOT-TOKEN"
+
+// previewScript is the script that the handler of /boot/ would write, without
+// its token and without the sighting.
+func (a *appliance) previewScript(mac registry.MAC, arch boot.Arch) ([]byte, error) {
+	files, self := a.bootFiles(), a.self()
+	files.Token = func(registry.MAC) string { return shownToken }
+	return files.Complete(ipxe.Script{MAC: mac, Arch: arch,
+		Base: "http://" + netip.AddrPortFrom(self.Addr, self.HTTPPort).String()}).Render()
+}
+
+func firmwareOf(arch boot.Arch) boot.Kind {
+	switch arch {
+	case boot.HTTPIA32, boot.HTTPX64, boot.HTTPARM64:
+		return boot.HTTPBoot
+	}
+	return boot.PXE
+}
+
+func (a *appliance) exchange(c boot.Client) exchange {
+	offer := boot.Decide(c, a.policy())
+	x := exchange{Client: c.Kind.String() + ", " + c.Arch.String(), Rule: offer.Rule}
+	switch {
+	case len(a.ports.boot) == 0:
+		x.Rule += " (but the appliance runs without --boot: nothing is answered)"
+	case offer.Serve != boot.Nothing:
+		req := dhcp.Request{Message: dhcp.Discover, Client: c}
+		x.Reply = dhcp.Describe(dhcp.Reply(make([]byte, 0, dhcp.MaxReply), &req, offer, a.self()))
+	}
+	return x
+}
+
+// self is how machines on the first boot interface reach us.
+func (a *appliance) self() dhcp.Self {
+	self := dhcp.Self{Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1}), HTTPPort: a.ports.httpPort()}
+	if len(a.ports.boot) > 0 {
+		self.Addr = a.ports.boot[0].on.Addr
+	}
+	return self
+}

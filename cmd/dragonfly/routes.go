@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/httprate"
+
+	"dragonfly/registry/api"
+	"dragonfly/registry/auth"
+	"dragonfly/ui"
+)
+
+// signIns bounds the guesses at a password: per minute and address.
+const signIns = 10
+
+// routes is everything that is served over HTTP. What machines boot goes around
+// the gate and around every wrapper, so that files leave by sendfile.
+func (a *appliance) routes() (http.Handler, error) {
+	pages, err := ui.New(ui.Config{Machines: a.registry, Feed: a.registry.Feed(), Sessions: a.sessions,
+		Answering: a.answering(), Problems: a.problems, Version: version(), Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	router := chi.NewRouter()
+	api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Log: a.log})
+	router.Get("/api/v1/explain/{mac}", a.explain)
+	router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
+	})
+	router.Get("/readyz", a.ready)
+	router.Get("/login", pages.ServeHTTP)
+	router.With(httprate.LimitByIP(signIns, time.Minute)).Post("/login", pages.ServeHTTP)
+	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			api.WriteProblem(w, http.StatusNotFound, "there is no "+r.URL.Path+"; /openapi.json lists what there is")
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		api.WriteProblem(w, http.StatusMethodNotAllowed, r.Method+" is not for "+r.URL.Path)
+	})
+	gate := auth.NewGate(a.accounts, a.sessions, deny)
+	guarded := http.NewCrossOriginProtection().Handler(gate.Wrap(router, forEverybody))
+
+	mux := http.NewServeMux()
+	mux.Handle("/boot/", a.bootFiles())
+	mux.Handle("/", guarded)
+	return mux, nil
+}
+
+// forEverybody are the routes that need no account: the agents', which check
+// tokens, the probes, and what the sign-in page is made of.
+func forEverybody(r *http.Request) bool {
+	path := r.URL.Path
+	return strings.HasPrefix(path, "/api/v1/agent/") || strings.HasPrefix(path, "/static/") ||
+		path == "/healthz" || path == "/readyz" || path == "/login"
+}
+
+func deny(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		api.WriteProblem(w, status, detail)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, detail, status)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// ready answers 200 when machines can boot and register, else 503; both say what
+// is wrong.
+func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	body := struct {
+		Status   string   `json:"status"`
+		Problems []string `json:"problems,omitempty"`
+	}{"ready", a.problems()}
+	status := http.StatusOK
+	if err := a.store.Ping(ctx); err != nil {
+		a.log.Debug("readiness", "err", err)
+		body.Problems = append(body.Problems, "the database does not answer; boots go on, registrations wait")
+		body.Status, status = "not ready", http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, body)
+}
+
+// problems is what an operator should mend, each with how.
+func (a *appliance) problems() []string {
+	var found []string
+	kernel := filepath.Join(a.cfg.ImageDir, runtime.GOARCH, "vmlinuz")
+	if _, err := os.Stat(kernel); err != nil {
+		found = append(found, "there is no agent image in "+a.cfg.ImageDir+", so no machine can register: run `dragonfly image build --out "+a.cfg.ImageDir+"`")
+	}
+	return found
+}
+
+// answering lists the interfaces that network boots are answered on.
+func (a *appliance) answering() (on []string) {
+	for _, b := range a.ports.boot {
+		on = append(on, b.on.String())
+	}
+	return on
+}

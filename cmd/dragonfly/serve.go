@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"dragonfly/registry"
+	"dragonfly/registry/auth"
+	"dragonfly/registry/rqlite"
+)
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the appliance",
+		Long: `Run the appliance: the database, the API, the UI and the files that machines
+boot; with --boot also proxyDHCP and TFTP, beside the DHCP server that is there.
+
+Every flag can also be set as DRAGONFLY_ and its name in capitals, such as
+DRAGONFLY_DATA_DIR, or in the YAML file by its name. A flag beats the
+environment, which beats the file, which beats the default.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			file, _ := cmd.Flags().GetString("config")
+			cfg, err := loadConfig(cmd.Flags(), file, os.Environ())
+			if err != nil {
+				return usageError{err}
+			}
+			log, err := cfg.logger(os.Stderr)
+			if err != nil {
+				return usageError{err}
+			}
+			return serve(cmd.Context(), cfg, log)
+		},
+	}
+	serveFlags(cmd.Flags())
+	cmd.Flags().String("config", os.Getenv(envPrefix+"CONFIG"), "YAML file (default "+defaultConfigFile+" where it exists; also DRAGONFLY_CONFIG)")
+	return cmd
+}
+
+// serve runs the appliance until ctx ends or a part of it does. Every port is
+// bound before anything is served.
+func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	ports, err := bind(cfg)
+	if err != nil {
+		return err
+	}
+	defer ports.close()
+	store, closeStore, err := openStore(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
+	a, err := newAppliance(ctx, cfg, store, log)
+	if err != nil {
+		return err
+	}
+	a.ports = ports
+	return a.run(ctx)
+}
+
+// appliance is every part, wired.
+type appliance struct {
+	cfg      config
+	log      *slog.Logger
+	ports    *ports
+	store    *rqlite.Store
+	registry *registry.Registry
+	tokens   *auth.Tokens
+	accounts *auth.Accounts
+	sessions *auth.Sessions
+}
+
+func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, log *slog.Logger) (*appliance, error) {
+	tokens, err := auth.NewTokens(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := auth.NewAccounts(store)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := registry.New(ctx, store, log)
+	if err != nil {
+		return nil, err
+	}
+	return &appliance{cfg: cfg, log: log, store: store, registry: reg,
+		tokens: tokens, accounts: accounts, sessions: auth.NewSessions(accounts)}, nil
+}
+
+// stopWithin is how long requests may take to end when we stop; long polls and
+// event streams are cut when it is over.
+const stopWithin = time.Second
+
+// run serves until ctx ends; the first part that ends stops all.
+func (a *appliance) run(ctx context.Context) error {
+	handler, err := a.routes()
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.registry.Run(ctx) })
+	group.Go(func() error { return a.serveHTTP(ctx, a.ports.http, &http.Server{Handler: handler}) })
+	group.Go(func() error {
+		return a.serveHTTP(ctx, a.ports.control, &http.Server{Handler: handler, ConnContext: auth.WithControlSocket})
+	})
+	a.serveBoot(ctx, group)
+	group.Go(func() error { return a.maintain(ctx) })
+	a.announce()
+	defer daemon.SdNotify(false, daemon.SdNotifyStopping)
+	return group.Wait()
+}
+
+func (a *appliance) serveHTTP(ctx context.Context, l net.Listener, s *http.Server) error {
+	s.ReadHeaderTimeout = 10 * time.Second
+	s.IdleTimeout = 2 * time.Minute
+	s.MaxHeaderBytes = 64 << 10
+	s.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.Background(), stopWithin)
+		defer cancel()
+		if s.Shutdown(grace) != nil {
+			s.Close()
+		}
+	})
+	err := s.Serve(l)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve http on %s: %w", l.Addr(), err)
+}
+
+// announce tells the operator and systemd that everything is up.
+func (a *appliance) announce() {
+	status := fmt.Sprintf("serving HTTP on %s, %d machines", a.ports.http.Addr(), a.registry.Count())
+	for _, b := range a.ports.boot {
+		status += ", booting on " + b.on.String()
+		a.log.Info("answering network boots", "interface", b.on.Name, "address", b.on.Addr)
+	}
+	a.log.Info("ready", "http", a.ports.http.Addr().String(), "machines", a.registry.Count(), "version", version())
+	if any, err := a.accounts.Any(context.Background()); err == nil && !any {
+		a.log.Info("no account exists yet: the UI and the API answer this host only; to let operators in run: dragonfly user create NAME")
+	}
+	for _, problem := range a.problems() {
+		a.log.Warn(problem)
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+status)
+}
+
+const (
+	pruneEvery    = time.Hour
+	operationsFor = 30 * 24 * time.Hour // longer than any retry of a write
+)
+
+// maintain feeds the watchdog of systemd and
+// keeps the database from growing without bound.
+func (a *appliance) maintain(ctx context.Context) error {
+	watchdog := time.NewTicker(10 * time.Second)
+	defer watchdog.Stop()
+	prune := time.NewTicker(pruneEvery)
+	defer prune.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-watchdog.C:
+			_, _ = daemon.SdNotify(false, fmt.Sprintf("%s\nSTATUS=%d machines", daemon.SdNotifyWatchdog, a.registry.Count()))
+		case <-prune.C:
+			if err := a.store.Prune(ctx, time.Now().Add(-operationsFor)); err != nil {
+				a.log.Warn("prune the database", "err", err)
+			}
+		}
+	}
+}

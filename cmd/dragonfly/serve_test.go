@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"dragonfly/registry"
+	"dragonfly/registry/api"
+)
+
+// rig is an appliance as `dragonfly serve` runs it, on a free port.
+type rig struct {
+	cfg  config
+	url  string
+	stop context.CancelFunc
+	done chan error
+}
+
+func testConfig(t *testing.T) config {
+	t.Helper()
+	dir := t.TempDir()
+	cfg := config{Host: "127.0.0.1", Port: freePort(t), DataDir: dir, ImageDir: filepath.Join(dir, "images"), IPXEROM: "use"}
+	for _, name := range []string{"vmlinuz", "initramfs.zst"} {
+		path := filepath.Join(cfg.ImageDir, "amd64", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cfg
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// start runs an appliance until it answers.
+func start(t *testing.T, cfg config) *rig {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	r := &rig{cfg: cfg, url: fmt.Sprintf("http://127.0.0.1:%d", cfg.Port), stop: stop, done: make(chan error, 1)}
+	go func() { r.done <- serve(ctx, cfg, slog.New(slog.DiscardHandler)) }()
+	t.Cleanup(stop)
+	for {
+		resp, err := http.Get(r.url + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return r
+			}
+		}
+		select {
+		case err := <-r.done:
+			t.Fatalf("the appliance ended: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// end stops the appliance and returns how long that took.
+func (r *rig) end(t *testing.T) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	return time.Since(begin)
+}
+
+func (r *rig) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(r.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// cli runs a command line as an operator would.
+func (r *rig) cli(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	root := rootCommand()
+	var out, errs bytes.Buffer
+	root.SetArgs(append(args, "--data-dir", r.cfg.DataDir))
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		return 1, out.String(), err.Error()
+	}
+	return 0, out.String(), errs.String()
+}
+
+var bootToken = regexp.MustCompile(`dragonfly\.token=(\S+)`)
+
+// register does what a machine does from its script on.
+func (r *rig) register(t *testing.T, mac registry.MAC) api.RegisterReply {
+	t.Helper()
+	code, script := r.get(t, "/boot/"+mac.String()+"/auto.ipxe?arch=bios")
+	token := bootToken.FindStringSubmatch(script)
+	if code != http.StatusOK || token == nil {
+		t.Fatalf("script: %d\n%s", code, script)
+	}
+	agent := &api.Client{Base: r.url, Token: token[1]}
+	reply, err := agent.Register(t.Context(), api.RegisterRequest{MAC: mac,
+		Hardware: registry.Hardware{System: registry.System{Vendor: "Acme", Serial: "SN-" + mac.String()}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+func TestApplianceKeepsWhatItAcknowledged(t *testing.T) {
+	mac := registry.MAC{0x52, 0x54, 0, 0, 0, 1}
+	first := start(t, testConfig(t))
+	reply := first.register(t, mac)
+	if took := first.end(t); took > 5*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+	second := start(t, first.cfg)
+	defer second.end(t)
+	code, body := second.get(t, "/api/v1/machines/"+reply.Name)
+	if code != http.StatusOK || !strings.Contains(body, reply.ID) {
+		t.Errorf("after a restart: %d %s", code, body)
+	}
+	agent := &api.Client{Base: second.url, Token: reply.Token}
+	if next, err := agent.Next(t.Context(), 0); err != nil || next.Name != reply.Name {
+		t.Errorf("the agent's token after a restart: %+v, %v", next, err)
+	}
+	if again := second.register(t, mac); again.ID != reply.ID {
+		t.Errorf("registered again as %s, was %s", again.ID, reply.ID)
+	}
+}
+
+func TestApplianceStopsWithOpenPolls(t *testing.T) {
+	r := start(t, testConfig(t))
+	reply := r.register(t, registry.MAC{0x52, 0x54, 0, 0, 0, 1})
+	polling := make(chan error, 1)
+	go func() {
+		_, err := (&api.Client{Base: r.url, Token: reply.Token}).Next(context.WithoutCancel(t.Context()), registry.MaxWait)
+		polling <- err
+	}()
+	resp, err := http.Get(r.url + "/api/v1/events?after=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if took := r.end(t); took > 5*time.Second {
+		t.Errorf("stopping with an open poll and an open stream took %v", took)
+	}
+	if err := <-polling; err == nil {
+		t.Error("the poll ended as if the server were there")
+	}
+}
+
+func TestApplianceAccess(t *testing.T) {
+	r := start(t, testConfig(t))
+	defer r.end(t)
+	if code, _ := r.get(t, "/api/v1/machines"); code != http.StatusOK {
+		t.Errorf("this host, no account yet: %d", code)
+	}
+	if code, _, stderr := r.cli(t, "short\n", "user", "create", "ana", "--password-stdin"); code == 0 || !strings.Contains(stderr, "10 to 256 characters") {
+		t.Errorf("a short password: %d %s", code, stderr)
+	}
+	if code, stdout, stderr := r.cli(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin"); code != 0 || !strings.Contains(stdout, "ana may sign in") {
+		t.Fatalf("create: %d %s%s", code, stdout, stderr)
+	}
+	for path, want := range map[string]int{
+		"/api/v1/machines": 401, "/api/v1/events": 401, "/openapi.json": 401, "/machines": 401, "/api/v1/nothing": 401,
+		"/healthz": 200, "/readyz": 200, "/login": 200, "/boot/52:54:00:00:00:01/auto.ipxe": 200, "/api/v1/agent/next": 401,
+	} {
+		if code, _ := r.get(t, path); code != want {
+			t.Errorf("not signed in, %s: %d, want %d", path, code, want)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	r := start(t, testConfig(t))
+	defer r.end(t)
+	code, stdout, stderr := r.cli(t, "", "explain", "52-54-00-00-00-01", "--arch", "bios")
+	for _, want := range []string{"no machine has this address", "undionly.kpxe", "unknown machine", "#!ipxe", shownToken} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("explain has no %q: %d\n%s%s", want, code, stdout, stderr)
+		}
+	}
+	for _, args := range [][]string{{"explain", "nonsense"}, {"explain", "52:54:00:00:00:01", "--arch", "toaster"}, {"explain"}} {
+		if code, _, stderr := r.cli(t, "", args...); code == 0 || stderr == "" {
+			t.Errorf("%v: %d %q", args, code, stderr)
+		}
+	}
+	if code, body := r.get(t, "/api/v1/machines"); code != http.StatusOK || !strings.Contains(body, `"machines":[]`) {
+		t.Errorf("explaining left something behind: %s", body)
+	}
+}
+
+func TestNoApplianceRuns(t *testing.T) {
+	r := &rig{cfg: config{DataDir: t.TempDir()}}
+	if code, _, stderr := r.cli(t, "", "explain", "52:54:00:00:00:01"); code == 0 || !strings.Contains(stderr, "start it with") {
+		t.Errorf("%d %q", code, stderr)
+	}
+}
