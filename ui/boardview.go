@@ -1,0 +1,90 @@
+package ui
+
+import (
+	"slices"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// counts is the strip above the list.
+type counts struct {
+	Total, Online int
+	ByState       map[registry.State]int
+}
+
+func (b *board) counts() counts {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	c := counts{Total: len(b.facts), ByState: map[registry.State]int{}}
+	for _, f := range b.facts {
+		c.ByState[f.state]++
+		if f.online {
+			c.Online++
+		}
+	}
+	return c
+}
+
+// rows are the machines as the list shows them; lively ones flash.
+func (b *board) rows(machines []registry.Machine, now time.Time, lively bool) []row {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	rows := make([]row, 0, len(machines))
+	for _, m := range machines {
+		f := b.facts[m.ID]
+		r := rowOf(m, f.last, now)
+		switch {
+		case lively:
+			r.Flash = [...]string{"turn-a", "turn-b"}[f.turns%2]
+		case now.Sub(m.CreatedAt) < 3*time.Second:
+			r.Flash = "turn-a" // new since the last look at the list
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// place is where a page of the list stands among all machines.
+type place struct {
+	After            string // the query: machines with a name above it
+	First, Last, All int    // 1-based; First 0 on an empty page
+	HasPrevious      bool
+	Previous, Next   string // the queries of the neighbours; Next is empty on the last page
+}
+
+// place finds the page of shown machines that starts above after.
+func (b *board) place(after string, shown []registry.Machine) place {
+	names := b.sorted()
+	p := place{After: after, All: len(names)}
+	before, found := slices.BinarySearch(names, after)
+	if found {
+		before++
+	}
+	p.HasPrevious = before > 0
+	if before > pageSize {
+		p.Previous = names[before-pageSize-1]
+	}
+	if len(shown) == 0 {
+		return p
+	}
+	p.First, p.Last = before+1, before+len(shown)
+	if p.Last < p.All {
+		p.Next = shown[len(shown)-1].Name
+	}
+	return p
+}
+
+// sorted returns every name in order.
+func (b *board) sorted() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.names == nil {
+		b.names = make([]string, 0, len(b.facts))
+		for _, f := range b.facts {
+			b.names = append(b.names, f.name)
+		}
+		slices.Sort(b.names)
+	}
+	return b.names
+}

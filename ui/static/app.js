@@ -1,0 +1,30 @@
+import "htmx.org/dist/htmx.esm.js";
+import "htmx.org/dist/ext/hx-sse.js";
+import Alpine from "@alpinejs/csp";
+import { followClock } from "./clock.js";
+import { copyOnClick } from "./copy.js";
+import { watchLink } from "./link.js";
+
+const choices = ["system", "light", "dark"];
+
+// theme is the button that goes round the three themes.
+Alpine.data("theme", () => ({
+  choice: document.documentElement.dataset.choice,
+  get label() {
+    return "Theme: " + this.choice;
+  },
+  next() {
+    this.choice = choices[(choices.indexOf(this.choice) + 1) % choices.length];
+    try {
+      localStorage.setItem("theme", this.choice);
+    } catch {
+      // storage is blocked: the choice cannot be kept
+    }
+    dispatchEvent(new Event("theme"));
+  },
+}));
+
+watchLink(Alpine);
+copyOnClick();
+followClock();
+Alpine.start();

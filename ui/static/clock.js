@@ -1,0 +1,30 @@
+// The distances in time on the page, kept moving. They are measured with the
+// server's clock: one in a rack without a time server may be hours off.
+const skew = Date.parse(document.documentElement.dataset.now) - Date.now();
+
+// ago has the same steps as moment.ago in view.go.
+function ago(at) {
+  const s = Math.floor((Date.now() + skew - at) / 1000);
+  if (s < 5) return "just now";
+  if (s < 60) return `${s} s ago`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 48 * 3600) return `${Math.floor(s / 3600)} h ago`;
+  return `${Math.floor(s / 86400)} d ago`;
+}
+
+function refresh() {
+  for (const time of document.querySelectorAll("time")) {
+    const at = Date.parse(time.dateTime);
+    const text = ago(at);
+    if (time.textContent !== text) time.textContent = text;
+    const local = new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    if (time.title !== local) time.title = local;
+  }
+}
+
+export function followClock() {
+  refresh();
+  setInterval(() => document.hidden || refresh(), 5000);
+  document.addEventListener("htmx:after:swap", refresh);
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+}

@@ -1,0 +1,101 @@
+package ui
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// Machines reads machines, ordered by name. *registry.Registry is one.
+type Machines interface {
+	Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error)
+}
+
+// Feed is the stream of events. *registry.Feed is one.
+type Feed interface {
+	// Next blocks until there are events numbered above after and returns a few
+	// hundred of them at most, in order; it errs when ctx ends.
+	Next(ctx context.Context, after int64) ([]registry.Event, error)
+	// Last is the number of the newest event.
+	Last() int64
+}
+
+// Sessions says who is signed in. The middleware that keeps them stands before
+// this package's handler, and so does the gate that decides who may enter.
+type Sessions interface {
+	// SignIn errs for a wrong name or password. Where the accounts cannot be
+	// read the error wraps [registry.ErrUnavailable].
+	SignIn(ctx context.Context, name, password string) error
+	SignOut(ctx context.Context) error
+	// User is empty where nobody is signed in: the caller is on this host, and
+	// no account exists yet.
+	User(ctx context.Context) string
+}
+
+// Config is what the pages need. Every field but Answering and Problems must be
+// set.
+type Config struct {
+	Machines  Machines
+	Feed      Feed
+	Sessions  Sessions
+	Answering []string        // where DHCP is answered, such as "eth0 10.77.0.2"; empty when boot services are off
+	Problems  func() []string // what is wrong now, each with what to do; it must be quick and safe for concurrent use
+	Version   string
+	Log       *slog.Logger
+}
+
+// UI is the handler of every page.
+type UI struct {
+	Config
+	assets assets
+	live   *live
+	routes http.Handler
+}
+
+// New returns the pages. It errs when the assets were not built. It starts
+// nothing: whatever runs in the background ends with the last open page.
+func New(c Config) (*UI, error) {
+	loaded, err := loadAssets()
+	if err != nil {
+		return nil, err
+	}
+	if c.Problems == nil {
+		c.Problems = func() []string { return nil }
+	}
+	board := newBoard(c.Machines, c.Feed)
+	u := &UI{Config: c, assets: loaded, live: newLive(board, c.Log, time.Now())}
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/", http.StripPrefix("/static/", loaded))
+	for pattern, page := range map[string]page{
+		"GET /{$}":           toMachines,
+		"GET /machines":      u.machines,
+		"GET /machines/rows": u.machineRows,
+		"GET /live":          u.serveLive,
+		"GET /login":         u.loginForm,
+		"POST /login":        u.signIn,
+		"POST /logout":       u.signOut,
+		"/":                  notFound,
+	} {
+		mux.Handle(pattern, u.handle(page))
+	}
+	u.routes = secure(mux)
+	return u, nil
+}
+
+// ServeHTTP serves the pages.
+func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.routes.ServeHTTP(w, r) }
+
+func toMachines(w http.ResponseWriter, r *http.Request) error {
+	http.Redirect(w, r, "/machines", http.StatusSeeOther)
+	return nil
+}
+
+// frame is what every page shows around its content.
+func (u *UI) frame(r *http.Request, title string) frame {
+	return frame{Title: title, Version: cmp.Or(u.Version, "development"), assets: u.assets,
+		User: u.Sessions.User(r.Context()), Now: time.Now()}
+}
