@@ -106,7 +106,7 @@ func (a *appliance) explanation(mac registry.MAC, arch boot.Arch) (*explanation,
 	entry, known := a.registry.Lookup(mac)
 	e := &explanation{MAC: mac, Machine: entry.Name, State: entry.State}
 	for _, kind := range []boot.Kind{firmwareOf(arch), boot.IPXE} {
-		e.Boots = append(e.Boots, a.exchange(boot.Client{MAC: mac, Arch: arch, Kind: kind, IPXE: boot.HTTP | boot.HTTPS}))
+		e.Boots = append(e.Boots, a.exchange(boot.Client{MAC: mac, Arch: arch, Kind: kind, IPXE: boot.HTTP, Broadcast: kind == boot.IPXE}))
 	}
 	e.Rule = boot.PlanFor(entry, known).Rule
 	script, err := a.previewScript(mac, arch)
