@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -37,7 +38,7 @@ func (a *appliance) routes() (http.Handler, error) {
 	})
 	router.Get("/readyz", a.ready)
 	router.Get("/login", pages.ServeHTTP)
-	router.With(httprate.LimitByIP(signIns, time.Minute)).Post("/login", pages.ServeHTTP)
+	router.With(httprate.LimitBy(signIns, time.Minute, peer)).Post("/login", pages.ServeHTTP)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			api.WriteProblem(w, http.StatusNotFound, "there is no "+r.URL.Path+"; /openapi.json lists what there is")
@@ -55,6 +56,16 @@ func (a *appliance) routes() (http.Handler, error) {
 	mux.Handle("/boot/", a.bootFiles())
 	mux.Handle("/", guarded)
 	return mux, nil
+}
+
+// peer is the address a request came from. A proxy in between is one peer: what
+// it says of others is not believed.
+func peer(r *http.Request) (string, error) {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr, nil // the control socket
+	}
+	return httprate.CanonicalizeIP(host), nil
 }
 
 // forEverybody are the routes that need no account: the agents', which check

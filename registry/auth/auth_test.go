@@ -121,7 +121,9 @@ func guarded(t *testing.T) (*Accounts, http.Handler) {
 		}
 	})
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) { _ = sessions.SignOut(r.Context()) })
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "in as "+sessions.User(r.Context())) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "in as "+sessions.User(r.Context()))
+	})
 	return accounts, gate.Wrap(mux, func(r *http.Request) bool { return r.URL.Path == "/login" })
 }
 
