@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"time"
+
+	"github.com/a-h/templ"
 )
 
 // follower is the one goroutine behind all open pages.
@@ -84,23 +86,34 @@ func (f *follower) report(ctx context.Context, err error) {
 	}
 }
 
-// send renders a frame once, for everybody.
+// send renders a frame once, for everybody. Rows and counters are messages of
+// their own: a parser that has seen a list drops the table rows behind it.
 func (f *follower) send(ctx context.Context, d delta, list bool) {
-	var html bytes.Buffer
-	err := counters(f.counts(), true).Render(ctx, &html)
-	if err == nil && !list && len(d.machines) <= maxRows {
-		err = tableRows(f.rows(d.machines, time.Now(), true), true).Render(ctx, &html)
+	counted, err := fragment(ctx, counters(f.counts(), true))
+	var changed []byte
+	if err == nil && !list && 0 < len(d.machines) && len(d.machines) <= maxRows {
+		changed, err = fragment(ctx, tableRows(f.rows(d.machines, time.Now(), true), true))
 	}
 	if err != nil {
 		f.publish(nil) // every page reads itself again
 		return
 	}
 	f.publish(func(n int64) []byte {
-		if list {
-			return append(message(n, "", html.Bytes()), message(n, "list", nil)...)
+		data := message(n, "", counted)
+		if changed != nil {
+			data = append(data, message(n, "", changed)...)
 		}
-		return message(n, "", html.Bytes())
+		if list {
+			data = append(data, message(n, "list", nil)...)
+		}
+		return data
 	})
+}
+
+func fragment(ctx context.Context, c templ.Component) ([]byte, error) {
+	var html bytes.Buffer
+	err := c.Render(ctx, &html)
+	return html.Bytes(), err
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -77,11 +77,11 @@ func (u *UI) stream(r *http.Request, s *stream, seen int64) {
 // cannot see comments, and must notice when it hears nothing any more. It
 // carries what is wrong now.
 func (u *UI) pulse(r *http.Request, seen int64) []byte {
-	var html bytes.Buffer
-	if err := problems(u.Problems(), true).Render(r.Context(), &html); err != nil {
-		html.Reset()
+	html, err := fragment(r.Context(), problems(u.Problems(), true))
+	if err != nil {
+		return nil // the browser is leaving
 	}
-	return message(seen, "", html.Bytes())
+	return message(seen, "", html)
 }
 
 // stream writes to one browser, until it fails.

@@ -72,11 +72,10 @@ func product(s registry.System) string {
 
 // cpuName is the model as people say it: "Xeon Gold 6338", "EPYC 7763".
 func cpuName(c registry.CPU) string {
-	name := c.Model
-	for _, noise := range []string{"(R)", "(TM)", "(r)", "(tm)", "CPU", "Processor", "Intel", "AMD "} {
+	name, _, _ := strings.Cut(c.Model, " CPU @")
+	for _, noise := range []string{"(R)", "(TM)", "(r)", "(tm)", "Processor", "Intel", "AMD "} {
 		name = strings.ReplaceAll(name, noise, "")
 	}
-	name, _, _ = strings.Cut(name, "@")
 	words := strings.Fields(name)
 	if n := len(words); n > 1 && strings.HasSuffix(words[n-1], "-Core") {
 		words = words[:n-1]

@@ -17,7 +17,7 @@ function refresh() {
     const at = Date.parse(time.dateTime);
     const text = ago(at);
     if (time.textContent !== text) time.textContent = text;
-    const local = new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    const local = new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
     if (time.title !== local) time.title = local;
   }
 }

@@ -40,7 +40,7 @@ export function watchLink(Alpine) {
     const silent = now - last > silence;
     if (silent && !broken) connection?.reader?.cancel(); // half open: connect anew
     if (!silent && (!broken || now - broken < grace)) return;
-    const clock = new Date(last).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+    const clock = new Date(last).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     Object.assign(link, { lost: true, since: clock, word: "Retrying" });
     if (seconds % 5 === 0) stream.dispatchEvent(new Event("retry")); // no-op while it is connecting
   }, 1000);
