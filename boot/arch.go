@@ -1,6 +1,10 @@
 package boot
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Arch is what a client says its processor and firmware are: DHCP option 93
 // (RFC 4578 section 2.1), numbered by the IANA registry "Processor Architecture
@@ -86,18 +90,25 @@ func (a Arch) CPU() string { return a.profile().cpu }
 func (a Arch) Program() string { return a.profile().program }
 
 // ParseArch reads the name of an architecture, such as "bios" or "http-arm64".
-// A wrong name is an error that suggests the nearest one.
+// The error for a wrong name lists the right ones and suggests one that is close.
 func ParseArch(s string) (Arch, error) {
-	nearest := profiles[0]
+	nearest, names := "", []string{}
 	for _, p := range profiles {
 		if p.name == s {
 			return p.arch, nil
 		}
-		if distance(s, p.name) < distance(s, nearest.name) {
-			nearest = p
+		if distance(s, p.name) < distance(s, nearest) {
+			nearest = p.name
+		}
+		if !slices.Contains(names, p.name) {
+			names = append(names, p.name)
 		}
 	}
-	return 0, fmt.Errorf("architecture %.40q: there is no such; did you mean %s?", s, nearest.name)
+	err := fmt.Errorf("architecture %.40q: want one of %s", s, strings.Join(names, ", "))
+	if distance(s, nearest) <= 3 {
+		err = fmt.Errorf("%w; did you mean %s?", err, nearest)
+	}
+	return 0, err
 }
 
 // distance is the Levenshtein distance of a, of which at most 40 bytes count,

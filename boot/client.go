@@ -13,6 +13,9 @@ type Client struct {
 	// has an IPv4 address, which is when it was loaded over the network and took
 	// over the lease of the firmware; an iPXE in a card's ROM starts without.
 	Broadcast bool
+	// Loads is how often it was given a program as an iPXE in the last minutes. A
+	// packet does not say that: the server that saw the earlier ones does.
+	Loads int
 }
 
 // Kind is the sort of client.
@@ -38,11 +41,8 @@ func (k Kind) String() string {
 // 2025 both say 1.0.0. What a build can do is what tells builds apart.
 type Features uint64
 
-// The features that decide.
-const (
-	HTTP  Features = 1 << 0x13
-	HTTPS Features = 1 << 0x14
-)
+// HTTP is the feature that decides: without it iPXE cannot fetch its script.
+const HTTP Features = 1 << 0x13
 
 // Has reports whether every feature of want is there.
 func (f Features) Has(want Features) bool { return f&want == want }

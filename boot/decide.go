@@ -68,13 +68,17 @@ func Decide(c Client, p Policy) Offer {
 	return Offer{ProgramByTFTP, c.Arch.Program(), c.Arch.profile().rule}
 }
 
-// decideIPXE gives an iPXE its script, or our program in its place. A program of
-// ours must never be given a program again: it shows that it is one by HTTPS,
-// which ROMs leave out for their size, or by having been loaded over the network.
-// The second also holds for a program that the operator built without HTTPS.
+// maxLoads is how often an iPXE is given a program within minutes. Once is
+// enough, but a machine may also have been restarted in between.
+const maxLoads = 3
+
+// decideIPXE gives an iPXE its script, or our program in its place. What is one
+// of our programs already must not be given a program again: it shows that by the
+// broadcast flag. Where a card's PXE stack does not hand its lease on, that flag
+// is missing, and counting ends the loop.
 func decideIPXE(c Client, p Policy) Offer {
 	capable := c.IPXE.Has(HTTP)
-	loaded := c.Broadcast || c.IPXE.Has(HTTPS)
+	loaded := c.Broadcast || c.Loads >= maxLoads
 	switch {
 	case !capable && loaded:
 		return Offer{Rule: "iPXE that was loaded over the network and speaks no HTTP: another program would not help, left alone"}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"dragonfly/boot"
+	"dragonfly/registry"
 )
 
 // Field is one field of a packet in words.
@@ -30,7 +31,7 @@ func Describe(packet []byte) []Field {
 		if err != nil {
 			return append(fields, Field{Name: "packet", Value: err.Error()})
 		}
-		if code == optPad {
+		if code == optPad || code == optEnd {
 			return fields
 		}
 		fields = append(fields, Field{Name: optionName(code), Option: int(code), Value: optionValue(code, value)})
@@ -49,7 +50,7 @@ func describeHead(packet []byte) []Field {
 		{Name: "offered address (yiaddr)", Value: addr(16)},
 		{Name: "boot server (siaddr)", Value: addr(atSIAddr)},
 		{Name: "relay (giaddr)", Value: addr(atGIAddr)},
-		{Name: "client hardware address", Value: fmt.Sprintf("% x", packet[atCHAddr:atCHAddr+6])},
+		{Name: "client hardware address", Value: registry.MAC(packet[atCHAddr:]).String()},
 		{Name: "server name (sname)", Value: printable(text(atSName, atFile))},
 		{Name: "boot file (file)", Value: printable(text(atFile, atCookie))},
 	}
@@ -90,6 +91,8 @@ func optionValue(code byte, value []byte) string {
 		return netip.AddrFrom4([4]byte(value)).String()
 	case code == optArch && len(value) >= 2:
 		return boot.Arch(binary.BigEndian.Uint16(value)).String()
+	case code == optGUID && len(value) == 17:
+		return fmt.Sprintf("%x-%x-%x-%x-%x", value[1:5], value[5:7], value[7:9], value[9:11], value[11:])
 	case code == optVendor && string(value) == string(pxeUseFile):
 		return "discovery control 8: load the boot file of this answer, look for no other server"
 	case code == optClass || code == optBootFile || code == optUserClass:

@@ -21,19 +21,24 @@ const (
 
 var (
 	errTruncated = errors.New("an option runs past the end of its field")
+	errNoEnd     = errors.New("the options have no end mark: the packet may be cut off")
 	errSplit     = errors.New("an option came in several parts (RFC 3396), which no boot client needs")
 )
 
 // options reads options one after the other. It never reads outside its bytes.
 type options struct{ rest []byte }
 
-// next returns the next option; code 0 (pad) is the end.
+// next returns the next option. Its code is optEnd at the end mark, and optPad
+// where the bytes end without one.
 func (o *options) next() (code byte, value []byte, err error) {
 	for len(o.rest) > 0 && o.rest[0] == optPad {
 		o.rest = o.rest[1:]
 	}
-	if len(o.rest) == 0 || o.rest[0] == optEnd {
-		return optPad, nil, nil // a missing end mark is forgiven, as everybody does
+	if len(o.rest) == 0 {
+		return optPad, nil, nil
+	}
+	if o.rest[0] == optEnd {
+		return optEnd, nil, nil
 	}
 	if len(o.rest) < 2 || len(o.rest) < 2+int(o.rest[1]) {
 		return optPad, nil, errTruncated

@@ -131,8 +131,13 @@ func (p *parser) fields(packet []byte) error {
 func (p *parser) field(b []byte) error {
 	for o := (options{b}); ; {
 		code, value, err := o.next()
-		if err != nil || code == optPad {
+		switch {
+		case err != nil:
 			return err
+		case code == optPad:
+			return errNoEnd
+		case code == optEnd:
+			return nil
 		}
 		if err := p.option(code, value); err != nil {
 			return err
@@ -200,7 +205,7 @@ func isIPXE(class []byte) bool {
 func features(value []byte) (f boot.Features) {
 	for o := (options{value}); ; {
 		code, v, err := o.next()
-		if err != nil || code == optPad {
+		if err != nil || code == optPad || code == optEnd {
 			return f
 		}
 		if code < 64 && slices.ContainsFunc(v, nonZero) {

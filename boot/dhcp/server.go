@@ -49,7 +49,7 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 func (s *Server) serve(ctx context.Context, conn *net.UDPConn, via Service) error {
-	packet, space := make([]byte, maxPacket), make([]byte, 0, MaxReply)
+	packet, desk := make([]byte, maxPacket), &desk{space: make([]byte, 0, MaxReply)}
 	source := sourceAddress(s.Self.Addr)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(packet)
@@ -59,7 +59,7 @@ func (s *Server) serve(ctx context.Context, conn *net.UDPConn, via Service) erro
 			}
 			continue
 		}
-		reply, to, ok := s.answer(space, packet[:n], arrival{via, from})
+		reply, to, ok := s.answer(desk, packet[:n], arrival{via, from})
 		if !ok {
 			continue
 		}
@@ -76,16 +76,22 @@ type arrival struct {
 	from netip.AddrPort
 }
 
-// answer is the reply to packet, appended to space, and where it goes; ok is
+// desk is what one goroutine writes answers on.
+type desk struct {
+	space  []byte // of length 0 and capacity MaxReply
+	memory memory
+}
+
+// answer is the reply to packet, written on the desk, and where it goes; ok is
 // false where there is none.
-func (s *Server) answer(space, packet []byte, in arrival) (reply []byte, to netip.AddrPort, ok bool) {
+func (s *Server) answer(desk *desk, packet []byte, in arrival) (reply []byte, to netip.AddrPort, ok bool) {
 	req, err := Parse(packet)
 	if err != nil {
 		s.Stats.counts[Malformed].Add(1)
 		s.debugMalformed(in, err)
 		return nil, to, false
 	}
-	offer, outcome := Judge(&req, in.via, s.Self.Addr, s.Policy)
+	offer, outcome := desk.memory.judge(&req, in, s)
 	s.Stats.counts[outcome].Add(1)
 	s.debug(&req, offer, outcome)
 	if outcome != Offered && outcome != Acked {
@@ -93,7 +99,7 @@ func (s *Server) answer(space, packet []byte, in arrival) (reply []byte, to neti
 	}
 	to = s.destination(&req, in)
 	s.sight(&req, offer, to)
-	return Reply(space, &req, offer, s.Self), to, true
+	return Reply(desk.space, &req, offer, s.Self), to, true
 }
 
 // destination is where the answer goes.

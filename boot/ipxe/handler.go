@@ -21,6 +21,7 @@ import (
 //	/boot/{cpu}/vmlinuz                the agent's kernel; cpu is amd64 or arm64
 //	/boot/{cpu}/initramfs.zst          the agent's initramfs
 //	/boot/nbp/{name}                   a network boot program, for HTTP Boot
+//	/boot/nbp/autoexec.ipxe            what iPXE asks for beside the program, see [Autoexec]
 type Handler struct {
 	Dir    string // holds amd64/, arm64/ and nbp/
 	Lookup func(registry.MAC) (registry.Entry, bool)
@@ -41,6 +42,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case name == "auto.ipxe":
 		h.script(w, r, folder)
+	case folder == "nbp" && name == "autoexec.ipxe":
+		h.autoexec(w, r)
 	case folder == "nbp":
 		h.program(w, r, name)
 	case name == "vmlinuz":
@@ -69,10 +72,29 @@ func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) 
 	}
 	h.Log.Info("boot script", "mac", s.MAC, "machine", s.Name, "arch", s.Arch, "plan", s.Plan.Do, "try", s.Try, "problem", s.Problem)
 	h.sight(r, s.MAC, registry.StageScript, s.Plan.Rule)
+	writeScript(w, out)
+}
+
+func (h *Handler) autoexec(w http.ResponseWriter, r *http.Request) {
+	base, err := baseURL(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	out, err := Autoexec(base)
+	if err != nil {
+		h.Log.Error("autoexec script", "err", err)
+		refuse(w, http.StatusInternalServerError, "the script could not be written; the server's log says why")
+		return
+	}
+	writeScript(w, out)
+}
+
+func writeScript(w http.ResponseWriter, script []byte) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
-	w.Header().Set("Cache-Control", "no-store") // it carries a token
-	w.Write(out)
+	w.Header().Set("Content-Length", strconv.Itoa(len(script)))
+	w.Header().Set("Cache-Control", "no-store") // it may carry a token
+	w.Write(script)
 }
 
 // asked is what a request says of the script: MAC, Arch, Base and Try. Its error
