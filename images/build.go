@@ -60,6 +60,10 @@ func Build(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	report := img.report()
+	o.Log.Info("built the agent image", "arch", o.Arch, "flavour", o.Flavour, "kernel", img.Release, "bytes", report.Total)
+	if report.OverBudget() {
+		o.Log.Warn("the agent image is over its budget", "bytes", report.Total, "budget", report.Budget)
+	}
 	programs, err := a.programs(ctx, o.Out)
 	report.Rows = append(report.Rows, programs.Rows...)
 	return report, err

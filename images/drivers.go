@@ -36,15 +36,14 @@ func nics() []group {
 		{Name: "net: Intel, 100 Mbit/s", Arch: "amd64", Modules: []string{"e100"}},
 		{Name: "net: Broadcom", Modules: []string{"tg3", "bnx2", "bnx2x", "bnxt_en"}},
 		{Name: "net: NVIDIA Mellanox", Modules: []string{"mlx4_core", "mlx4_en", "mlx5_core"}},
-		{Name: "net: Marvell, Cavium, QLogic", Modules: []string{"qede", "qlcnic", "atlantic"}},
+		{Name: "net: Marvell, Cavium, QLogic", Modules: []string{"qede", "atlantic"}},
 		{Name: "net: Chelsio, Emulex, Solarflare", Modules: []string{"cxgb4", "cxgb4vf", "be2net", "sfc"}},
-		{Name: "net: Solarflare, older", Arch: "amd64", Modules: []string{"sfc_siena"}},
 		{Name: "net: AMD Pensando, Huawei", Modules: []string{"ionic", "hinic"}},
 		{Name: "net: Cisco, AMD", Arch: "amd64", Modules: []string{"enic", "amd_xgbe"}},
 		{Name: "net: Realtek", Modules: []string{"r8169"}},
 		{Name: "net: Arm servers", Arch: "arm64", Modules: []string{
 			"hns3", "hclge", "hclgevf", "nicpf", "nicvf", "thunder_bgx", "xgene_enet",
-			"amd_xgbe", "mvneta", "mvpp2", "bcmgenet", "macb", "netsec"}},
+			"amd_xgbe", "mvneta", "mvpp2", "macb", "netsec"}},
 		// cdc_ether and rndis_host are also how many BMCs talk to their host
 		// (Redfish host interface, DMTF DSP0270).
 		{Name: "net: USB", Modules: []string{
@@ -67,9 +66,9 @@ func disks() []group {
 		{Name: "disk: SATA and PATA, x86", Arch: "amd64", Modules: []string{
 			"ata_piix", "ata_generic", "sata_nv", "sata_sil", "sata_sil24", "sata_via", "sata_mv", "pata_amd"}},
 		{Name: "disk: SAS and RAID", Modules: []string{
-			"megaraid_sas", "mpt3sas", "mpi3mr", "hpsa", "smartpqi", "aacraid", "arcmsr", "pm80xx", "mvsas"}},
+			"megaraid_sas", "mpt3sas", "mpi3mr", "hpsa", "smartpqi", "aacraid", "pm80xx", "mvsas"}},
 		{Name: "disk: SAS and RAID, older", Arch: "amd64", Modules: []string{
-			"mptsas", "mptspi", "isci", "ipr", "3w_9xxx", "3w_sas", "hptiop", "megaraid_mbox"}},
+			"arcmsr", "mptsas", "mptspi", "isci", "ipr", "3w_9xxx", "3w_sas", "hptiop", "megaraid_mbox"}},
 		{Name: "disk: virtual machines and clouds", Modules: []string{
 			"virtio_blk", "virtio_scsi", "hv_storvsc", "xen_blkfront"}},
 		{Name: "disk: VMware and emulated", Arch: "amd64", Modules: []string{"vmw_pvscsi", "sym53c8xx", "BusLogic"}},
@@ -82,7 +81,7 @@ func disks() []group {
 		{Name: "disk: md, device mapper, loop", Modules: []string{
 			"md_mod", "raid0", "raid1", "raid10", "dm_mod", "loop"}},
 		{Name: "file systems", Modules: []string{
-			"ext4", "xfs", "vfat", "isofs",
+			"ext4", "xfs", "btrfs", "vfat", "isofs",
 			"nls_cp437", "nls_iso8859_1", "nls_utf8", "nls_ascii"}},
 		// The file systems ask the kernel's crypto interface for their checksums
 		// by name, and again nothing answers.
@@ -95,12 +94,14 @@ func disks() []group {
 func platform() []group {
 	return []group{
 		{Name: "usb", Modules: []string{
-			"xhci_pci", "xhci_hcd", "ehci_pci", "ohci_pci", "uhci_hcd", "usb_storage", "uas", "usbhid", "hid_generic"}},
+			"xhci_pci", "xhci_hcd", "ehci_pci", "ohci_pci", "usb_storage", "uas", "usbhid", "hid_generic"}},
+		{Name: "usb 1 of Intel", Arch: "amd64", Modules: []string{"uhci_hcd"}},
 		// pci_hyperv puts passed-through devices on Hyper-V's bus, virtio_rng
 		// feeds a kernel whose CPU has no RDRAND.
 		{Name: "buses and entropy", Modules: []string{"hv_vmbus", "pci_hyperv", "virtio_mmio", "virtio_rng"}},
 		{Name: "management: IPMI", Modules: []string{"ipmi_si", "ipmi_ssif", "ipmi_devintf", "ipmi_msghandler"}},
-		{Name: "firmware: EFI variables, TPM", Modules: []string{"efivarfs", "tpm_tis", "tpm_crb"}},
+		{Name: "firmware: EFI variables, TPM", Modules: []string{"efivarfs", "tpm_crb"}},
+		{Name: "firmware: TPM 1.2", Arch: "amd64", Modules: []string{"tpm_tis"}},
 	}
 }
 

@@ -1,0 +1,68 @@
+package images
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestPublishReplacesTheWholeDirectory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out", "amd64")
+	for _, files := range []map[string][]byte{
+		{"vmlinuz": []byte("old"), "leftover": []byte("x")},
+		{"vmlinuz": []byte("new"), "initramfs.zst": []byte("new")},
+	} {
+		if err := publish(path, files); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) != len(files) {
+			t.Errorf("%d files, want %d", len(entries), len(files))
+		}
+		for name, want := range files {
+			got, err := os.ReadFile(filepath.Join(path, name))
+			if err != nil || string(got) != string(want) {
+				t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
+			}
+		}
+	}
+	beside, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(beside) != 1 {
+		t.Errorf("beside it stand %v, %v; want nothing", beside, err)
+	}
+}
+
+func TestPublishLeavesTheOldOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "amd64")
+	if err := publish(path, map[string][]byte{"vmlinuz": []byte("old")}); err != nil {
+		t.Fatal(err)
+	}
+	err := publish(path, map[string][]byte{"no/such/directory": nil})
+	if err == nil || !strings.Contains(err.Error(), "write "+path) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := os.ReadFile(filepath.Join(path, "vmlinuz")); err != nil || string(got) != "old" {
+		t.Errorf("got %q, %v; want the old kernel", got, err)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, want := range []string{"one", "two"} {
+		if err := writeFile(path, []byte(want), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		info, err2 := os.Stat(path)
+		if err != nil || err2 != nil || string(got) != want || info.Mode() != 0o640 {
+			t.Errorf("got %q, %v, %v %v", got, info.Mode(), err, err2)
+		}
+	}
+	if err := writeFile(filepath.Join(path, "below"), nil, 0o644); err == nil {
+		t.Error("a file below a file was written")
+	}
+}
