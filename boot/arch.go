@@ -50,14 +50,18 @@ var profiles = [...]profile{
 	{HTTPARM64, "http-arm64", "arm64", "ipxe-arm64.efi", "UEFI arm64 HTTP Boot firmware: load ipxe-arm64.efi by HTTP"},
 }
 
-// profile is the row of the table for a; the zero profile where there is none.
-func (a Arch) profile() profile {
-	for _, p := range profiles {
-		if p.arch == a {
-			return p
+// unknown is the profile of an architecture that is not in the table.
+var unknown = profile{}
+
+// profile is the row of the table for a. It points into the table, since every
+// packet asks.
+func (a Arch) profile() *profile {
+	for i := range profiles {
+		if profiles[i].arch == a {
+			return &profiles[i]
 		}
 	}
-	return profile{}
+	return &unknown
 }
 
 // Arches lists the architectures that Dragonfly can boot.

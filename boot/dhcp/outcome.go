@@ -49,26 +49,27 @@ const (
 	BINL                     // UDP 4011: REQUEST and INFORM are answered with an ACK
 )
 
-// Judge decides whether and with what req is answered; an outcome other than
-// Offered and Acked means not at all. It is pure.
+// Judge decides whether and with what req is answered. With any outcome but
+// Offered and Acked there is no answer, and the offer has only the rule that says
+// why. It is pure.
 func Judge(req *Request, via Service, self netip.Addr, policy boot.Policy) (boot.Offer, Outcome) {
-	outcome := Offered
+	answer := Offered
 	switch {
 	case via == ProxyDHCP && req.Message == Discover:
 	case via == BINL && (req.Message == Ask || req.Message == Inform):
-		outcome = Acked
-	default: // above all a REQUEST on port 67: that one is for the server that gives the address
-		return boot.Offer{}, NotAsked
-	}
-	if req.Client.Kind == boot.Other {
-		return boot.Offer{}, NotBoot
+		answer = Acked
+	default: // above all a REQUEST on port 67: the server that gives the address answers that
+		return boot.Offer{Rule: "a message for the server that gives out addresses: left alone"}, NotAsked
 	}
 	if req.ServerID.IsValid() && req.ServerID != self {
-		return boot.Offer{}, NotForUs
+		return boot.Offer{Rule: "meant for another server (option 54): left alone"}, NotForUs
 	}
 	offer := boot.Decide(req.Client, policy)
-	if offer.Serve == boot.Nothing {
-		outcome = Unsupported
+	switch {
+	case req.Client.Kind == boot.Other:
+		return offer, NotBoot
+	case offer.Serve == boot.Nothing:
+		return offer, Unsupported
 	}
-	return offer, outcome
+	return offer, answer
 }
