@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
@@ -46,6 +47,29 @@ func (d disk) verify(disks []registry.Disk) error {
 	}
 	if disks[i].Bytes != d.Bytes {
 		return fmt.Errorf("disk %s has %d bytes, want %d", d.Serial, disks[i].Bytes, d.Bytes)
+	}
+	return nil
+}
+
+// verifyPath checks that the machine came the way the scenario is about: its
+// first boot fetched the one boot program that it should have, or none.
+func (s scenario) verifyPath(events []api.Event) error {
+	var fetched []string
+	for _, e := range events {
+		if e.Kind == registry.MachineRegistered {
+			break
+		}
+		_, what, _ := strings.Cut(e.Message, ": ")
+		if stage(e) == registry.StageProgram && !slices.Contains(fetched, what) {
+			fetched = append(fetched, what)
+		}
+	}
+	var want []string
+	if s.Program != "" {
+		want = []string{s.Program}
+	}
+	if !slices.Equal(fetched, want) {
+		return fmt.Errorf("the machine fetched the boot programs %q, want %q", fetched, want)
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ func rootCommand() *cobra.Command {
 	flags.StringVar(&o.ImageDir, "image-dir", "bin/images", "the agent image and the boot programs")
 	flags.StringVar(&o.Accel, "accel", "tcg", "tcg (software emulation) or kvm")
 	flags.StringVar(&o.ROMs, "roms", "", "directory of QEMU's network ROMs (default: Debian 13's, fetched once)")
+	flags.BoolVar(&o.Keep, "keep", false, "keep the logs and packets of boots that went well, too")
 	root.AddCommand(runCommand(&o), demoCommand(&o))
 	return root
 }

@@ -25,6 +25,7 @@ type options struct {
 	ImageDir  string // what "dragonfly image build" made
 	Accel     string // tcg or kvm
 	ROMs      string // directory of QEMU's network ROMs; empty: fetch Debian 13's
+	Keep      bool   // keep the logs and packets of boots that went well, too
 }
 
 // tools is what the lab runs, and the Debian package that has it.

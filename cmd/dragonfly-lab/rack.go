@@ -68,8 +68,7 @@ func (r *rack) switchOn(ctx context.Context, extra []string) error {
 	if err := r.api.ready(ctx); err != nil {
 		return err
 	}
-	r.listen(ctx)
-	return nil
+	return r.listen(ctx)
 }
 
 // run starts a part of the rack with a log of its own and watches it.
@@ -94,17 +93,27 @@ func (r *rack) run(ctx context.Context, name string, begin func(log io.Writer) (
 	return nil
 }
 
-// listen feeds the timeline until the rack is closed.
-func (r *rack) listen(ctx context.Context) {
+// listen feeds the timeline, and a log for people, until the rack is closed.
+func (r *rack) listen(ctx context.Context) error {
+	log, err := os.Create(filepath.Join(r.dir, "events.log"))
+	if err != nil {
+		return err
+	}
+	r.undo.add(log.Close)
 	ended := make(chan struct{})
 	ctx, stop := context.WithCancel(ctx)
+	note := func(e api.Event) {
+		r.timeline.add(e)
+		fmt.Fprintf(log, "%s %s %s %s\n", e.At.Format("15:04:05.000"), e.MAC, e.Kind, e.Message)
+	}
 	go func() {
 		defer close(ended)
-		if err := r.api.follow(ctx, r.timeline.add); ctx.Err() == nil {
+		if err := r.api.follow(ctx, note); ctx.Err() == nil {
 			r.fail(fmt.Errorf("the stream of events broke off: %w", errors.Join(io.ErrUnexpectedEOF, err)))
 		}
 	}()
 	r.undo.add(func() error { stop(); <-ended; return nil })
+	return nil
 }
 
 // power switches a machine on and returns its console.

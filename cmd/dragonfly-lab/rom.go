@@ -26,12 +26,16 @@ func fetchROMs(ctx context.Context) (string, error) {
 		cache = "/var/cache" // root without a home, as under systemd
 	}
 	root := filepath.Join(cache, "dragonfly-lab", "apt")
-	roms := filepath.Join(root, "usr", "lib", "ipxe", "qemu")
-	if exists(filepath.Join(roms, "efi-virtio.rom")) {
+	roms := filepath.Join(root, "usr", "share", "qemu")
+	rom := filepath.Join(roms, "efi-virtio.rom") // QEMU's default name; a BIOS finds its part inside
+	if exists(rom) {
 		return roms, nil
 	}
 	if err := fetchPackage(ctx, root); err != nil {
 		return "", fmt.Errorf("fetch %s of Debian %s: %w", romPackage, romSuite, err)
+	}
+	if _, err := os.Stat(rom); err != nil {
+		return "", fmt.Errorf("package %s of Debian %s: %w", romPackage, romSuite, err)
 	}
 	return roms, nil
 }

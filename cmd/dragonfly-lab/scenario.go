@@ -14,6 +14,7 @@ type scenario struct {
 	Name    string
 	About   string
 	Machine vm
+	Program string   // the boot program it has to fetch; empty where it must fetch none
 	Serve   []string // further flags of "dragonfly serve"
 	Reboot  bool     // tell the ready machine to reboot, and expect it back
 	Limit   limits
@@ -47,13 +48,17 @@ func scenarios() []scenario {
 	full.NIC = "e1000e"
 	full.Disks = []disk{{"nvme", "LAB-NVME-5", 8 << 30}, {"sata", "LAB-SATA-5", 4 << 30}}
 	return []scenario{
-		{Name: "bios", About: "SeaBIOS, undionly.kpxe by TFTP", Machine: newVM(0, seaBIOS), Serve: replace, Limit: network},
+		{Name: "bios", About: "SeaBIOS, undionly.kpxe by TFTP", Machine: newVM(0, seaBIOS),
+			Program: "undionly.kpxe by TFTP", Serve: replace, Limit: network},
 		{Name: "bios-ipxe", About: "SeaBIOS, an iPXE ROM that goes straight to the script", Machine: newVM(1, seaBIOS)},
-		{Name: "uefi", About: "OVMF's own PXE client, snponly.efi by TFTP", Machine: newVM(2, ovmf), Limit: network},
-		{Name: "http", About: "OVMF's own HTTP Boot client", Machine: newVM(3, ovmfHTTP), Limit: network},
+		{Name: "uefi", About: "OVMF's own PXE client, snponly.efi by TFTP", Machine: newVM(2, ovmf),
+			Program: "snponly.efi by TFTP", Limit: network},
+		{Name: "http", About: "OVMF's own HTTP Boot client", Machine: newVM(3, ovmfHTTP),
+			Program: "nbp/snponly.efi by HTTP", Limit: network},
 		{Name: "kernel", About: "no firmware and no PXE: the kernel is handed over", Machine: newVM(4, noROM),
 			Limit: limits{Product: 3 * time.Second, Cloud: 3 * time.Second}},
-		{Name: "full-nvme", About: "SeaBIOS with e1000e, NVMe and SATA", Machine: full, Serve: replace},
+		{Name: "full-nvme", About: "SeaBIOS with e1000e, NVMe and SATA", Machine: full,
+			Program: "undionly.kpxe by TFTP", Serve: replace},
 		{Name: "reboot", About: "a ready machine with a blank disk comes back", Machine: newVM(6, seaBIOS), Reboot: true},
 	}
 }

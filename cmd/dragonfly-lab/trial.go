@@ -31,9 +31,12 @@ func try(ctx context.Context, o options, s scenario, out io.Writer) (t trial) {
 	if err == nil {
 		t, err = s.play(rackCtx, r)
 	}
-	if err != nil && ctx.Err() == nil {
-		kept := r.keepLogs(s.Name)
-		tails(out, kept)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		tails(out, r.keepLogs(s.Name))
+	case o.Keep:
+		fmt.Fprintf(out, "logs and packets: %s\n", r.keepLogs(s.Name))
 	}
 	t.Err = errors.Join(err, r.close())
 	return t
@@ -50,6 +53,10 @@ func (s scenario) play(ctx context.Context, r *rack) (trial, error) {
 	}
 	t, err := s.settle(ctx, r, powerOn, screen)
 	if err != nil {
+		return t, err
+	}
+	events, _ := r.timeline.of(s.Machine.MAC)
+	if err := s.verifyPath(events); err != nil {
 		return t, err
 	}
 	machine, err := r.machine(ctx, s.Machine)
@@ -114,7 +121,7 @@ func (s scenario) reboot(ctx context.Context, r *rack, before api.Machine) error
 // keepLogs copies the logs and the packets out of the rack, which is about to
 // vanish, and returns where they are.
 func (r *rack) keepLogs(name string) string {
-	kept := filepath.Join(os.TempDir(), "dragonfly-lab-failed", fmt.Sprintf("%s-%d", name, os.Getpid()))
+	kept := filepath.Join(os.TempDir(), "dragonfly-lab-logs", fmt.Sprintf("%s-%d", name, os.Getpid()))
 	for _, pattern := range []string{"*.log", "*.pcap"} {
 		paths, _ := filepath.Glob(filepath.Join(r.dir, pattern)) // the pattern is well formed
 		for _, path := range paths {
