@@ -36,9 +36,9 @@ func (b *board) rows(machines []registry.Machine, now time.Time, lively bool) []
 		r := rowOf(m, f.last, now)
 		switch {
 		case lively:
-			r.Flash = [...]string{"turn-a", "turn-b"}[f.turns%2]
+			r.Flash = [...]string{"a", "b"}[f.turns%2]
 		case now.Sub(m.CreatedAt) < 3*time.Second:
-			r.Flash = "turn-a" // new since the last look at the list
+			r.Flash = "a" // new since the last look at the list
 		}
 		rows = append(rows, r)
 	}

@@ -11,8 +11,8 @@ import { PurgeCSS } from "purgecss";
 
 const dist = "static/dist/";
 const pages = readdirSync(".").filter((name) => name.endsWith(".templ"));
-const scripts = readdirSync("static").filter((name) => name.endsWith(".js")).map((name) => "static/" + name);
-const sources = [...pages, ...scripts, "boardview.go"];
+const scripts = readdirSync("static/src").filter((name) => name.endsWith(".js")).map((name) => "static/src/" + name);
+const sources = [...pages, ...scripts];
 const manifest = {};
 
 // bundle returns the bundled and minified text of one entry point.
@@ -53,7 +53,7 @@ function sprite() {
   const symbols = [...names].sort().map((name) => {
     const svg = readFileSync(`node_modules/@tabler/icons/icons/outline/${name}.svg`, "utf8");
     const body = svg.replace(/<!--[^]*?-->/g, "").replace(/<\/?svg[^>]*>/g, "").replace(/\s*\n\s*/g, "");
-    return `<symbol id="${name}" viewBox="0 0 24 24">${body.trim()}</symbol>`;
+    return `<symbol id="i-${name}" viewBox="0 0 24 24">${body.trim()}</symbol>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" hidden>${symbols.join("")}</svg>`;
 }
@@ -85,10 +85,10 @@ function put(name, text) {
 for (const name of readdirSync(dist)) {
   if (name !== ".gitkeep") rmSync(dist + name);
 }
-put("app.css", (await purge(await bundle("static/tabler.css"))) + (await bundle("static/app.css")));
-put("app.js", await bundle("static/app.js"));
-put("theme.js", await bundle("static/theme.js"));
+put("app.css", (await purge(await bundle("static/src/tabler.css"))) + (await bundle("static/src/app.css")));
+put("app.js", await bundle("static/src/app.js"));
+put("theme.js", await bundle("static/src/theme.js"));
 put("icons.svg", sprite());
-put("logo.svg", readFileSync("static/logo.svg", "utf8").trim());
+put("logo.svg", readFileSync("static/src/logo.svg", "utf8").trim());
 put("licences.txt", licences());
 writeFileSync(dist + "manifest.json", JSON.stringify(manifest, null, 2) + "\n");

@@ -23,7 +23,7 @@ type row struct {
 	DiskList        string
 	Doing           string // the last event, or why it failed
 	DoingAt         moment
-	Flash           string // class of a row that just changed
+	Flash           string // alternates where the row just changed, which starts its animation
 }
 
 // moment is a point in time as a page shows it; it is zero where nothing is known.

@@ -1,0 +1,130 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"dragonfly/registry"
+)
+
+func TestBrowserLive(t *testing.T) {
+	k := newRack(0)
+	server := httptest.NewServer(newUI(t, k))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	w := newWindow(t)
+	w.do(chromedp.Navigate(server.URL+"/"), chromedp.WaitVisible(chromedp.CSS(".welcome")))
+	w.says(".pulse", "Live")
+	eval(w, "window.mark = 1") // gone after a reload
+
+	k.put(testMachine(6), registry.MachineDiscovered, "seen for the first time")
+	w.says("#m-000000000006 .state", "discovered")
+	w.wait("!document.querySelector('.welcome')")
+	w.says("#counters .discovered", "1")
+
+	m := testMachine(6)
+	m.State, m.Hostname = registry.Ready, "web1"
+	eval(w, "window.row = document.querySelector('#m-000000000006'); row.querySelector('.copy').focus()")
+	k.put(m, registry.MachineRegistered, "registered: <b>4</b> disks")
+	w.says("#m-000000000006 .state", "ready")
+	w.says("#m-000000000006 .doing", "registered: <b>4</b> disks")
+	w.says("#counters .ready", "1")
+	w.wait("document.querySelector('#m-000000000006') === row && document.activeElement === row.querySelector('.copy')")
+	w.wait("row.getAnimations().length > 0 || row.dataset.turn !== undefined")
+
+	k.put(testMachine(1), registry.MachineRegistered, "registered")
+	w.wait("document.querySelectorAll('tbody tr').length === 2 && document.querySelector('tbody tr').id === 'm-000000000001'")
+	k.remove("m-000000000001", "m-000000000006")
+	w.wait("document.querySelectorAll('tbody tr').length === 1")
+
+	w.wait("window.mark === 1")
+	w.clean(server)
+}
+
+func TestBrowserThemeAndCopy(t *testing.T) {
+	server := httptest.NewServer(newUI(t, newRack(3)))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	w := newWindow(t)
+	w.do(chromedp.Navigate(server.URL + "/machines"))
+	w.says(".pulse", "Live")
+	for _, want := range []string{"light", "dark", "system"} {
+		w.do(chromedp.Click(chromedp.CSS(".tool[x-data]")))
+		w.wait(fmt.Sprintf("document.documentElement.dataset.choice === %q", want))
+		w.wait(fmt.Sprintf("document.querySelector('.tool[x-data]').title === 'Theme: %s'", want))
+		if want == "dark" {
+			w.do(chromedp.Reload())
+			w.wait("document.documentElement.dataset.bsTheme === 'dark' && getComputedStyle(document.body).color === 'rgb(228, 234, 241)'")
+			w.says(".pulse", "Live")
+		}
+	}
+	eval(w, "window.copied = ''; document.addEventListener('copy', () => copied = getSelection().toString()); "+
+		"Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { copied = text }}})")
+	w.do(chromedp.Focus(chromedp.CSS("#m-000000000001 .net .copy")), chromedp.Click(chromedp.CSS("#m-000000000001 .net .copy")))
+	w.wait("copied === '3c:ec:ef:00:00:01'")
+	w.clean(server)
+}
+
+// The server goes away and comes back on the same address: the page says so,
+// and then is silent and up to date again.
+func TestBrowserLostAndFound(t *testing.T) {
+	k := newRack(1)
+	server := httptest.NewServer(newUI(t, k))
+	w := newWindow(t)
+	w.do(chromedp.Navigate(server.URL + "/machines"))
+	w.says(".pulse", "Live")
+	eval(w, "window.mark = 1")
+	at := server.Listener.Addr().String()
+	server.CloseClientConnections()
+	server.Close()
+	w.says(".note.warn", "Live updates lost since")
+	w.wait("document.querySelector('.note.warn').checkVisibility()")
+
+	k.put(testMachine(3), registry.MachineRegistered, "registered meanwhile")
+	again := httptest.NewUnstartedServer(newUI(t, k))
+	again.Listener.Close()
+	again.Listener = listen(t, at)
+	again.Start()
+	t.Cleanup(again.Close)
+	t.Cleanup(again.CloseClientConnections)
+	w.wait("!document.querySelector('.note.warn').checkVisibility()")
+	w.says("#m-000000000003 .doing", "registered meanwhile")
+	w.wait("window.mark === 1")
+}
+
+func TestBrowserSignIn(t *testing.T) {
+	d := &desk{err: errors.New("no")}
+	u := newUI(t, newRack(1), func(c *Config) { c.Sessions = d })
+	gate := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/machines" && d.User(r.Context()) == "" {
+			http.Redirect(rw, r, "/login?next=/machines", http.StatusSeeOther)
+			return
+		}
+		u.ServeHTTP(rw, r)
+	})
+	server := httptest.NewServer(gate)
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	w := newWindow(t)
+	submit := []chromedp.Action[chromedp.Void]{
+		chromedp.SetValue(chromedp.CSS("#name"), "ana"), chromedp.SetValue(chromedp.CSS("#password"), "secret"),
+		chromedp.Click(chromedp.CSS("button.btn-primary")),
+	}
+	w.do(chromedp.Navigate(server.URL+"/machines"), chromedp.WaitVisible(chromedp.CSS("#password")))
+	w.do(submit...)
+	w.do(chromedp.WaitVisible(chromedp.CSS("[role=alert]")))
+	w.says("[role=alert]", "The name or the password is wrong.")
+	d.mu.Lock()
+	d.err = nil
+	d.mu.Unlock()
+	w.do(submit...)
+	w.do(chromedp.WaitVisible(chromedp.CSS(".who")))
+	w.says(".who", "ana")
+	w.says(".pulse", "Live")
+	w.do(chromedp.Click(chromedp.CSS(".account button")), chromedp.WaitVisible(chromedp.CSS("#password")))
+}
