@@ -38,6 +38,9 @@ func (t *transfers) open(name string, local netip.Addr) (io.ReadCloser, int64, e
 	}
 	if name == autoexec {
 		script := t.Autoexec(local)
+		if len(script) == 0 { // an empty script would end iPXE; none at all lets it go on as usual
+			return nil, 0, errName
+		}
 		return io.NopCloser(bytes.NewReader(script)), int64(len(script)), nil
 	}
 	file, err := t.root.Open(name)
