@@ -13,26 +13,26 @@ import (
 // line, so the Host header has to be an address or a host name, and a port, and
 // nothing that could be more.
 func baseURL(r *http.Request) (string, error) {
-	host, port, err := net.SplitHostPort(r.Host)
-	if err != nil { // no port
-		host, port = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]"), ""
-	}
-	if !validHost(host) || !validPort(port) {
+	if !validHostPort(r.Host) {
 		return "", fmt.Errorf("header Host %.60q: want an address or host name, and a port where it is not the usual one", r.Host)
 	}
-	scheme := "http://"
 	if r.TLS != nil {
-		scheme = "https://"
+		return "https://" + r.Host, nil
 	}
-	return scheme + r.Host, nil
+	return "http://" + r.Host, nil
 }
 
-func validPort(port string) bool {
-	if port == "" {
-		return true
+func validHostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err == nil {
+		n, err := strconv.ParseUint(port, 10, 16)
+		return err == nil && n > 0 && validHost(host)
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0 && port[0] != '+'
+	if inner, ok := strings.CutPrefix(s, "["); ok { // an IPv6 address without a port
+		host, closed := strings.CutSuffix(inner, "]")
+		return closed && validHost(host)
+	}
+	return !strings.Contains(s, ":") && validHost(s)
 }
 
 // validHost accepts IP addresses and the names of RFC 1123 section 2.1.

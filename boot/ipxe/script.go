@@ -59,7 +59,7 @@ func Autoexec(base string) ([]byte, error) {
 var source string
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"word": word, "text": text, "dashed": dashed, "add": func(a, b int) int { return a + b },
+	"word": word, "text": text, "dashed": dashed,
 }).Parse(source))
 
 func render(name string, s Script) ([]byte, error) {
@@ -92,6 +92,12 @@ func only(v any, allowed string) (string, error) {
 
 // dashed is the address as it stands in URLs, where a colon would need care.
 func dashed(mac registry.MAC) string { return strings.ReplaceAll(mac.String(), ":", "-") }
+
+// Next is the number of the next try.
+func (s Script) Next() int { return max(s.Try, 0) + 1 }
+
+// Tries is [Tries], for the template.
+func (Script) Tries() int { return Tries }
 
 // Console is the kernel's name of the first serial port.
 func (s Script) Console() string {

@@ -1,0 +1,150 @@
+package ipxe
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dragonfly/boot"
+	"dragonfly/registry"
+)
+
+var mac = registry.MAC{0x52, 0x54, 0, 0x12, 0x34, 0x56}
+
+// golden compares got with testdata/NAME. UPDATE=1 writes the file.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// agent is the script for an unknown machine.
+func agent() Script {
+	return Script{Plan: boot.PlanFor(registry.Entry{}, false), MAC: mac, Arch: boot.UEFIX64,
+		Base: "http://10.0.0.2:3000", Token: "b7Kq-_x.9"}
+}
+
+func known(state registry.State) Script {
+	s := agent()
+	s.Name, s.Plan = "brave-otter", boot.PlanFor(registry.Entry{State: state}, true)
+	return s
+}
+
+func TestScripts(t *testing.T) {
+	with := func(s Script, change func(*Script)) Script { change(&s); return s }
+	for name, script := range map[string]Script{
+		"unknown.ipxe":       agent(),
+		"unknown-arm64.ipxe": with(agent(), func(s *Script) { s.Arch = boot.UEFIARM64 }),
+		"unknown-ipv6.ipxe":  with(agent(), func(s *Script) { s.Base = "http://[fd00::2]:3000" }),
+		"discovered.ipxe":    known(registry.Discovered),
+		"ready.ipxe":         known(registry.Ready),
+		"installing.ipxe":    known(registry.Installing),
+		"installed.ipxe":     known(registry.Installed),
+		"failed.ipxe":        known(registry.Failed),
+		"retired.ipxe":       known(registry.Retired),
+		"problem.ipxe":       with(agent(), func(s *Script) { s.Problem, s.Token = "the server can give out no boot token now", "" }),
+		"problem-last.ipxe":  with(agent(), func(s *Script) { s.Problem, s.Try = "the server can give out no boot token now", Tries }),
+		"retry.ipxe":         with(agent(), func(s *Script) { s.Try = 2 }),
+		"retry-last.ipxe":    with(agent(), func(s *Script) { s.Try = Tries }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := script.Render()
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name, got)
+		})
+	}
+}
+
+func TestAutoexec(t *testing.T) {
+	got, err := Autoexec("http://10.0.0.2:3000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "autoexec.ipxe", got)
+}
+
+// TestRenderRefuses puts into each value what would be more than a value.
+func TestRenderRefuses(t *testing.T) {
+	for _, bad := range []string{"", "a b", "a\nshell", "a\rb", "a;b", "a||b", "a&b", "${net0/mac}", "a'b", `a"b`, `a\b`, "a#b", "a\x00b", "ä", "a\u2028b"} {
+		for field, script := range map[string]func(*Script){
+			"base":  func(s *Script) { s.Base = bad },
+			"token": func(s *Script) { s.Token = bad },
+		} {
+			s := agent()
+			script(&s)
+			if out, err := s.Render(); err == nil {
+				t.Errorf("%s %q was accepted:\n%s", field, bad, out)
+			}
+		}
+		if bad == "" || bad == "a b" { // fit for a name or a problem
+			continue
+		}
+		for field, script := range map[string]func(*Script){
+			"name":    func(s *Script) { s.Name = bad },
+			"problem": func(s *Script) { s.Problem = bad },
+			"rule":    func(s *Script) { s.Plan.Rule = bad },
+		} {
+			s := agent()
+			script(&s)
+			if out, err := s.Render(); err == nil {
+				t.Errorf("%s %q was accepted:\n%s", field, bad, out)
+			}
+		}
+		if out, err := Autoexec(bad); err == nil {
+			t.Errorf("base %q was accepted:\n%s", bad, out)
+		}
+	}
+}
+
+// TestNoPlainExit keeps a trap shut: UEFI firmware takes a plain exit as success
+// and waits in its setup for ever.
+func TestNoPlainExit(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.ipxe")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		script, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(script), "#!ipxe\n") {
+			t.Errorf("%s does not begin as a script", file)
+		}
+		if !strings.HasSuffix(string(script), "|| exit 1\n") {
+			t.Errorf("%s does not end in a boot that may fail", file)
+		}
+	}
+}
+
+func TestPrograms(t *testing.T) {
+	for _, arch := range boot.Arches() {
+		found := false
+		for _, nbp := range NBPs() {
+			for _, a := range nbp.Arches {
+				found = found || a == arch && nbp.Name == arch.Program()
+			}
+		}
+		if !found {
+			t.Errorf("%s has no program", arch)
+		}
+	}
+	if got := strings.Join(Programs(), " "); got != "undionly.kpxe snponly-ia32.efi snponly.efi ipxe-arm64.efi" {
+		t.Errorf("programs: %s", got)
+	}
+}
