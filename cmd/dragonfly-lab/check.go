@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
@@ -59,8 +58,7 @@ func (s scenario) verifyPath(events []api.Event) error {
 		if e.Kind == registry.MachineRegistered {
 			break
 		}
-		_, what, _ := strings.Cut(e.Message, ": ")
-		if stage(e) == registry.StageProgram && !slices.Contains(fetched, what) {
+		if what := program(e); what != "" && !slices.Contains(fetched, what) {
 			fetched = append(fetched, what)
 		}
 	}

@@ -78,12 +78,24 @@ func (r *rack) show(ctx context.Context, out io.Writer) error {
 	for {
 		events, err := r.timeline.all(ctx, shown)
 		for _, e := range events {
-			fmt.Fprintln(out, demoLine(e, names, powerOn))
+			fmt.Fprintln(out, demoLine(e, names, powerOn)+r.known(ctx, e))
 		}
 		if shown += len(events); err != nil {
 			return err
 		}
 	}
+}
+
+// known says under which name a machine that has just registered is listed.
+func (r *rack) known(ctx context.Context, e api.Event) string {
+	if e.Kind != registry.MachineRegistered {
+		return ""
+	}
+	m, err := r.api.client.Machine(ctx, e.Machine)
+	if err != nil {
+		return "" // the line is a courtesy
+	}
+	return fmt.Sprintf("; it is %s, and %s", m.Name, m.State)
 }
 
 // demoRack is one BIOS and one UEFI machine, as a rack in a data centre has them.

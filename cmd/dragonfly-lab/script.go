@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"dragonfly/registry"
@@ -32,23 +33,20 @@ func (a *appliance) kernelLine(ctx context.Context, mac registry.MAC) (string, e
 func parseKernelLine(script string) (string, error) {
 	for line := range strings.Lines(script) {
 		words := strings.Fields(line)
-		if len(words) < 2 || words[0] != "kernel" {
+		if len(words) == 0 || words[0] != "kernel" {
 			continue
+		}
+		if end := slices.Index(words, "||"); end >= 0 {
+			words = words[:end]
 		}
 		words = words[1:]
 		for len(words) > 0 && strings.HasPrefix(words[0], "--") {
-			words = words[min(2, len(words)):] // an option of iPXE and its value, such as --name agent
+			words = words[min(2, len(words)):] // an option and its value, such as --name agent
 		}
-		var args []string
-		for i, word := range words {
-			if i > 0 && word != "||" && !strings.HasPrefix(word, "initrd=") {
-				args = append(args, word)
-			}
-			if word == "||" {
-				break
-			}
+		if len(words) > 0 {
+			args := slices.DeleteFunc(words[1:], func(w string) bool { return strings.HasPrefix(w, "initrd=") })
+			return strings.Join(args, " "), nil
 		}
-		return strings.Join(args, " "), nil
 	}
 	return "", fmt.Errorf("the script starts no kernel: %.400q", script)
 }

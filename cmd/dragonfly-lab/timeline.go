@@ -92,6 +92,17 @@ func stage(e api.Event) registry.Stage {
 	return registry.Stage(strings.TrimSuffix(word, ":"))
 }
 
+// program is the boot program that was fetched in e, such as "snponly.efi by
+// TFTP"; empty where none was. The script that iPXE fetches from the same place
+// is not one.
+func program(e api.Event) string {
+	_, what, _ := strings.Cut(e.Message, ": ")
+	if stage(e) != registry.StageProgram || strings.HasPrefix(what, "autoexec.ipxe") {
+		return ""
+	}
+	return what
+}
+
 // split is where the time from power-on to ready went.
 type split struct {
 	Firmware time.Duration // to the first DHCP answer
@@ -106,19 +117,7 @@ type split struct {
 // handed its kernel has only the last two parts; one whose ROM goes straight to
 // the script spends no time on a boot program.
 func splitTimes(powerOn time.Time, events []api.Event, agent time.Time) (split, error) {
-	marks := map[registry.Stage]time.Time{}
-	var registered time.Time
-	for _, e := range events {
-		if e.Kind == registry.MachineRegistered {
-			registered = e.At
-			break
-		}
-		s := stage(e)
-		if _, seen := marks[s]; seen && s != registry.StageProgram {
-			continue // the firmware's DHCP, not iPXE's; but the last program of a chain
-		}
-		marks[s] = e.At
-	}
+	marks, registered := bootMarks(events)
 	if registered.IsZero() {
 		return split{}, fmt.Errorf("no %s event", registry.MachineRegistered)
 	}
@@ -133,12 +132,32 @@ func splitTimes(powerOn time.Time, events []api.Event, agent time.Time) (split, 
 	if marks[registry.StageInitrd].IsZero() {
 		return split{}, fmt.Errorf("no event of stage %s", registry.StageInitrd)
 	}
-	dhcp, program := marks[registry.StageDHCP], marks[registry.StageProgram]
-	if program.IsZero() {
-		program = dhcp
+	dhcp, fetched := marks[registry.StageDHCP], marks[registry.StageProgram]
+	if fetched.IsZero() {
+		fetched = dhcp
 	}
-	s.Firmware, s.Network = dhcp.Sub(powerOn), program.Sub(dhcp)
-	s.IPXE = marks[registry.StageInitrd].Sub(program)
+	s.Firmware, s.Network = dhcp.Sub(powerOn), fetched.Sub(dhcp)
+	s.IPXE = marks[registry.StageInitrd].Sub(fetched)
 	s.Kernel = agent.Sub(marks[registry.StageInitrd])
 	return s, nil
+}
+
+// bootMarks is when the first boot came to each stage, and when it ended in a
+// registration.
+func bootMarks(events []api.Event) (marks map[registry.Stage]time.Time, registered time.Time) {
+	marks = map[registry.Stage]time.Time{}
+	for _, e := range events {
+		if e.Kind == registry.MachineRegistered {
+			return marks, e.At
+		}
+		s := stage(e)
+		if s == registry.StageProgram && program(e) == "" {
+			continue
+		}
+		// The firmware's DHCP counts and not iPXE's, but of a chain the last program.
+		if _, seen := marks[s]; !seen || s == registry.StageProgram {
+			marks[s] = e.At
+		}
+	}
+	return marks, time.Time{}
 }
