@@ -15,7 +15,7 @@ import (
 
 const (
 	pollFor    = 30 * time.Second // one long poll
-	pollMin    = time.Second      // a poll without news that is shorter is slowed down to this
+	pollMin    = time.Second      // from one poll to the next
 	maxRefusal = 5                // refusals in a row before the machine restarts
 )
 
@@ -140,13 +140,14 @@ func request(boot registry.MAC, hardware registry.Hardware, ports []Port) api.Re
 func (a *agent) obey(ctx context.Context, reply api.RegisterReply) error {
 	client := &api.Client{Base: a.Boot.URL, Token: reply.Token, HTTP: a.HTTP}
 	next := api.NextReply{Name: reply.Name, State: reply.State, Next: reply.Next}
-	for {
+	for asked := (time.Time{}); ; {
 		a.screen.change(func(v *View) { v.Name, v.State = next.Name, string(next.State) })
 		if done, err := a.act(ctx, next.Next); done {
 			return err
 		}
 		a.screen.doing("waiting for instructions")
-		asked := time.Now()
+		pause(ctx, pollMin-time.Since(asked)) // a server that does not hold polls is not hammered
+		asked = time.Now()
 		err := a.retry(ctx, "ask for instructions", func() (err error) {
 			next, err = client.Next(ctx, pollFor)
 			return err
@@ -156,9 +157,6 @@ func (a *agent) obey(ctx context.Context, reply api.RegisterReply) error {
 		}
 		if next.Token != "" {
 			client.Token = next.Token
-		}
-		if next.Next == registry.Wait {
-			pause(ctx, pollMin-time.Since(asked))
 		}
 	}
 }
