@@ -120,7 +120,10 @@ func (h *Handler) asked(r *http.Request, mac string) (s Script, err error) {
 // follows from it. It changes nothing but for the token that it asks for.
 func (h *Handler) Complete(s Script) Script {
 	entry, known := h.Lookup(s.MAC)
-	s.Name, s.Plan = entry.Name, boot.PlanFor(entry, known)
+	if known {
+		s.Name = entry.Name
+	}
+	s.Plan = boot.PlanFor(entry, known)
 	if s.Plan.Do != boot.Disk {
 		s.Problem = h.problem(&s)
 	}
