@@ -15,29 +15,29 @@ import (
 	"dragonfly/boot"
 )
 
-// answer is what a ROM takes from a reply.
-type answer struct {
-	server netip.Addr
-	file   string // name or URL; empty where the client is to ask on port 4011
+// Answer is what a ROM takes from a reply.
+type Answer struct {
+	Server netip.Addr
+	File   string // name or URL; empty where the client is to ask on port 4011
 }
 
 // patience is how long a ROM waits for one answer.
 const patience = 2 * time.Second
 
 // Discover sends a DISCOVER and reads the OFFER.
-func (r ROM) Discover(ctx context.Context) (answer, error) {
+func (r ROM) Discover(ctx context.Context) (Answer, error) {
 	packet, err := r.packet(dhcpv4.MessageTypeDiscover)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	return r.exchange(ctx, packet, r.DHCP)
 }
 
 // Request sends a REQUEST to port 4011 and reads the ACK.
-func (r ROM) Request(ctx context.Context) (answer, error) {
+func (r ROM) Request(ctx context.Context) (Answer, error) {
 	packet, err := r.packet(dhcpv4.MessageTypeRequest)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	packet.ClientIPAddr = r.Local.Addr().AsSlice()
 	return r.exchange(ctx, packet, r.BINL)
@@ -91,24 +91,23 @@ func (r ROM) features() []byte {
 	return value
 }
 
-// exchange sends p to a server until it answers, as ROMs do.
-func (r ROM) exchange(ctx context.Context, p *dhcpv4.DHCPv4, to netip.AddrPort) (answer, error) {
+// exchange sends p to a server and waits for its answer, which ends with ctx.
+func (r ROM) exchange(ctx context.Context, p *dhcpv4.DHCPv4, to netip.AddrPort) (Answer, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(r.Local))
 	if err != nil {
-		return answer{}, fmt.Errorf("open the card: %w", err)
+		return Answer{}, fmt.Errorf("open the card: %w", err)
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	if _, err := conn.WriteToUDPAddrPort(p.ToBytes(), to); err != nil {
-		return answer{}, fmt.Errorf("send to %s: %w", to, err)
+		return Answer{}, fmt.Errorf("send to %s: %w", to, err)
 	}
 	conn.SetReadDeadline(time.Now().Add(patience))
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	buffer := make([]byte, 1500)
 	for {
 		n, _, err := conn.ReadFromUDPAddrPort(buffer)
 		if err != nil {
-			return answer{}, errors.Join(ctx.Err(), fmt.Errorf("no answer from %s: %w", to, err))
+			return Answer{}, errors.Join(ctx.Err(), fmt.Errorf("no answer from %s: %w", to, err))
 		}
 		reply, err := dhcpv4.FromBytes(buffer[:n])
 		if err == nil && reply.TransactionID == p.TransactionID {
@@ -118,7 +117,7 @@ func (r ROM) exchange(ctx context.Context, p *dhcpv4.DHCPv4, to netip.AddrPort) 
 }
 
 // check holds a reply against everything that some firmware insists on.
-func (r ROM) check(p, reply *dhcpv4.DHCPv4) (answer, error) {
+func (r ROM) check(p, reply *dhcpv4.DHCPv4) (Answer, error) {
 	want := dhcpv4.MessageTypeOffer
 	if p.MessageType() != dhcpv4.MessageTypeDiscover {
 		want = dhcpv4.MessageTypeAck
@@ -146,9 +145,9 @@ func (r ROM) check(p, reply *dhcpv4.DHCPv4) (answer, error) {
 		{control != nil && file == "", "says to use the boot file and has none (PXE-E21)"},
 	} {
 		if rule.broken {
-			return answer{}, errors.New("the answer " + rule.say)
+			return Answer{}, errors.New("the answer " + rule.say)
 		}
 	}
 	server, _ := netip.AddrFromSlice(reply.ServerIdentifier().To4())
-	return answer{server, file}, nil
+	return Answer{server, file}, nil
 }

@@ -64,9 +64,9 @@ func (r ROM) Run(ctx context.Context) (Boot, error) {
 		if err != nil {
 			return seen, err
 		}
-		if r.Kind == boot.IPXE && strings.HasPrefix(answer.file, "http://") {
-			seen.URL = answer.file
-			script, err := r.get(ctx, answer.file)
+		if r.Kind == boot.IPXE && strings.HasPrefix(answer.File, "http://") {
+			seen.URL = answer.File
+			script, err := r.get(ctx, answer.File)
 			seen.Script = string(script)
 			return seen, err
 		}
@@ -74,26 +74,26 @@ func (r ROM) Run(ctx context.Context) (Boot, error) {
 		if err != nil {
 			return seen, err
 		}
-		seen.Program, seen.Size = answer.file, len(program)
+		seen.Program, seen.Size = answer.File, len(program)
 		r = r.chained()
 	}
 	return seen, ErrLoop
 }
 
 // ask does the DHCP of one stage.
-func (r ROM) ask(ctx context.Context, seen *Boot) (answer, error) {
+func (r ROM) ask(ctx context.Context, seen *Boot) (Answer, error) {
 	seen.Requests++
 	offer, err := r.Discover(ctx)
 	if err != nil {
-		return answer{}, fmt.Errorf("DISCOVER: %w", err)
+		return Answer{}, fmt.Errorf("DISCOVER: %w", err)
 	}
-	if !r.AskBINL && offer.file != "" || r.Kind != boot.PXE {
+	if !r.AskBINL && offer.File != "" || r.Kind != boot.PXE {
 		return offer, nil
 	}
 	seen.Requests++
 	ack, err := r.Request(ctx)
 	if err != nil {
-		return answer{}, fmt.Errorf("REQUEST on port 4011: %w", err)
+		return Answer{}, fmt.Errorf("REQUEST on port 4011: %w", err)
 	}
 	return ack, nil
 }
@@ -116,18 +116,18 @@ func (r ROM) chained() ROM {
 
 // load fetches a program as the firmware does: by HTTP, with the HEAD that OVMF
 // sends first, or by TFTP.
-func (r ROM) load(ctx context.Context, a answer) ([]byte, error) {
+func (r ROM) load(ctx context.Context, a Answer) ([]byte, error) {
 	if r.Kind != boot.HTTPBoot {
-		return r.fetch(a.file)
+		return r.fetch(a.File)
 	}
-	head, err := r.do(ctx, http.MethodHead, a.file)
+	head, err := r.do(ctx, http.MethodHead, a.File)
 	if err != nil {
 		return nil, err
 	}
 	defer head.Body.Close()
-	body, err := r.get(ctx, a.file)
+	body, err := r.get(ctx, a.File)
 	if err == nil && head.ContentLength != int64(len(body)) {
-		err = fmt.Errorf("HEAD %s said %d bytes, GET gave %d", a.file, head.ContentLength, len(body))
+		err = fmt.Errorf("HEAD %s said %d bytes, GET gave %d", a.File, head.ContentLength, len(body))
 	}
 	return body, err
 }
