@@ -225,7 +225,7 @@ func TestLiveOffline(t *testing.T) {
 		defer b.leave()
 		b.take()
 		time.Sleep(registry.OnlineFor + recheck)
-		if got := b.take(); !strings.Contains(got, `<tr id="m-000000000000"`) || !strings.Contains(got, "offline, seen") {
+		if got := b.take(); !strings.Contains(got, `<tr id="m-000000000000"`) || !strings.Contains(got, "offline,") {
 			t.Errorf("the page was told %s", got)
 		}
 		time.Sleep(time.Minute)
