@@ -1,6 +1,7 @@
 package ipxe
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -71,7 +72,7 @@ func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) 
 		return
 	}
 	h.Log.Info("boot script", "mac", s.MAC, "machine", s.Name, "arch", s.Arch, "plan", s.Plan.Do, "try", s.Try, "problem", s.Problem)
-	h.sight(r, s.MAC, registry.StageScript, s.Plan.Rule)
+	h.sight(r, s.MAC, registry.StageScript, cmp.Or(s.Problem, s.Plan.Rule))
 	writeScript(w, out)
 }
 

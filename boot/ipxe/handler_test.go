@@ -105,6 +105,9 @@ func TestSomethingBroken(t *testing.T) {
 					t.Errorf("no %q in %d:\n%s", want, w.Code, w.Body)
 				}
 			}
+			if len(f.sights) != 1 || !strings.Contains(f.sights[0].Detail, test.want) {
+				t.Errorf("the timeline does not say what is broken: %+v", f.sights)
+			}
 		})
 	}
 }
