@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,7 +31,7 @@ type appliance struct {
 func startAppliance(n network, o options, dir string, extra []string, log io.Writer) (*appliance, error) {
 	data := filepath.Join(dir, "data")
 	argv := inside(n.appliance, o.Dragonfly, "serve", "--data-dir", data, "--port", appliancePort,
-		"--boot", "--boot-interface", "eth0", "--image-dir", o.ImageDir)
+		"--boot", "--boot-interface", "eth0", "--image-dir", o.ImageDir, "--log-level", "debug")
 	p, err := start("dragonfly", log, append(argv, extra...)...)
 	if err != nil {
 		return nil, err
@@ -87,6 +88,17 @@ func (a *appliance) follow(ctx context.Context, each func(api.Event)) error {
 	}
 	defer body.Close()
 	return readEvents(body, each)
+}
+
+// brokeOff says why the stream of events ended: most likely because the
+// appliance did, which is seen a moment later.
+func (a *appliance) brokeOff(err error) error {
+	select {
+	case <-a.done:
+		return a.ended()
+	case <-time.After(time.Second):
+		return fmt.Errorf("the stream of events broke off: %w", cmp.Or(err, io.EOF))
+	}
 }
 
 // readEvents reads a stream of server-sent events (WHATWG HTML, section 9.2)

@@ -13,12 +13,16 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
+	// The children are to die with us (see start), which the kernel takes to mean
+	// with the thread that started them: that has to be the main one.
+	runtime.LockOSThread()
 	// Signals stay caught until the very end: a second Ctrl-C must not
 	// interrupt the cleaning up that the first one started.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

@@ -20,7 +20,8 @@ type process struct {
 	err  error         // how it ended; read it after done
 }
 
-// start runs argv with its output in out, which may be nil.
+// start runs argv with its output in out, which may be nil. It has to be called
+// by a goroutine that is locked to a thread which lives as long as the lab.
 func start(name string, out io.Writer, argv ...string) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out

@@ -109,7 +109,7 @@ func (r *rack) listen(ctx context.Context) error {
 	go func() {
 		defer close(ended)
 		if err := r.api.follow(ctx, note); ctx.Err() == nil {
-			r.fail(fmt.Errorf("the stream of events broke off: %w", errors.Join(io.ErrUnexpectedEOF, err)))
+			r.fail(r.api.brokeOff(err))
 		}
 	}()
 	r.undo.add(func() error { stop(); <-ended; return nil })
