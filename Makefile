@@ -32,7 +32,7 @@ $(BIN)/.deps: Makefile
 
 ## assets: bundle the UI's style sheets and scripts
 assets: ui/static/dist/.built
-ui/static/dist/.built: ui/package-lock.json ui/package.json ui/build.mjs $(wildcard ui/static/src/*) | $(BIN)/.deps
+ui/static/dist/.built: ui/package-lock.json ui/package.json ui/build.mjs $(wildcard ui/static/src/* ui/*.templ) | $(BIN)/.deps
 	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build
 	@touch $@
 

@@ -49,7 +49,7 @@ func (a *appliance) routes() (http.Handler, error) {
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		api.WriteProblem(w, http.StatusMethodNotAllowed, r.Method+" is not for "+r.URL.Path)
 	})
-	gate := auth.NewGate(a.accounts, a.sessions, deny)
+	gate := auth.NewGate(a.accounts, a.sessions, deny(pages))
 	guarded := http.NewCrossOriginProtection().Handler(gate.Wrap(router, forEverybody))
 
 	mux := http.NewServeMux()
@@ -76,13 +76,15 @@ func forEverybody(r *http.Request) bool {
 		path == "/healthz" || path == "/readyz" || path == "/login"
 }
 
-func deny(w http.ResponseWriter, r *http.Request, status int, detail string) {
-	if strings.HasPrefix(r.URL.Path, "/api/") {
-		api.WriteProblem(w, status, detail)
-		return
+// deny refuses a program with a problem document and a person with a page.
+func deny(pages *ui.UI) func(http.ResponseWriter, *http.Request, int, string) {
+	return func(w http.ResponseWriter, r *http.Request, status int, detail string) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			api.WriteProblem(w, status, detail)
+			return
+		}
+		pages.Deny(w, r, status, detail)
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, detail, status)
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
