@@ -66,7 +66,7 @@ func (m vm) args(h host) []string {
 	} else {
 		args = append(args, "-cpu", "host")
 	}
-	args = append(args, "-machine", m.machineType(), "-smp", "1", "-m", strconv.Itoa(m.Memory),
+	args = append(args, "-machine", m.machineType(), "-smp", "2", "-m", strconv.Itoa(m.Memory),
 		"-nodefaults", "-display", "none", "-vga", "none",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-uuid", m.UUID,
