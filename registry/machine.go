@@ -16,10 +16,23 @@ type Machine struct {
 	Address      netip.Addr // where the agent registered from
 	Hardware     Hardware
 	Pending      Instruction // handed to the agent once, at its next poll
+	Owner        string
+	Note         string
+	Tags         []string          // sorted, each once
+	Labels       map[string]string // the operator's own keys
+	Lock         *Lock             // while set, nothing that destroys is done; nil: not locked
+	Deadline     time.Time         // when a State that passes fails by itself; zero for one that lasts
 	CreatedAt    time.Time
 	RegisteredAt time.Time // zero until the agent has reported
 	SeenAt       time.Time // last sign of life; written in batches, so it may lag
 	Version      int64     // of this record; a write names the version it read. 0 is not stored yet
+}
+
+// Lock keeps a machine from whatever destroys.
+type Lock struct {
+	By   string    `json:"by"`
+	Note string    `json:"note,omitempty"`
+	At   time.Time `json:"at"`
 }
 
 // Instruction tells the waiting agent what to do next.

@@ -58,7 +58,7 @@ func (r *Registry) loadIndex(ctx context.Context) error {
 		if len(machines) < q.Limit {
 			return nil
 		}
-		q.After = machines[len(machines)-1].Name
+		q.After = q.Sort.Position(machines[len(machines)-1])
 	}
 }
 

@@ -9,32 +9,45 @@ import (
 // an error survives a crash. Every error is or wraps [ErrUnavailable],
 // [*ConflictError] or a fault of our own. registrytest has the contract.
 type Store interface {
-	// Machines returns the machines that match q, ordered by name.
+	EventLog
+	Records
+	// Machines returns the machines that match q, in the order of its Sort.
 	Machines(ctx context.Context, q Query) ([]Machine, error)
 	// Commit applies c in one transaction, or nothing of it. Applying a Change
 	// with an Op that was applied before changes nothing and returns nil.
 	Commit(ctx context.Context, c Change) error
-	// Events returns up to limit events with a number above after, in order.
-	Events(ctx context.Context, after int64, limit int) ([]Event, error)
-	// LastEvent is the number of the newest event; 0 when there is none.
-	LastEvent(ctx context.Context) (int64, error)
 	// Touch records signs of life by machine ID; an earlier one never replaces
 	// a later one, and an unknown ID is ignored.
 	Touch(ctx context.Context, seen map[string]time.Time) error
 }
 
-// Query selects machines. A machine matches when it matches ANY of IDs, Names,
-// MACs, UUID or Serial that is set, and ALL machines match when none is set. State,
-// where set, narrows further.
-type Query struct {
-	IDs    []string
-	Names  []string
-	MACs   []MAC
-	UUID   string // of Hardware.System, compared as stored
-	Serial string
-	State  State
-	After  string // only machines with a name above it (keyset paging)
-	Limit  int    // 0: all
+// EventLog is everything that happened.
+type EventLog interface {
+	// Events returns up to limit events with a number above after, in order.
+	Events(ctx context.Context, after int64, limit int) ([]Event, error)
+	// LastEvent is the number of the newest event; 0 when there is none.
+	LastEvent(ctx context.Context) (int64, error)
+}
+
+// Records is what is kept beside the machines.
+type Records interface {
+	// Timeline returns up to limit events of one machine with a number below
+	// before (0: the newest), newest first.
+	Timeline(ctx context.Context, machine string, before int64, limit int) ([]Event, error)
+	// History returns up to limit hardware records of a machine, newest first.
+	History(ctx context.Context, machine string, limit int) ([]HardwareRecord, error)
+	// Audit returns up to limit entries with a number below before (0: the
+	// newest), newest first; of one object where it is set.
+	Audit(ctx context.Context, object string, before int64, limit int) ([]AuditEntry, error)
+	// Rules returns the rules on registration; the zero RuleSet before any.
+	Rules(ctx context.Context) (RuleSet, error)
+}
+
+// HardwareRecord is the hardware of a machine as it was reported at a time.
+type HardwareRecord struct {
+	Machine  string
+	At       time.Time
+	Hardware Hardware
 }
 
 // Change is one transactional write.
@@ -43,4 +56,8 @@ type Change struct {
 	Put    []Machine // Version is the one that was read, 0 to create; stored with one more
 	Delete []Machine // ID and the Version that was read
 	Events []Event   // appended; Seq is given by the store
+
+	History []HardwareRecord // appended; the store keeps the newest 50 of a machine
+	Audit   []AuditEntry     // appended; Seq is given by the store
+	Rules   *RuleSet         // Version is the one that was read; stored with one more
 }

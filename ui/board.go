@@ -132,7 +132,7 @@ func (b *board) touched(events []registry.Event, now time.Time) []string {
 }
 
 func (b *board) all(ctx context.Context) (all []registry.Machine, err error) {
-	for after := ""; ; {
+	for after := (registry.Position{}); ; {
 		page, err := b.source.Machines(ctx, registry.Query{After: after, Limit: chunk})
 		if err != nil {
 			return nil, err
@@ -141,7 +141,7 @@ func (b *board) all(ctx context.Context) (all []registry.Machine, err error) {
 		if len(page) < chunk {
 			return all, nil
 		}
-		after = page[len(page)-1].Name
+		after.Name = page[len(page)-1].Name
 	}
 }
 

@@ -44,7 +44,7 @@ func (u *UI) listing(ctx context.Context, after string) (listing, error) {
 		return listing{}, err
 	}
 	list := listing{Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering}
-	machines, err := u.Machines.Machines(ctx, registry.Query{After: after, Limit: pageSize})
+	machines, err := u.Machines.Machines(ctx, registry.Query{After: registry.Position{Name: after}, Limit: pageSize})
 	if err != nil {
 		return listing{}, err
 	}

@@ -42,7 +42,7 @@ func (k *rack) Machines(ctx context.Context, q registry.Query) ([]registry.Machi
 	}
 	var found []registry.Machine
 	for _, m := range k.machines {
-		if m.Name > q.After && (len(q.IDs) == 0 || slices.Contains(q.IDs, m.ID)) {
+		if m.Name > q.After.Name && (len(q.IDs) == 0 || slices.Contains(q.IDs, m.ID)) {
 			found = append(found, m)
 		}
 		if q.Limit > 0 && len(found) == q.Limit {

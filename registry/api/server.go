@@ -90,7 +90,7 @@ type listOutput struct {
 }
 
 func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, error) {
-	machines, err := s.registry.Machines(ctx, registry.Query{After: in.PageToken, Limit: in.PageSize})
+	machines, err := s.registry.Machines(ctx, registry.Query{After: registry.Position{Name: in.PageToken}, Limit: in.PageSize})
 	if err != nil {
 		return nil, s.problem(err)
 	}

@@ -53,3 +53,23 @@ func (s *BrokenStore) Secret(context.Context, string, func() (string, error)) (s
 
 // Ping fails.
 func (s *BrokenStore) Ping(context.Context) error { return s.err }
+
+// Timeline fails.
+func (s *BrokenStore) Timeline(context.Context, string, int64, int) ([]registry.Event, error) {
+	return nil, s.err
+}
+
+// History fails.
+func (s *BrokenStore) History(context.Context, string, int) ([]registry.HardwareRecord, error) {
+	return nil, s.err
+}
+
+// Audit fails.
+func (s *BrokenStore) Audit(context.Context, string, int64, int) ([]registry.AuditEntry, error) {
+	return nil, s.err
+}
+
+// Rules fails.
+func (s *BrokenStore) Rules(context.Context) (registry.RuleSet, error) {
+	return registry.RuleSet{}, s.err
+}

@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ type MemoryStore struct {
 	ops      map[string]time.Time        // operation id to when it was applied
 	events   []registry.Event
 	lastSeq  int64
+	records
 	accounts
 }
 
@@ -46,17 +48,20 @@ func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registr
 	defer s.mu.Unlock()
 	var found []registry.Machine
 	for id, m := range s.machines {
+		m.SeenAt = s.seen[id]
 		if !matches(q, m) {
 			continue
 		}
-		m.SeenAt = s.seen[id]
 		m, err := stored(m) // a copy, so that the caller cannot change ours
 		if err != nil {
 			return nil, err
 		}
+		if q.Brief {
+			m.Hardware = m.Hardware.Brief()
+		}
 		found = append(found, m)
 	}
-	slices.SortFunc(found, func(a, b registry.Machine) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(found, func(a, b registry.Machine) int { return compare(q.Sort, q.Sort.Position(a), q.Sort.Position(b)) })
 	if q.Limit > 0 && len(found) > q.Limit {
 		found = found[:q.Limit]
 	}
@@ -65,7 +70,10 @@ func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registr
 
 // matches says what [registry.Query] says.
 func matches(q registry.Query, m registry.Machine) bool {
-	if q.State != "" && m.State != q.State || q.After != "" && m.Name <= q.After {
+	if q.State != "" && m.State != q.State || !q.Filter.Match(m, q.Now) {
+		return false
+	}
+	if q.After != (registry.Position{}) && compare(q.Sort, q.Sort.Position(m), q.After) <= 0 {
 		return false
 	}
 	all := len(q.IDs)+len(q.Names)+len(q.MACs) == 0 && q.UUID == "" && q.Serial == ""
@@ -75,6 +83,15 @@ func matches(q registry.Query, m registry.Machine) bool {
 		slices.ContainsFunc(q.MACs, func(mac registry.MAC) bool { return slices.Contains(m.MACs, mac) }) ||
 		q.UUID != "" && q.UUID == m.Hardware.System.UUID ||
 		q.Serial != "" && q.Serial == m.Hardware.System.Serial
+}
+
+// compare orders positions as s says.
+func compare(s registry.Sort, a, b registry.Position) int {
+	c := cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Name, b.Name))
+	if s.Desc {
+		return -c
+	}
+	return c
 }
 
 // Commit is [registry.Store.Commit].
@@ -98,6 +115,9 @@ func (s *MemoryStore) Commit(ctx context.Context, c registry.Change) error {
 
 // check returns the conflict that keeps c from being applied.
 func (s *MemoryStore) check(c registry.Change) error {
+	if c.Rules != nil && c.Rules.Version != s.rules.Version {
+		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version}
+	}
 	touched := map[string]bool{}
 	for _, m := range slices.Concat(c.Delete, c.Put) {
 		if touched[m.ID] || s.machines[m.ID].Version != m.Version {
@@ -160,8 +180,21 @@ func (s *MemoryStore) apply(c registry.Change) error {
 		e.Seq, e.At = s.lastSeq, millis(e.At)
 		s.events = append(s.events, e)
 	}
+	s.file(c)
 	s.ops[c.Op] = time.Now()
 	return nil
+}
+
+// file keeps what a checked change says beside the machines.
+func (s *MemoryStore) file(c registry.Change) {
+	s.history = append(s.history, c.History...)
+	for _, e := range c.Audit {
+		e.Seq, e.At = int64(len(s.audit)+1), millis(e.At)
+		s.audit = append(s.audit, e)
+	}
+	if c.Rules != nil {
+		s.rules = registry.RuleSet{Version: c.Rules.Version + 1, Rules: c.Rules.Rules}
+	}
 }
 
 // Events is [registry.Store.Events].

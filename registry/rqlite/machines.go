@@ -34,7 +34,7 @@ func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Mach
 		if len(machines) < page.Limit || len(found) == q.Limit {
 			return found, nil
 		}
-		q.After = machines[len(machines)-1].Name
+		q.After = q.Sort.Position(machines[len(machines)-1])
 	}
 }
 
@@ -79,8 +79,8 @@ func selection(q registry.Query) (statement, error) {
 	if q.State != "" {
 		where = append(where, "m.state = "+b.text(string(q.State)))
 	}
-	if q.After != "" {
-		where = append(where, "m.name > "+b.text(q.After))
+	if q.After.Name != "" {
+		where = append(where, "m.name > "+b.text(q.After.Name))
 	}
 	sql := selectMachines
 	if len(where) > 0 {

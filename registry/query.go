@@ -1,0 +1,89 @@
+package registry
+
+import (
+	"fmt"
+	"time"
+)
+
+// Query selects machines. A machine matches when it matches ANY of IDs, Names,
+// MACs, UUID or Serial that is set, and ALL machines match when none is set.
+// State and Filter, where set, narrow further.
+type Query struct {
+	IDs    []string
+	Names  []string
+	MACs   []MAC
+	UUID   string // of Hardware.System, compared as stored
+	Serial string
+	State  State
+	Filter Filter
+	Now    time.Time // decides who is online, where Filter asks
+	Sort   Sort
+	After  Position // only machines behind it (keyset paging)
+	Limit  int      // 0: all
+	Brief  bool     // the hardware as [Hardware.Brief] has it
+}
+
+// Sort is an order of machines: by Field, and by name among equals. The zero
+// value is by name.
+type Sort struct {
+	Field SortField
+	Desc  bool // turns round both
+}
+
+// SortField is what machines can be sorted by. Texts are compared byte by byte.
+type SortField string
+
+// The fields to sort by.
+const (
+	SortName       SortField = ""
+	SortState      SortField = "state"
+	SortVendor     SortField = "vendor"
+	SortModel      SortField = "model"
+	SortCreated    SortField = "created"
+	SortRegistered SortField = "registered"
+)
+
+// Position is a place in a sorted list, that of one machine. The zero value is
+// before the first.
+type Position struct {
+	Key  string // of the sort field; empty when sorting by name
+	Name string
+}
+
+// Position is where m stands in the order. A time's key is milliseconds since
+// 1970 in 15 digits, so that it compares as text.
+func (s Sort) Position(m Machine) Position {
+	p := Position{Name: m.Name}
+	switch s.Field {
+	case SortState:
+		p.Key = string(m.State)
+	case SortVendor:
+		p.Key = m.Hardware.System.Vendor
+	case SortModel:
+		p.Key = m.Hardware.System.Product
+	case SortCreated:
+		p.Key = timeKey(m.CreatedAt)
+	case SortRegistered:
+		p.Key = timeKey(m.RegisteredAt)
+	}
+	return p
+}
+
+func timeKey(t time.Time) string {
+	ms := int64(0)
+	if !t.IsZero() {
+		ms = t.UnixMilli()
+	}
+	return fmt.Sprintf("%015d", ms)
+}
+
+// Brief is what lists show of the hardware: no DIMMs, no NICs, no systems found,
+// and of each disk its name, size and kind.
+func (h Hardware) Brief() Hardware {
+	b := h
+	b.Memory.DIMMs, b.NICs, b.OSFound, b.Disks = nil, nil, nil, nil
+	for _, d := range h.Disks {
+		b.Disks = append(b.Disks, Disk{Name: d.Name, Bytes: d.Bytes, Rotational: d.Rotational, Removable: d.Removable})
+	}
+	return b
+}

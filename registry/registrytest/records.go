@@ -1,0 +1,57 @@
+package registrytest
+
+import (
+	"context"
+	"slices"
+
+	"dragonfly/registry"
+)
+
+// records is what a [MemoryStore] keeps beside the machines.
+type records struct {
+	history []registry.HardwareRecord
+	audit   []registry.AuditEntry
+	rules   registry.RuleSet
+}
+
+// Timeline is [registry.Records.Timeline].
+func (s *MemoryStore) Timeline(ctx context.Context, machine string, before int64, limit int) ([]registry.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return newest(s.events, limit, func(e registry.Event) bool {
+		return e.Machine == machine && (before == 0 || e.Seq < before)
+	}), ctx.Err()
+}
+
+// History is [registry.Records.History].
+func (s *MemoryStore) History(ctx context.Context, machine string, limit int) ([]registry.HardwareRecord, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return newest(s.history, limit, func(r registry.HardwareRecord) bool { return r.Machine == machine }), ctx.Err()
+}
+
+// Audit is [registry.Records.Audit].
+func (s *MemoryStore) Audit(ctx context.Context, object string, before int64, limit int) ([]registry.AuditEntry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return newest(s.audit, limit, func(e registry.AuditEntry) bool {
+		return (object == "" || e.Object == object) && (before == 0 || e.Seq < before)
+	}), ctx.Err()
+}
+
+// Rules is [registry.Records.Rules].
+func (s *MemoryStore) Rules(ctx context.Context) (registry.RuleSet, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules, ctx.Err()
+}
+
+// newest returns up to limit of the values that want accepts, last first.
+func newest[T any](values []T, limit int, want func(T) bool) (found []T) {
+	for _, v := range slices.Backward(values) {
+		if len(found) < limit && want(v) {
+			found = append(found, v)
+		}
+	}
+	return found
+}
