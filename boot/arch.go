@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dragonfly/registry"
 )
 
 // Arch is what a client says its processor and firmware are: DHCP option 93
@@ -96,44 +98,18 @@ func (a Arch) Program() string { return a.profile().program }
 // ParseArch reads the name of an architecture, such as "bios" or "http-arm64".
 // The error for a wrong name lists the right ones and suggests one that is close.
 func ParseArch(s string) (Arch, error) {
-	nearest, names := "", []string{}
+	var names []string
 	for _, p := range profiles {
 		if p.name == s {
 			return p.arch, nil
-		}
-		if distance(s, p.name) < distance(s, nearest) {
-			nearest = p.name
 		}
 		if !slices.Contains(names, p.name) {
 			names = append(names, p.name)
 		}
 	}
 	err := fmt.Errorf("architecture %.40q: want one of %s", s, strings.Join(names, ", "))
-	if distance(s, nearest) <= 3 {
-		err = fmt.Errorf("%w; did you mean %s?", err, nearest)
+	if near := registry.Nearest(s, names); near != "" {
+		err = fmt.Errorf("%w; did you mean %s?", err, near)
 	}
 	return 0, err
-}
-
-// distance is the Levenshtein distance of a, of which at most 40 bytes count,
-// from b.
-func distance(a, b string) int {
-	a = a[:min(len(a), 40)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := corner
-			if a[i] != b[j] {
-				change++
-			}
-			corner = row[j+1]
-			row[j+1] = min(change, corner+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -48,7 +48,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.String("host", "0.0.0.0", "address to serve HTTP on")
 	flags.Int("port", 3000, "TCP port to serve HTTP on")
 	flags.String("data-dir", defaultDataDir, "where the database and the control socket are kept")
-	flags.String("image-dir", "", "where `dragonfly image build` put the agent image (default DATA-DIR/images)")
+	flags.String("image-dir", "", "`folder` with the agent image that dragonfly image build made (default DATA-DIR/images)")
 	flags.String("rqlite", "", "use this rqlite instead of starting one: host:4001 or https://user:pass@a:4001,b:4001 (also RQLITE_HOST)")
 	flags.Bool("boot", false, "answer network boots: proxyDHCP on 67 and 4011, TFTP on 69")
 	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")

@@ -1,0 +1,18 @@
+package registry
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNearest(t *testing.T) {
+	known := []string{"data-dir", "host", "port", "log-level"}
+	for word, want := range map[string]string{
+		"datadir": "data-dir", "Port": "port", "hots": "host", "prt": "port", "loglevel": "log-level",
+		"": "", "x": "", "entirely-different": "", strings.Repeat("a", 1<<20): "",
+	} {
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%.20q) = %q, want %q", word, got, want)
+		}
+	}
+}
