@@ -61,6 +61,13 @@ func (p *presence) polling(id string) bool {
 	return p.waiters[id] != nil
 }
 
+// count is the number of machines that are polling.
+func (p *presence) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiters)
+}
+
 // enter joins the polls of a machine; leave must be called after.
 func (p *presence) enter(id string) {
 	p.mu.Lock()

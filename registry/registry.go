@@ -83,6 +83,12 @@ func (r *Registry) Lookup(mac MAC) (Entry, bool) { return r.index.Lookup(mac) }
 // Count is the number of machines.
 func (r *Registry) Count() int { return r.index.Len() }
 
+// CountIn is the number of machines in a state.
+func (r *Registry) CountIn(s State) int { return r.index.count(s) }
+
+// Polling is the number of machines whose agents wait for an instruction now.
+func (r *Registry) Polling() int { return r.presence.count() }
+
 // Machines returns the machines that match q, ordered by name.
 func (r *Registry) Machines(ctx context.Context, q Query) ([]Machine, error) {
 	machines, err := r.store.Machines(ctx, q)

@@ -91,17 +91,32 @@ func (p *ports) close() {
 // httpPort is the port that HTTP is really served on, for port 0 picks one.
 func (p *ports) httpPort() uint16 { return uint16(p.http.Addr().(*net.TCPAddr).Port) }
 
-// serveBoot starts DHCP and TFTP on every boot interface.
-func (a *appliance) serveBoot(ctx context.Context, group *errgroup.Group) {
+// bootServers answer network boots on one interface.
+type bootServers struct {
+	on   string
+	dhcp *dhcp.Server
+	tftp *tftp.Server
+	conn *net.UDPConn // of tftp
+}
+
+// bootServers makes the servers of every boot interface.
+func (a *appliance) bootServers() (all []*bootServers) {
 	for _, b := range a.ports.boot {
-		server := &dhcp.Server{Sockets: b.dhcp, Self: dhcp.Self{Addr: b.on.Addr, HTTPPort: a.ports.httpPort()},
-			Policy: a.policy(), Sight: a.registry.Sight, Log: a.log.With("interface", b.on.Name)}
-		group.Go(func() error { return server.Serve(ctx) })
-		programs := &tftp.Server{Dir: filepath.Join(a.cfg.ImageDir, "nbp"), Programs: ipxe.Programs(),
-			Sight: a.sightByAddress, Log: a.log.With("interface", b.on.Name),
-			Autoexec: func(local netip.Addr) []byte { return a.autoexec(local) }}
-		group.Go(func() error { return programs.Serve(ctx, b.tftp) })
+		log := a.log.With("interface", b.on.Name)
+		all = append(all, &bootServers{on: b.on.Name, conn: b.tftp,
+			dhcp: &dhcp.Server{Sockets: b.dhcp, Self: dhcp.Self{Addr: b.on.Addr, HTTPPort: a.ports.httpPort()},
+				Policy: a.policy(), Sight: a.registry.Sight, Log: log},
+			tftp: &tftp.Server{Dir: filepath.Join(a.cfg.ImageDir, "nbp"), Programs: ipxe.Programs(),
+				Sight: a.sightByAddress, Log: log, Autoexec: a.autoexec},
+		})
 	}
+	return all
+}
+
+// serve answers until ctx ends.
+func (b *bootServers) serve(ctx context.Context, group *errgroup.Group) {
+	group.Go(func() error { return b.dhcp.Serve(ctx) })
+	group.Go(func() error { return b.tftp.Serve(ctx, b.conn) })
 }
 
 func (a *appliance) policy() boot.Policy { return boot.Policy{IPXEROM: boot.IPXEROM(a.cfg.IPXEROM)} }

@@ -37,6 +37,7 @@ func (a *appliance) routes() (http.Handler, error) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
 	router.Get("/readyz", a.ready)
+	router.Method(http.MethodGet, "/metrics", a.metrics())
 	router.Get("/login", pages.ServeHTTP)
 	router.With(httprate.LimitBy(signIns, time.Minute, peer)).Post("/login", pages.ServeHTTP)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {

@@ -69,6 +69,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return err
 	}
 	a.ports = ports
+	a.boot = a.bootServers()
 	return a.run(ctx)
 }
 
@@ -77,6 +78,7 @@ type appliance struct {
 	cfg      config
 	log      *slog.Logger
 	ports    *ports
+	boot     []*bootServers
 	store    *rqlite.Store
 	registry *registry.Registry
 	tokens   *auth.Tokens
@@ -117,7 +119,9 @@ func (a *appliance) run(ctx context.Context) error {
 	group.Go(func() error {
 		return a.serveHTTP(ctx, a.ports.control, &http.Server{Handler: handler, ConnContext: auth.WithControlSocket})
 	})
-	a.serveBoot(ctx, group)
+	for _, b := range a.boot {
+		b.serve(ctx, group)
+	}
 	group.Go(func() error { return a.maintain(ctx) })
 	a.announce()
 	defer daemon.SdNotify(false, daemon.SdNotifyStopping)

@@ -87,6 +87,20 @@ func (r *rig) end(t *testing.T) time.Duration {
 	return time.Since(begin)
 }
 
+func TestMetrics(t *testing.T) {
+	r := start(t, testConfig(t))
+	status, body := r.get(t, "/metrics")
+	if status != http.StatusOK {
+		t.Fatalf("metrics: %d %s", status, body)
+	}
+	for _, want := range []string{`dragonfly_machines{state="ready"} 0`, "dragonfly_agents_waiting 0",
+		"dragonfly_sightings_dropped_total 0", "process_resident_memory_bytes"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
 func (r *rig) get(t *testing.T, path string) (int, string) {
 	t.Helper()
 	resp, err := http.Get(r.url + path)
