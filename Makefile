@@ -69,9 +69,11 @@ demo: image
 bench: assets
 	go test -run '^$$' -bench . -benchmem ./boot/... ./registry/... ./ui/...
 
-## lint: gofmt, go vet, staticcheck, and govulncheck where its database is reachable
+## lint: gofmt, templ, go vet, staticcheck, and govulncheck where its database is reachable
 lint: assets
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
+	@before=$$(cat ui/*_templ.go | sha256sum); go tool templ generate -path ui >/dev/null 2>&1; \
+	  [ "$$before" = "$$(cat ui/*_templ.go | sha256sum)" ] || { echo "templ generate changed ui/*_templ.go: commit them"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 	@rc=0; timeout 240 go tool govulncheck ./... >$(BIN)/govulncheck.txt 2>&1 || rc=$$?; case $$rc in \
