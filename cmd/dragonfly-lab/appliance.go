@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"dragonfly/registry/api"
@@ -82,12 +79,7 @@ func (a *appliance) ready(ctx context.Context) error {
 
 // follow hands every event to each, from the first on, until ctx ends.
 func (a *appliance) follow(ctx context.Context, each func(api.Event)) error {
-	body, err := a.get(ctx, "/api/v1/events?after=0")
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	return readEvents(body, each)
+	return a.client.Events(ctx, 0, func(e api.Event) error { each(e); return nil })
 }
 
 // brokeOff says why the stream of events ended: most likely because the
@@ -99,25 +91,6 @@ func (a *appliance) brokeOff(err error) error {
 	case <-time.After(time.Second):
 		return fmt.Errorf("the stream of events broke off: %w", cmp.Or(err, io.EOF))
 	}
-}
-
-// readEvents reads a stream of server-sent events (WHATWG HTML, section 9.2)
-// whose data is one JSON event each.
-func readEvents(stream io.Reader, each func(api.Event)) error {
-	lines := bufio.NewScanner(stream)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		data, isData := strings.CutPrefix(lines.Text(), "data:")
-		if !isData {
-			continue // ids repeat what the data says; comments keep the line open
-		}
-		var event api.Event
-		if err := json.Unmarshal([]byte(data), &event); err != nil {
-			return fmt.Errorf("event %.80q: %w", data, err)
-		}
-		each(event)
-	}
-	return lines.Err()
 }
 
 // poll asks until yes says so or ctx ends, whose cause is then the error.

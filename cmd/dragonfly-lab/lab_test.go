@@ -37,21 +37,6 @@ func TestConsole(t *testing.T) {
 	}
 }
 
-func TestReadEvents(t *testing.T) {
-	stream := ": hello\n\nid: 7\ndata: {\"id\":7,\"kind\":\"machine.boot\",\"mac\":\"52:54:00:77:00:01\",\"message\":\"dhcp: x\"}\n\n" +
-		"data:{\"id\":8,\"kind\":\"machine.registered\"}\n\n"
-	var got []api.Event
-	if err := readEvents(strings.NewReader(stream), func(e api.Event) { got = append(got, e) }); err != nil {
-		t.Fatal(err)
-	}
-	if len(got) != 2 || got[0].ID != 7 || stage(got[0]) != registry.StageDHCP || got[1].Kind != registry.MachineRegistered {
-		t.Errorf("got %+v", got)
-	}
-	if err := readEvents(strings.NewReader("data: {\n"), func(api.Event) {}); err == nil {
-		t.Error("half an event was accepted")
-	}
-}
-
 func TestParseKernelLine(t *testing.T) {
 	for _, c := range []struct{ script, want, err string }{
 		{"#!ipxe\nset x http://s\nkernel ${x}/vmlinuz?mac=1 initrd=initramfs.zst dragonfly.token=t console=ttyS0,115200 || goto again\nboot\n",

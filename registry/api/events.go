@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,19 +10,23 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"dragonfly/registry"
 )
 
 const (
-	sseIdle  = 15 * time.Second // a comment this often keeps proxies from closing an idle stream
-	sseWrite = 10 * time.Second // a reader that takes longer than this for a few events is cut off
+	sseIdle  = 15 * time.Second       // a comment this often keeps proxies from closing an idle stream
+	sseTick  = 100 * time.Millisecond // what happens within it is written at once
+	sseWrite = 10 * time.Second       // a reader that takes longer than this for a few events is cut off
 )
 
 func (s *Server) mountEvents(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events",
-		Summary:     "Everything that happens, as server-sent events",
-		Description: "Starts after Last-Event-ID (or ?after=) where given, else with what happens from now on.",
-		Tags:        []string{"events"},
+		Summary: "Everything that happens, as server-sent events",
+		Description: "Starts after Last-Event-ID (or ?after=) where given, else with what happens from now on. " +
+			"The event \"resync\" says that events were missed: load anew what you show.",
+		Tags: []string{"events"},
 		Responses: map[string]*huma.Response{"200": {Description: "a stream of events",
 			Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}},
 	}, s.events)
@@ -67,34 +70,77 @@ func (s *Server) startOf(in *eventsInput) (int64, error) {
 	return min(after, last), nil
 }
 
-// stream writes events until the client goes away or stops reading.
+// stream writes events until the client goes away or stops reading. What
+// happens is written in ticks, the same for all streams, so that a burst costs
+// one write and one encoding, and not one for each event and client.
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64) {
 	out := http.NewResponseController(w)
 	if out.Flush() != nil { // the headers, so that the client knows it is connected
 		return
 	}
 	for {
-		wait, cancel := context.WithTimeout(ctx, sseIdle)
-		events, err := s.registry.Feed().Next(wait, after)
-		cancel()
+		events, err := s.burst(ctx, after)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && wait.Err() == nil {
+		if err != nil {
 			s.log.Warn("read the event feed", "err", err)
 			return // the client comes back with the last id it saw
 		}
 		_ = out.SetWriteDeadline(s.now().Add(sseWrite))
-		if len(events) == 0 {
-			_, err = io.WriteString(w, ": still here\n\n")
-		}
-		for _, e := range events {
-			data, _ := json.Marshal(eventOf(e)) // strings and numbers only: cannot fail
-			_, err = fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Kind, data)
-			after = e.Seq
-		}
-		if flushErr := out.Flush(); err != nil || flushErr != nil {
+		if err := s.write(w, events, after); err != nil || out.Flush() != nil {
 			return
 		}
+		if len(events) > 0 {
+			after = events[len(events)-1].Seq
+		}
 	}
+}
+
+// burst waits for events after the given number, to the end of the tick, and
+// returns them; none when nothing happened for a while.
+func (s *Server) burst(ctx context.Context, after int64) ([]registry.Event, error) {
+	wait, cancel := context.WithTimeout(ctx, sseIdle)
+	defer cancel()
+	_, err := s.registry.Feed().Next(wait, after)
+	if wait.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	if !sleep(ctx, now.Truncate(sseTick).Add(sseTick).Sub(now)) {
+		return nil, ctx.Err()
+	}
+	return s.registry.Feed().Next(ctx, after)
+}
+
+// sleep waits for d and reports whether it passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// write sends the events after the given number, or a sign of life. Events are
+// numbered without a gap, so where the first is not the next one, those between
+// are no longer kept: the client is told to load anew what it shows.
+func (s *Server) write(w io.Writer, events []registry.Event, after int64) error {
+	if len(events) == 0 {
+		_, err := io.WriteString(w, ": still here\n\n")
+		return err
+	}
+	if first := events[0].Seq; first > after+1 {
+		if _, err := fmt.Fprintf(w, "id: %d\nevent: resync\ndata: {\"missed\":%d}\n\n", first-1, first-1-after); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(s.frames.encode(events))
+	return err
 }

@@ -27,6 +27,7 @@ type Server struct {
 	tokens   Tokens
 	accounts Accounts
 	log      *slog.Logger
+	frames   frames
 	now      func() time.Time
 }
 
