@@ -32,25 +32,27 @@ type profile struct {
 	arch    Arch
 	name    string // on the command line and in URLs
 	cpu     string // whose kernel and agent it runs, as GOARCH names it
-	program string // the network boot program, as Debian's ipxe package names it
+	program string // the network boot program, as Debian's ipxe package names it; empty where there is none
 	rule    string // what its firmware is offered, and why
 }
 
-// profiles is the one table of architectures. Debian builds no 32-bit UEFI iPXE,
-// so that program has to be put beside the others by the operator. TFTP is slow
+// profiles is the one table of architectures. Debian builds no 32-bit UEFI iPXE:
+// such firmware is known, so that it can be told why it is left alone. TFTP is slow
 // and lock-step, which is why x86-64 loads snponly.efi (285 kB) and not
 // ipxe-amd64.efi (997 kB); it also drives the card through the firmware, which
 // has just shown that it can.
 var profiles = [...]profile{
 	{BIOS, "bios", "amd64", "undionly.kpxe", "BIOS firmware without iPXE: load undionly.kpxe by TFTP"},
-	{UEFIIA32, "uefi-ia32", "amd64", "snponly-ia32.efi", "32-bit UEFI firmware without iPXE: load snponly-ia32.efi by TFTP"},
+	{UEFIIA32, "uefi-ia32", "amd64", "", noIA32},
 	{UEFIX64, "uefi-x64", "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
 	{UEFIX64Spec, "uefi-x64", "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
 	{UEFIARM64, "uefi-arm64", "arm64", "ipxe-arm64.efi", "UEFI arm64 firmware without iPXE: load ipxe-arm64.efi by TFTP"},
-	{HTTPIA32, "http-ia32", "amd64", "snponly-ia32.efi", "32-bit UEFI HTTP Boot firmware: load snponly-ia32.efi by HTTP"},
+	{HTTPIA32, "http-ia32", "amd64", "", noIA32},
 	{HTTPX64, "http-x64", "amd64", "snponly.efi", "UEFI x86-64 HTTP Boot firmware: load snponly.efi by HTTP"},
 	{HTTPARM64, "http-arm64", "arm64", "ipxe-arm64.efi", "UEFI arm64 HTTP Boot firmware: load ipxe-arm64.efi by HTTP"},
 }
+
+const noIA32 = "32-bit UEFI firmware: there is no boot program for it, left alone"
 
 // unknown is the profile of an architecture that is not in the table.
 var unknown = profile{}
@@ -92,7 +94,7 @@ func (a Arch) String() string {
 func (a Arch) CPU() string { return a.profile().cpu }
 
 // Program is the file name of the network boot program for the architecture's
-// firmware; empty for an unknown architecture.
+// firmware; empty where there is none.
 func (a Arch) Program() string { return a.profile().program }
 
 // ParseArch reads the name of an architecture, such as "bios" or "http-arm64".

@@ -21,11 +21,11 @@ func TestDecide(t *testing.T) {
 		rule    string // a part of it
 	}{
 		"bios":           {Client{MAC: mac, Kind: PXE, Arch: BIOS}, Policy{}, ProgramByTFTP, "undionly.kpxe", "BIOS firmware"},
-		"uefi ia32":      {Client{MAC: mac, Kind: PXE, Arch: UEFIIA32}, Policy{}, ProgramByTFTP, "snponly-ia32.efi", "32-bit UEFI"},
+		"uefi ia32":      {Client{MAC: mac, Kind: PXE, Arch: UEFIIA32}, Policy{}, Nothing, "", "no boot program for it"},
 		"uefi x64":       {Client{MAC: mac, Kind: PXE, Arch: UEFIX64}, Policy{}, ProgramByTFTP, "snponly.efi", "UEFI x86-64"},
 		"uefi x64 as 9":  {Client{MAC: mac, Kind: PXE, Arch: UEFIX64Spec}, Policy{}, ProgramByTFTP, "snponly.efi", "UEFI x86-64"},
 		"uefi arm64":     {Client{MAC: mac, Kind: PXE, Arch: UEFIARM64}, Policy{}, ProgramByTFTP, "ipxe-arm64.efi", "UEFI arm64"},
-		"http ia32":      {Client{MAC: mac, Kind: HTTPBoot, Arch: HTTPIA32}, Policy{}, ProgramByHTTP, "snponly-ia32.efi", "by HTTP"},
+		"http ia32":      {Client{MAC: mac, Kind: HTTPBoot, Arch: HTTPIA32}, Policy{}, Nothing, "", "no boot program for it"},
 		"http x64":       {Client{MAC: mac, Kind: HTTPBoot, Arch: HTTPX64}, Policy{}, ProgramByHTTP, "snponly.efi", "by HTTP"},
 		"http arm64":     {Client{MAC: mac, Kind: HTTPBoot, Arch: HTTPARM64}, Policy{}, ProgramByHTTP, "ipxe-arm64.efi", "by HTTP"},
 		"itanium":        {Client{MAC: mac, Kind: PXE, Arch: 2}, Policy{}, Nothing, "", "no boot program"},
@@ -43,6 +43,9 @@ func TestDecide(t *testing.T) {
 			Script, "", "script"},
 		"ipxe restarted in between": {with(rom, func(c *Client) { c.Loads = maxLoads - 1 }), replace,
 			ProgramByTFTP, "undionly.kpxe", "replaced by policy"},
+		"ipxe ia32":          {Client{MAC: mac, Kind: IPXE, Arch: UEFIIA32, IPXE: HTTP}, Policy{}, Script, "", "script"},
+		"ipxe ia32, replace": {Client{MAC: mac, Kind: IPXE, Arch: UEFIIA32, IPXE: HTTP}, replace, Script, "", "script"},
+		"ipxe ia32, old":     {Client{MAC: mac, Kind: IPXE, Arch: UEFIIA32}, Policy{}, Nothing, "", "no boot program for it"},
 		"ipxe rom without http": {with(rom, func(c *Client) { c.IPXE = 0 }), Policy{},
 			ProgramByTFTP, "undionly.kpxe", "speaks no HTTP"},
 		"ipxe loaded without http": {with(rom, func(c *Client) { c.IPXE, c.Broadcast = 0, true }), Policy{},

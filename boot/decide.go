@@ -62,6 +62,8 @@ func Decide(c Client, p Policy) Offer {
 		return Offer{Rule: "an architecture that Dragonfly has no boot program for: left alone"}
 	case c.Kind == IPXE:
 		return decideIPXE(c, p)
+	case c.Arch.Program() == "":
+		return Offer{Rule: c.Arch.profile().rule}
 	case c.Kind == HTTPBoot:
 		return Offer{ProgramByHTTP, c.Arch.Program(), c.Arch.profile().rule}
 	}
@@ -77,14 +79,16 @@ const maxLoads = 3
 // broadcast flag. Where a card's PXE stack does not hand its lease on, that flag
 // is missing, and counting ends the loop.
 func decideIPXE(c Client, p Policy) Offer {
-	capable := c.IPXE.Has(HTTP)
+	capable, programless := c.IPXE.Has(HTTP), c.Arch.Program() == ""
 	loaded := c.Broadcast || c.Loads >= maxLoads
 	switch {
 	case !capable && loaded:
 		return Offer{Rule: "iPXE that was loaded over the network and speaks no HTTP: another program would not help, left alone"}
+	case !capable && programless:
+		return Offer{Rule: c.Arch.profile().rule}
 	case !capable:
 		return Offer{ProgramByTFTP, c.Arch.Program(), "iPXE in ROM that speaks no HTTP: load our iPXE by TFTP"}
-	case p.IPXEROM == ReplaceROM && !loaded:
+	case p.IPXEROM == ReplaceROM && !loaded && !programless:
 		return Offer{ProgramByTFTP, c.Arch.Program(), "iPXE in ROM, to be replaced by policy: load our iPXE by TFTP"}
 	}
 	return Offer{Serve: Script, Rule: "iPXE that speaks HTTP: fetch the machine's script"}

@@ -33,8 +33,6 @@ func programs() []program {
 	return []program{
 		{"undionly.kpxe", "BIOS (client architecture 0)"},
 		{"snponly.efi", "UEFI x86-64 (7, 9), HTTP Boot (16)"},
-		// With drivers of its own, for firmware whose SNP is broken.
-		{"ipxe.efi", "UEFI x86-64, with iPXE's own drivers"},
 		{"ipxe-arm64.efi", "UEFI arm64 (11), HTTP Boot (19)"},
 	}
 }

@@ -105,8 +105,6 @@ func (r ROM) chained() ROM {
 	switch r.Arch { // an iPXE is a UEFI program, however it was loaded
 	case boot.HTTPX64:
 		r.Arch = boot.UEFIX64
-	case boot.HTTPIA32:
-		r.Arch = boot.UEFIIA32
 	case boot.HTTPARM64:
 		r.Arch = boot.UEFIARM64
 	}

@@ -104,11 +104,9 @@ func TestChain(t *testing.T) {
 		requests int
 	}{
 		"bios":             {boot.Policy{}, firmware(boot.PXE, boot.BIOS), "undionly.kpxe", "bios", 2},
-		"uefi ia32":        {boot.Policy{}, firmware(boot.PXE, boot.UEFIIA32), "snponly-ia32.efi", "uefi-ia32", 2},
 		"uefi x64":         {boot.Policy{}, firmware(boot.PXE, boot.UEFIX64), "snponly.efi", "uefi-x64", 2},
 		"uefi x64 as 9":    {boot.Policy{}, firmware(boot.PXE, boot.UEFIX64Spec), "snponly.efi", "uefi-x64", 2},
 		"uefi arm64":       {boot.Policy{}, firmware(boot.PXE, boot.UEFIARM64), "ipxe-arm64.efi", "uefi-arm64", 2},
-		"http ia32":        {boot.Policy{}, firmware(boot.HTTPBoot, boot.HTTPIA32), "/boot/nbp/snponly-ia32.efi", "uefi-ia32", 2},
 		"http x64":         {boot.Policy{}, firmware(boot.HTTPBoot, boot.HTTPX64), "/boot/nbp/snponly.efi", "uefi-x64", 2},
 		"http arm64":       {boot.Policy{}, firmware(boot.HTTPBoot, boot.HTTPARM64), "/boot/nbp/ipxe-arm64.efi", "uefi-arm64", 2},
 		"by way of 4011":   {boot.Policy{}, func(r *boottest.ROM) { r.Kind, r.Arch, r.AskBINL = boot.PXE, boot.UEFIX64, true }, "snponly.efi", "uefi-x64", 3},

@@ -20,6 +20,9 @@ const defaultPort = "4001"
 //	db:4001
 //	https://user:password@a:4001,b:4001
 //
+// A user or password with reserved characters is written as in every URL: %40
+// is @.
+//
 // One node is enough, since each passes on what it cannot answer; with several
 // the next one is asked when one is down.
 func Remote(address string) (Config, error) {
@@ -43,7 +46,7 @@ func parseRemote(address string) ([]*url.URL, error) {
 	var user *url.Userinfo
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
 		name, password, _ := strings.Cut(rest[:at], ":")
-		user, rest = url.UserPassword(name, password), rest[at+1:]
+		user, rest = url.UserPassword(unescape(name), unescape(password)), rest[at+1:]
 	}
 	var nodes []*url.URL
 	for host := range strings.SplitSeq(strings.TrimSuffix(rest, "/"), ",") {
@@ -54,6 +57,15 @@ func parseRemote(address string) ([]*url.URL, error) {
 		nodes = append(nodes, &url.URL{Scheme: scheme, User: user, Host: host})
 	}
 	return nodes, nil
+}
+
+// unescape reads %40 as @, as in every URL (RFC 3986 section 2.1); a percent sign
+// that starts no such escape stands for itself.
+func unescape(s string) string {
+	if plain, err := url.PathUnescape(s); err == nil {
+		return plain
+	}
+	return s
 }
 
 // hostPort completes a host with rqlite's port and checks both.

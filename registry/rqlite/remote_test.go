@@ -58,3 +58,17 @@ func FuzzRemote(f *testing.F) {
 		}
 	})
 }
+
+func TestRemoteUser(t *testing.T) {
+	for address, want := range map[string]string{
+		"http://df:plain@a":          "df:plain",
+		"http://df:p%40ss%3A%2F@a,b": "df:p%40ss%3A%2F",
+		"http://df:50%off@a":         "df:50%25off",
+		"http://a%20b:c@a":           "a%20b:c",
+	} {
+		nodes, err := parseRemote(address)
+		if err != nil || nodes[0].User.String() != want {
+			t.Errorf("%s: user %q, %v; want %q", address, nodes[0].User, err, want)
+		}
+	}
+}
