@@ -87,9 +87,10 @@ install: image
 	$(SUDO) install -Dm755 $(BIN)/dragonfly $(DESTDIR)$(PREFIX)/bin/dragonfly
 	$(SUDO) install -Dm755 $(BIN)/dragonfly-agent $(DESTDIR)$(PREFIX)/lib/dragonfly/dragonfly-agent
 	$(SUDO) install -Dm644 systemd/dragonfly.service $(DESTDIR)$(PREFIX)/lib/systemd/system/dragonfly.service
+	$(SUDO) sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/dragonfly.service
 	$(SUDO) install -Dm644 systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/dragonfly.conf
-	for f in env yaml; do [ -e $(DESTDIR)/etc/dragonfly/dragonfly.$$f ] || $(SUDO) install -Dm640 systemd/dragonfly.$$f $(DESTDIR)/etc/dragonfly/dragonfly.$$f; done
 	[ -n "$(DESTDIR)" ] || $(SUDO) systemd-sysusers $(PREFIX)/lib/sysusers.d/dragonfly.conf
+	for f in env yaml; do [ -e $(DESTDIR)/etc/dragonfly/dragonfly.$$f ] || $(SUDO) install -D -m640 $(if $(DESTDIR),,-g dragonfly) systemd/dragonfly.$$f $(DESTDIR)/etc/dragonfly/dragonfly.$$f; done
 	$(SUDO) install -d -m700 $(if $(DESTDIR),,-o dragonfly -g dragonfly) $(DESTDIR)/var/lib/dragonfly
 	$(SUDO) cp -rT $(IMAGES) $(DESTDIR)/var/lib/dragonfly/images
 	[ -n "$(DESTDIR)" ] || { $(SUDO) chown -R dragonfly:dragonfly /var/lib/dragonfly/images; ! [ -d /run/systemd/system ] || $(SUDO) systemctl daemon-reload; }

@@ -47,10 +47,11 @@ func (a *appliance) routes() (http.Handler, error) {
 		}
 		pages.ServeHTTP(w, r)
 	})
+	refuse := deny(pages)
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		api.WriteProblem(w, http.StatusMethodNotAllowed, r.Method+" is not for "+r.URL.Path)
+		refuse(w, r, http.StatusMethodNotAllowed, r.Method+" is not for "+r.URL.Path)
 	})
-	gate := auth.NewGate(a.accounts, a.sessions, deny(pages))
+	gate := auth.NewGate(a.accounts, a.sessions, refuse)
 	guarded := http.NewCrossOriginProtection().Handler(gate.Wrap(router, forEverybody))
 
 	mux := http.NewServeMux()
@@ -95,8 +96,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// ready answers 200 when machines can boot and register, else 503; both say what
-// is wrong.
+// ready answers 200 when the database does, else 503; both list what an operator
+// should mend.
 func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()

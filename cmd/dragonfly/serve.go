@@ -154,9 +154,7 @@ func (a *appliance) serveHTTP(ctx context.Context, l net.Listener, s *http.Serve
 
 // announce tells the operator and systemd that everything is up.
 func (a *appliance) announce() {
-	status := fmt.Sprintf("serving HTTP on %s, %d machines", a.ports.http.Addr(), a.registry.Count())
 	for _, b := range a.ports.boot {
-		status += ", booting on " + b.on.String()
 		a.log.Info("answering network boots", "interface", b.on.Name, "address", b.on.Addr)
 	}
 	a.log.Info("ready", "http", a.ports.http.Addr().String(), "machines", a.registry.Count(), "version", version())
@@ -166,7 +164,16 @@ func (a *appliance) announce() {
 	for _, problem := range a.problems() {
 		a.log.Warn(problem)
 	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+status)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+a.status())
+}
+
+// status is the line that `systemctl status` shows.
+func (a *appliance) status() string {
+	line := fmt.Sprintf("serving HTTP on %s, %d machines", a.ports.http.Addr(), a.registry.Count())
+	for _, on := range a.answering() {
+		line += ", booting on " + on
+	}
+	return line
 }
 
 const (
@@ -174,8 +181,8 @@ const (
 	operationsFor = 30 * 24 * time.Hour // longer than any retry of a write
 )
 
-// maintain feeds the watchdog of systemd and
-// keeps the database from growing without bound.
+// maintain feeds the watchdog of systemd and keeps the database from growing
+// without bound.
 func (a *appliance) maintain(ctx context.Context) error {
 	watchdog := time.NewTicker(10 * time.Second)
 	defer watchdog.Stop()
@@ -186,7 +193,7 @@ func (a *appliance) maintain(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-watchdog.C:
-			_, _ = daemon.SdNotify(false, fmt.Sprintf("%s\nSTATUS=%d machines", daemon.SdNotifyWatchdog, a.registry.Count()))
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog+"\nSTATUS="+a.status())
 		case <-prune.C:
 			if err := a.store.Prune(ctx, time.Now().Add(-operationsFor)); err != nil {
 				a.log.Warn("prune the database", "err", err)
