@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 )
@@ -43,8 +44,10 @@ func (t *transfers) open(name string, local netip.Addr) (io.ReadCloser, int64, e
 		}
 		return io.NopCloser(bytes.NewReader(script)), int64(len(script)), nil
 	}
-	file, err := t.root.Open(name)
+	// Opened anew each time: building an image puts a new folder in its place.
+	file, err := os.OpenInRoot(t.Dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
+		t.Log.Warn("boot program is missing; run: dragonfly image build", "name", name, "folder", t.Dir)
 		return nil, 0, fmt.Errorf("%s is not among the installed boot programs", name)
 	}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -65,16 +64,11 @@ func Listen(addr netip.AddrPort) (*net.UDPConn, error) {
 // that are under way end with their next block.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	defer conn.Close()
-	root, err := os.OpenRoot(s.Dir)
-	if err != nil {
-		return fmt.Errorf("open the folder of boot programs: %w", err)
-	}
-	defer root.Close()
 	limit := s.MaxTransfers
 	if limit == 0 {
 		limit = DefaultTransfers
 	}
-	t := &transfers{Server: s, ctx: ctx, root: root, slots: make(chan struct{}, limit)}
+	t := &transfers{Server: s, ctx: ctx, slots: make(chan struct{}, limit)}
 	server := tftp.NewServer(t.read, nil)
 	server.SetTimeout(blockTimeout)
 	server.SetRetries(retries)
@@ -91,7 +85,6 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 type transfers struct {
 	*Server
 	ctx   context.Context // of Serve: the library hands none to its handler
-	root  *os.Root
 	slots chan struct{}
 }
 

@@ -258,13 +258,33 @@ func TestListenAndServeErrors(t *testing.T) {
 	if _, err := Listen(addr); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "UDP port") {
 		t.Errorf("a taken port: %v", err)
 	}
-	server := &Server{Dir: filepath.Join(t.TempDir(), "missing"), Log: slog.New(slog.DiscardHandler)}
-	if err := server.Serve(t.Context(), conn); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "boot programs") {
-		t.Errorf("a missing folder: %v", err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	server := &Server{Log: slog.New(slog.DiscardHandler)}
+	if err := server.Serve(ctx, conn); err != nil {
+		t.Errorf("serve: %v", err)
 	}
 	if again, err := Listen(addr); err != nil {
 		t.Errorf("the socket was not closed: %v", err)
 	} else {
 		again.Close()
+	}
+}
+
+// The programs may be built while the server runs, and built again.
+func TestFolderIsReplaced(t *testing.T) {
+	programs := filepath.Join(t.TempDir(), "nbp")
+	f := serve(t, func(s *Server) { s.Dir = programs })
+	if _, err := f.get(t, "undionly.kpxe", 512); err == nil || !strings.Contains(err.Error(), "not among the installed") {
+		t.Errorf("a missing folder: %v", err)
+	}
+	for _, content := range []string{"first build", "second build"} {
+		if err := errors.Join(os.RemoveAll(programs), os.Mkdir(programs, 0o755),
+			os.WriteFile(filepath.Join(programs, "undionly.kpxe"), []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := f.get(t, "undionly.kpxe", 512); err != nil || string(body) != content {
+			t.Errorf("got %q, %v, want %q", body, err, content)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/httprate"
 
+	"dragonfly/boot/ipxe"
 	"dragonfly/registry/api"
 	"dragonfly/registry/auth"
 	"dragonfly/ui"
@@ -117,9 +118,15 @@ func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 // problems is what an operator should mend, each with how.
 func (a *appliance) problems() []string {
 	var found []string
+	build := ": run `dragonfly image build --out " + a.cfg.ImageDir + "`"
 	kernel := filepath.Join(a.cfg.ImageDir, runtime.GOARCH, "vmlinuz")
 	if _, err := os.Stat(kernel); err != nil {
-		found = append(found, "there is no agent image in "+a.cfg.ImageDir+", so no machine can register: run `dragonfly image build --out "+a.cfg.ImageDir+"`")
+		found = append(found, "there is no agent image in "+a.cfg.ImageDir+", so no machine can register"+build)
+	}
+	for _, name := range ipxe.Programs() {
+		if _, err := os.Stat(filepath.Join(a.cfg.ImageDir, "nbp", name)); err != nil {
+			return append(found, "the boot program "+name+" is missing in "+a.cfg.ImageDir+"/nbp, so some machines cannot boot from the network"+build)
+		}
 	}
 	return found
 }
