@@ -31,6 +31,7 @@ const (
 type profile struct {
 	arch    Arch
 	name    string // on the command line and in URLs
+	kind    Kind   // what its firmware is: PXE or HTTPBoot
 	cpu     string // whose kernel and agent it runs, as GOARCH names it
 	program string // the network boot program, as Debian's ipxe package names it; empty where there is none
 	rule    string // what its firmware is offered, and why
@@ -42,14 +43,14 @@ type profile struct {
 // ipxe-amd64.efi (997 kB); it also drives the card through the firmware, which
 // has just shown that it can.
 var profiles = [...]profile{
-	{BIOS, "bios", "amd64", "undionly.kpxe", "BIOS firmware without iPXE: load undionly.kpxe by TFTP"},
-	{UEFIIA32, "uefi-ia32", "amd64", "", noIA32},
-	{UEFIX64, "uefi-x64", "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
-	{UEFIX64Spec, "uefi-x64", "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
-	{UEFIARM64, "uefi-arm64", "arm64", "ipxe-arm64.efi", "UEFI arm64 firmware without iPXE: load ipxe-arm64.efi by TFTP"},
-	{HTTPIA32, "http-ia32", "amd64", "", noIA32},
-	{HTTPX64, "http-x64", "amd64", "snponly.efi", "UEFI x86-64 HTTP Boot firmware: load snponly.efi by HTTP"},
-	{HTTPARM64, "http-arm64", "arm64", "ipxe-arm64.efi", "UEFI arm64 HTTP Boot firmware: load ipxe-arm64.efi by HTTP"},
+	{BIOS, "bios", PXE, "amd64", "undionly.kpxe", "BIOS firmware without iPXE: load undionly.kpxe by TFTP"},
+	{UEFIIA32, "uefi-ia32", PXE, "amd64", "", noIA32},
+	{UEFIX64, "uefi-x64", PXE, "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
+	{UEFIX64Spec, "uefi-x64", PXE, "amd64", "snponly.efi", "UEFI x86-64 firmware without iPXE: load snponly.efi by TFTP"},
+	{UEFIARM64, "uefi-arm64", PXE, "arm64", "ipxe-arm64.efi", "UEFI arm64 firmware without iPXE: load ipxe-arm64.efi by TFTP"},
+	{HTTPIA32, "http-ia32", HTTPBoot, "amd64", "", noIA32},
+	{HTTPX64, "http-x64", HTTPBoot, "amd64", "snponly.efi", "UEFI x86-64 HTTP Boot firmware: load snponly.efi by HTTP"},
+	{HTTPARM64, "http-arm64", HTTPBoot, "arm64", "ipxe-arm64.efi", "UEFI arm64 HTTP Boot firmware: load ipxe-arm64.efi by HTTP"},
 }
 
 const noIA32 = "32-bit UEFI firmware: there is no boot program for it, left alone"
@@ -88,6 +89,10 @@ func (a Arch) String() string {
 	}
 	return fmt.Sprintf("arch-%d", uint16(a))
 }
+
+// Firmware is the kind of client that the architecture's firmware is: PXE or
+// HTTPBoot; [Other] for an unknown architecture.
+func (a Arch) Firmware() Kind { return a.profile().kind }
 
 // CPU is the processor whose kernel and agent the machine runs: "amd64" or
 // "arm64"; empty for an unknown architecture.

@@ -31,7 +31,7 @@ const (
 
 // String names the kind for people.
 func (k Kind) String() string {
-	return [...]string{"other", "PXE firmware", "UEFI HTTP Boot firmware", "iPXE"}[min(k, IPXE)]
+	return [...]string{"other", "PXE firmware", "UEFI HTTP Boot firmware", "iPXE", "unknown"}[min(k, IPXE+1)]
 }
 
 // Features are the feature flags of an iPXE: bit n stands for sub-option n of

@@ -47,7 +47,7 @@ func describeHead(packet []byte) []Field {
 	fields := []Field{
 		{Name: "transaction", Value: fmt.Sprintf("0x%08x", binary.BigEndian.Uint32(packet[atXID:]))},
 		{Name: "client address (ciaddr)", Value: addr(atCIAddr)},
-		{Name: "offered address (yiaddr)", Value: addr(16)},
+		{Name: "offered address (yiaddr)", Value: addr(atYIAddr)},
 		{Name: "boot server (siaddr)", Value: addr(atSIAddr)},
 		{Name: "relay (giaddr)", Value: addr(atGIAddr)},
 		{Name: "client hardware address", Value: registry.MAC(packet[atCHAddr:]).String()},

@@ -45,6 +45,7 @@ const (
 	atXID     = 4
 	atFlags   = 10
 	atCIAddr  = 12
+	atYIAddr  = 16
 	atSIAddr  = 20
 	atGIAddr  = 24
 	atCHAddr  = 28

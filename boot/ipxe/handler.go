@@ -71,7 +71,11 @@ func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) 
 		refuse(w, http.StatusInternalServerError, "the script could not be written; the server's log says why")
 		return
 	}
-	h.Log.Info("boot script", "mac", s.MAC, "machine", s.Name, "arch", s.Arch, "plan", s.Plan.Do, "try", s.Try, "problem", s.Problem)
+	level := slog.LevelInfo
+	if s.Problem != "" {
+		level = slog.LevelWarn
+	}
+	h.Log.Log(r.Context(), level, "boot script", "mac", s.MAC, "machine", s.Name, "arch", s.Arch, "plan", s.Plan.Do, "try", s.Try, "problem", s.Problem)
 	h.sight(r, s.MAC, registry.StageScript, cmp.Or(s.Problem, s.Plan.Rule))
 	writeScript(w, out)
 }
@@ -135,7 +139,6 @@ func (h *Handler) Complete(s Script) Script {
 func (h *Handler) problem(s *Script) string {
 	for _, name := range []string{"vmlinuz", "initramfs.zst"} {
 		if _, err := os.Stat(filepath.Join(h.Dir, s.Arch.CPU(), name)); err != nil {
-			h.Log.Error("agent image", "mac", s.MAC, "arch", s.Arch, "err", err)
 			return fmt.Sprintf("the server has no agent image for %s (%s is missing)", s.Arch.CPU(), name)
 		}
 	}

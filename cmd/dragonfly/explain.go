@@ -103,35 +103,28 @@ func (a *appliance) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *appliance) explanation(mac registry.MAC, arch boot.Arch) (*explanation, error) {
-	entry, known := a.registry.Lookup(mac)
-	e := &explanation{MAC: mac, Machine: entry.Name, State: entry.State}
-	for _, kind := range []boot.Kind{firmwareOf(arch), boot.IPXE} {
+	script := a.preview(mac, arch)
+	text, err := script.Render()
+	e := &explanation{MAC: mac, Machine: script.Name, Rule: script.Plan.Rule, Script: string(text)}
+	if entry, known := a.registry.Lookup(mac); known {
+		e.State = entry.State
+	}
+	for _, kind := range []boot.Kind{arch.Firmware(), boot.IPXE} {
 		e.Boots = append(e.Boots, a.exchange(boot.Client{MAC: mac, Arch: arch, Kind: kind, IPXE: boot.HTTP, Broadcast: kind == boot.IPXE}))
 	}
-	e.Rule = boot.PlanFor(entry, known).Rule
-	script, err := a.previewScript(mac, arch)
-	e.Script = string(script)
 	return e, err
 }
 
 // shownToken stands in a previewed script where a machine gets a boot token.
 const shownToken = "A-FRESH-BOOT-TOKEN"
 
-// previewScript is the script that the handler of /boot/ would write, without
-// its token and without the sighting.
-func (a *appliance) previewScript(mac registry.MAC, arch boot.Arch) ([]byte, error) {
+// preview is the script that the handler of /boot/ would write, without its token
+// and without the sighting.
+func (a *appliance) preview(mac registry.MAC, arch boot.Arch) ipxe.Script {
 	files, self := a.bootFiles(), a.self()
 	files.Token = func(registry.MAC) string { return shownToken }
 	return files.Complete(ipxe.Script{MAC: mac, Arch: arch,
-		Base: "http://" + netip.AddrPortFrom(self.Addr, self.HTTPPort).String()}).Render()
-}
-
-func firmwareOf(arch boot.Arch) boot.Kind {
-	switch arch {
-	case boot.HTTPIA32, boot.HTTPX64, boot.HTTPARM64:
-		return boot.HTTPBoot
-	}
-	return boot.PXE
+		Base: "http://" + netip.AddrPortFrom(self.Addr, self.HTTPPort).String()})
 }
 
 func (a *appliance) exchange(c boot.Client) exchange {
