@@ -22,11 +22,11 @@ const tftpPort = 69
 type ports struct {
 	http    net.Listener
 	control net.Listener
-	boot    []*bootService
+	boot    []*bootSockets
 }
 
-// bootService is the sockets that answer network boots on one interface.
-type bootService struct {
+// bootSockets is the sockets that answer network boots on one interface.
+type bootSockets struct {
 	on   bootInterface
 	dhcp dhcp.Sockets
 	tftp *net.UDPConn
@@ -63,7 +63,7 @@ func bind(cfg config) (_ *ports, err error) {
 	return p, nil
 }
 
-func bindBoot(on bootInterface) (*bootService, error) {
+func bindBoot(on bootInterface) (*bootSockets, error) {
 	sockets, err := dhcp.Listen(on.Name)
 	if err != nil {
 		return nil, explainTaken(err, "udp", 67, 4011)
@@ -73,7 +73,7 @@ func bindBoot(on bootInterface) (*bootService, error) {
 		sockets.Close()
 		return nil, explainTaken(err, "udp", tftpPort)
 	}
-	return &bootService{on: on, dhcp: sockets, tftp: conn}, nil
+	return &bootSockets{on: on, dhcp: sockets, tftp: conn}, nil
 }
 
 func (p *ports) close() {
@@ -91,19 +91,19 @@ func (p *ports) close() {
 // httpPort is the port that HTTP is really served on, for port 0 picks one.
 func (p *ports) httpPort() uint16 { return uint16(p.http.Addr().(*net.TCPAddr).Port) }
 
-// bootServers answer network boots on one interface.
-type bootServers struct {
+// bootServer answers network boots on one interface.
+type bootServer struct {
 	on   string
 	dhcp *dhcp.Server
 	tftp *tftp.Server
 	conn *net.UDPConn // of tftp
 }
 
-// bootServers makes the servers of every boot interface.
-func (a *appliance) bootServers() (all []*bootServers) {
+// newBootServers makes the servers of every boot interface.
+func (a *appliance) newBootServers() (all []*bootServer) {
 	for _, b := range a.ports.boot {
 		log := a.log.With("interface", b.on.Name)
-		all = append(all, &bootServers{on: b.on.Name, conn: b.tftp,
+		all = append(all, &bootServer{on: b.on.Name, conn: b.tftp,
 			dhcp: &dhcp.Server{Sockets: b.dhcp, Self: dhcp.Self{Addr: b.on.Addr, HTTPPort: a.ports.httpPort()},
 				Policy: a.policy(), Sight: a.registry.Sight, Log: log},
 			tftp: &tftp.Server{Dir: filepath.Join(a.cfg.ImageDir, "nbp"), Programs: ipxe.Programs(),
@@ -114,7 +114,7 @@ func (a *appliance) bootServers() (all []*bootServers) {
 }
 
 // serve answers until ctx ends.
-func (b *bootServers) serve(ctx context.Context, group *errgroup.Group) {
+func (b *bootServer) serve(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return b.dhcp.Serve(ctx) })
 	group.Go(func() error { return b.tftp.Serve(ctx, b.conn) })
 }

@@ -35,7 +35,7 @@ func (a *appliance) metrics() http.Handler {
 }
 
 // register adds what one interface's boot services count.
-func (b *bootServers) register(all *prometheus.Registry) {
+func (b *bootServer) register(all *prometheus.Registry) {
 	for _, outcome := range dhcp.Outcomes() {
 		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "dragonfly_dhcp_packets_total", Help: "DHCP packets by what became of them.",

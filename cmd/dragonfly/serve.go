@@ -69,7 +69,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return err
 	}
 	a.ports = ports
-	a.boot = a.bootServers()
+	a.boot = a.newBootServers()
 	return a.run(ctx)
 }
 
@@ -78,7 +78,7 @@ type appliance struct {
 	cfg      config
 	log      *slog.Logger
 	ports    *ports
-	boot     []*bootServers
+	boot     []*bootServer
 	store    *rqlite.Store
 	registry *registry.Registry
 	tokens   *auth.Tokens
