@@ -47,6 +47,12 @@ const (
 	FieldLocked Field = "locked" // yes or no
 )
 
+// Fields lists every field that has a name.
+func Fields() []Field {
+	return []Field{FieldID, FieldName, FieldState, FieldMAC, FieldSerial, FieldUUID, FieldVendor, FieldModel, FieldArch,
+		FieldHost, FieldIP, FieldBMC, FieldTag, FieldLabel, FieldOwner, FieldOnline, FieldLocked}
+}
+
 // Match reports whether m matches at the time now. A store must agree with it.
 func (f Filter) Match(m Machine, now time.Time) bool {
 	for _, t := range f {
@@ -59,9 +65,9 @@ func (f Filter) Match(m Machine, now time.Time) bool {
 
 func (t Term) match(m Machine, now time.Time) bool {
 	for _, have := range t.texts(m, now) {
-		have = lowerASCII(have)
+		have = Fold(have)
 		for _, want := range t.Values {
-			want = lowerASCII(want)
+			want = Fold(want)
 			if have == want || t.Part && strings.Contains(have, want) {
 				return true
 			}
@@ -145,9 +151,9 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// lowerASCII folds A to Z only, as SQLite's lower() does, so that a store on it
-// agrees with [Filter.Match].
-func lowerASCII(s string) string {
+// Fold is s as filters compare it: A to Z in lower case and all else as it is,
+// which is what lower() of SQLite does.
+func Fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
 			return r + 'a' - 'A'

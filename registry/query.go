@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -43,6 +44,11 @@ const (
 	SortRegistered SortField = "registered"
 )
 
+// SortFields lists the fields to sort by beside the name.
+func SortFields() []SortField {
+	return []SortField{SortState, SortVendor, SortModel, SortCreated, SortRegistered}
+}
+
 // Position is a place in a sorted list, that of one machine. The zero value is
 // before the first.
 type Position struct {
@@ -75,6 +81,19 @@ func timeKey(t time.Time) string {
 		ms = t.UnixMilli()
 	}
 	return fmt.Sprintf("%015d", ms)
+}
+
+// Check reports a field that is not known, which is a fault of the caller.
+func (q Query) Check() error {
+	for _, t := range q.Filter {
+		if t.Field != FieldAny && !slices.Contains(Fields(), t.Field) {
+			return fmt.Errorf("filter by %.40q: no such field", t.Field)
+		}
+	}
+	if q.Sort.Field != SortName && !slices.Contains(SortFields(), q.Sort.Field) {
+		return fmt.Errorf("sort by %.40q: no such field", q.Sort.Field)
+	}
+	return nil
 }
 
 // Brief is what lists show of the hardware: no DIMMs, no NICs, no systems found,

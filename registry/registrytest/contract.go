@@ -24,6 +24,12 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"text comes back as it was stored", testText},
 		{"a query matches any of what it names", testQuery},
 		{"machines are ordered by name and paged", testPaging},
+		{"a filter finds what matches, in every order", testFilter},
+		{"a field that is not known is an error", testUnknownField},
+		{"lists may be brief", testBrief},
+		{"history, timeline and audit are kept", testRecords},
+		{"rules are replaced as a whole", testRules},
+		{"the full machine lacks nothing", testFull},
 		{"more machines than fit one answer", testMany},
 		{"a write names the version it read", testVersions},
 		{"an operation applies once", testOnce},
@@ -75,6 +81,9 @@ func full() registry.Machine {
 	m.State, m.Reason, m.Pending = registry.Failed, "the disk is gone", registry.Reboot
 	m.MACs = []registry.MAC{mac(9), mac(1), mac(5)} // their order means something
 	m.Hostname, m.Address = "node1.example", netip.MustParseAddr("2001:db8::7")
+	m.Owner, m.Note, m.Tags = "ana", "ask ana first", []string{"gpu", "Rack-7"}
+	m.Labels = map[string]string{"rack": "x'4142'", "": "A"}
+	m.Lock, m.Deadline = &registry.Lock{By: "ana", Note: "disk is being copied", At: noon()}, noon().Add(3*time.Hour)
 	m.RegisteredAt, m.SeenAt = noon().Add(time.Hour), noon().Add(2*time.Hour)
 	h := &m.Hardware
 	h.Firmware = registry.Firmware{Mode: "uefi", SecureBoot: "disabled", TPM: "2.0"}
@@ -151,5 +160,16 @@ func wantEqual[T any](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
+	}
+}
+
+// testFull keeps [full] honest: a field that is added to a machine has to be
+// given a value there, and so comes back from every store on its first day.
+func testFull(t *testing.T, s registry.Store) {
+	m := reflect.ValueOf(full())
+	for field, value := range m.Fields() {
+		if field.Name != "Version" && value.IsZero() {
+			t.Errorf("full() leaves %s empty", field.Name)
+		}
 	}
 }

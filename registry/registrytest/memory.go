@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,7 +42,7 @@ func Memory() *MemoryStore {
 
 // Machines is [registry.Store.Machines].
 func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), q.Check()); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -187,7 +188,10 @@ func (s *MemoryStore) apply(c registry.Change) error {
 
 // file keeps what a checked change says beside the machines.
 func (s *MemoryStore) file(c registry.Change) {
-	s.history = append(s.history, c.History...)
+	for _, r := range c.History {
+		r.At = millis(r.At)
+		s.history = append(s.history, r)
+	}
 	for _, e := range c.Audit {
 		e.Seq, e.At = int64(len(s.audit)+1), millis(e.At)
 		s.audit = append(s.audit, e)
@@ -250,6 +254,12 @@ func stored(m registry.Machine) (registry.Machine, error) {
 		return m, fmt.Errorf("store machine %s: %w", m.ID, err)
 	}
 	m.MACs = append([]registry.MAC(nil), m.MACs...)
+	m.Tags = append([]string(nil), m.Tags...)
+	m.Labels = maps.Clone(m.Labels)
+	if m.Lock != nil {
+		m.Lock = &registry.Lock{By: m.Lock.By, Note: m.Lock.Note, At: millis(m.Lock.At)}
+	}
+	m.Deadline = millis(m.Deadline)
 	m.CreatedAt, m.RegisteredAt, m.SeenAt = millis(m.CreatedAt), millis(m.RegisteredAt), millis(m.SeenAt)
 	return m, nil
 }

@@ -7,6 +7,9 @@ import (
 	"dragonfly/registry"
 )
 
+// keptHistory is how many hardware records of a machine are kept.
+const keptHistory = 50
+
 // records is what a [MemoryStore] keeps beside the machines.
 type records struct {
 	history []registry.HardwareRecord
@@ -27,7 +30,7 @@ func (s *MemoryStore) Timeline(ctx context.Context, machine string, before int64
 func (s *MemoryStore) History(ctx context.Context, machine string, limit int) ([]registry.HardwareRecord, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return newest(s.history, limit, func(r registry.HardwareRecord) bool { return r.Machine == machine }), ctx.Err()
+	return newest(s.history, min(limit, keptHistory), func(r registry.HardwareRecord) bool { return r.Machine == machine }), ctx.Err()
 }
 
 // Audit is [registry.Records.Audit].

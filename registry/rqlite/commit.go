@@ -38,13 +38,23 @@ func plan(c registry.Change) ([]statement, error) {
 		args: []any{text(c.Op), millis(time.Now())},
 		lost: map[string]error{"UNIQUE constraint failed: ops.op": errApplied},
 	}}
-	if len(c.Put)+len(c.Delete) > 0 {
-		free, err := freeAddresses(slices.Concat(c.Delete, c.Put))
-		if err != nil {
-			return nil, err
-		}
-		batch = append(batch, free)
+	machines, err := planMachines(c)
+	if err != nil {
+		return nil, err
 	}
+	records, err := planRecords(c)
+	return slices.Concat(batch, machines, records), err
+}
+
+func planMachines(c registry.Change) ([]statement, error) {
+	if len(c.Put)+len(c.Delete) == 0 {
+		return nil, nil
+	}
+	free, err := freeAddresses(slices.Concat(c.Delete, c.Put))
+	if err != nil {
+		return nil, err
+	}
+	batch := []statement{free}
 	for _, m := range c.Delete {
 		batch = append(batch, remove(c.Op, m)...)
 	}
@@ -54,13 +64,6 @@ func plan(c registry.Change) ([]statement, error) {
 			return nil, fmt.Errorf("machine %s: %w", m.ID, err)
 		}
 		batch = append(batch, puts...)
-	}
-	if len(c.Events) > 0 {
-		events, err := appendEvents(c.Events)
-		if err != nil {
-			return nil, err
-		}
-		batch = append(batch, events)
 	}
 	return batch, nil
 }
@@ -97,16 +100,25 @@ func freeAddresses(machines []registry.Machine) (statement, error) {
 	}, err
 }
 
+// belongings are the tables that hold rows of a machine, by the column "machine".
+func belongings() []string {
+	return []string{"machine_hardware", "machine_tags", "machine_labels", "machine_search", "hardware_history"}
+}
+
 func remove(op string, m registry.Machine) []statement {
 	args := []any{text(m.ID)}
-	return []statement{
+	batch := []statement{
 		guard(op, m),
 		{name: "delete machine", sql: `DELETE FROM machines WHERE id = ?1 ->> '$'`, args: args},
 		{name: "delete sign of life", sql: `DELETE FROM machine_seen WHERE id = ?1 ->> '$'`, args: args},
 	}
+	for _, table := range belongings() {
+		batch = append(batch, statement{name: "delete from " + table, sql: `DELETE FROM ` + table + ` WHERE machine = ?1 ->> '$'`, args: args})
+	}
+	return batch
 }
 
-// machineRow is a machine as a parameter. Every value of its row is taken out of
+// machineRow is a machine as a parameter. Every value of its rows is taken out of
 // this one JSON text.
 type machineRow struct {
 	ID         string               `json:"id"`
@@ -116,38 +128,78 @@ type machineRow struct {
 	Hostname   string               `json:"hostname"`
 	Serial     string               `json:"serial"`
 	UUID       string               `json:"uuid"`
+	Vendor     string               `json:"vendor"`
+	Model      string               `json:"model"`
+	Arch       string               `json:"arch"`
 	Address    string               `json:"address"`
+	BMC        string               `json:"bmc"`
+	Owner      string               `json:"owner"`
+	Locked     int                  `json:"locked"`
 	Pending    registry.Instruction `json:"pending"`
 	Created    int64                `json:"created"`
 	Registered int64                `json:"registered"`
+	Deadline   int64                `json:"deadline"`
 	Version    int64                `json:"version"`
+	Operator   operatorJSON         `json:"operator"`
+	Brief      registry.Hardware    `json:"brief"`
 	Hardware   registry.Hardware    `json:"hardware"`
+	Tags       []string             `json:"tags"`   // folded
+	Labels     map[string]string    `json:"labels"` // values folded
+	Search     string               `json:"search"`
 }
 
 func rowOf(m registry.Machine) machineRow {
+	system := m.Hardware.System
 	row := machineRow{
 		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Hostname: m.Hostname,
-		Serial: m.Hardware.System.Serial, UUID: m.Hardware.System.UUID, Pending: m.Pending,
-		Created: millis(m.CreatedAt), Registered: millis(m.RegisteredAt),
-		Version: m.Version + 1, Hardware: m.Hardware,
+		Serial: system.Serial, UUID: system.UUID, Vendor: system.Vendor, Model: system.Product,
+		Arch: m.Hardware.CPU.Arch, BMC: bmc(m), Owner: m.Owner, Pending: m.Pending,
+		Created: millis(m.CreatedAt), Registered: millis(m.RegisteredAt), Deadline: millis(m.Deadline),
+		Version: m.Version + 1, Operator: operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels},
+		Brief: m.Hardware.Brief(), Hardware: m.Hardware, Labels: map[string]string{}, Search: searched(m),
 	}
 	if m.Address.IsValid() {
 		row.Address = m.Address.String()
+	}
+	if m.Lock != nil {
+		row.Locked, row.Operator.Lock = 1, &lockJSON{By: m.Lock.By, Note: m.Lock.Note, At: millis(m.Lock.At)}
+	}
+	for _, tag := range m.Tags {
+		row.Tags = append(row.Tags, registry.Fold(tag))
+	}
+	for key, value := range m.Labels {
+		row.Labels[key] = registry.Fold(value)
 	}
 	return row
 }
 
 // putMachine has "WHERE true" because SQLite would take "ON CONFLICT" after a
 // SELECT for a join.
-const putMachine = `INSERT INTO machines (id, name, state, reason, hostname, serial, uuid, address,
-		pending, created_ms, registered_ms, version, data)
-	SELECT j ->> 'id', j ->> 'name', j ->> 'state', j ->> 'reason', j ->> 'hostname', j ->> 'serial', j ->> 'uuid', j ->> 'address',
-		j ->> 'pending', j ->> 'created', j ->> 'registered', j ->> 'version', j -> 'hardware'
+const putMachine = `INSERT INTO machines (id, name, state, reason, hostname, serial, uuid, vendor, model, arch, address,
+		bmc, owner, locked, pending, created_ms, registered_ms, deadline_ms, version, operator, brief)
+	SELECT j ->> 'id', j ->> 'name', j ->> 'state', j ->> 'reason', j ->> 'hostname', j ->> 'serial', j ->> 'uuid',
+		j ->> 'vendor', j ->> 'model', j ->> 'arch', j ->> 'address', j ->> 'bmc', j ->> 'owner', j ->> 'locked', j ->> 'pending',
+		j ->> 'created', j ->> 'registered', j ->> 'deadline', j ->> 'version', j -> 'operator', j -> 'brief'
 	FROM (SELECT ?1 AS j) WHERE true
 	ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, reason = excluded.reason,
-		hostname = excluded.hostname, serial = excluded.serial, uuid = excluded.uuid, address = excluded.address,
-		pending = excluded.pending, created_ms = excluded.created_ms, registered_ms = excluded.registered_ms,
-		version = excluded.version, data = excluded.data`
+		hostname = excluded.hostname, serial = excluded.serial, uuid = excluded.uuid, vendor = excluded.vendor,
+		model = excluded.model, arch = excluded.arch, address = excluded.address, bmc = excluded.bmc,
+		owner = excluded.owner, locked = excluded.locked, pending = excluded.pending, created_ms = excluded.created_ms,
+		registered_ms = excluded.registered_ms, deadline_ms = excluded.deadline_ms, version = excluded.version,
+		operator = excluded.operator, brief = excluded.brief`
+
+// putBelongings fill the other tables from the same JSON text. What did not
+// change is not written again.
+var putBelongings = [...]struct{ name, sql string }{
+	{"store hardware", `INSERT INTO machine_hardware (machine, data) SELECT j ->> 'id', j -> 'hardware' FROM (SELECT ?1 AS j) WHERE true
+		ON CONFLICT (machine) DO UPDATE SET data = excluded.data WHERE data <> excluded.data`},
+	{"store search text", `INSERT INTO machine_search (machine, text) SELECT j ->> 'id', j ->> 'search' FROM (SELECT ?1 AS j) WHERE true
+		ON CONFLICT (machine) DO UPDATE SET text = excluded.text WHERE text <> excluded.text`},
+	{"free tags", `DELETE FROM machine_tags WHERE machine = ?1 ->> 'id'`},
+	{"store tags", `INSERT OR IGNORE INTO machine_tags (tag, machine) SELECT value, ?1 ->> 'id' FROM json_each(?1, '$.tags')`},
+	{"free labels", `DELETE FROM machine_labels WHERE machine = ?1 ->> 'id'`},
+	{"store labels", `INSERT INTO machine_labels (key, value, machine) SELECT key, value, ?1 ->> 'id' FROM json_each(?1, '$.labels')`},
+}
 
 func put(op string, m registry.Machine) ([]statement, error) {
 	row, err := json.Marshal(rowOf(m))
@@ -160,6 +212,9 @@ func put(op string, m registry.Machine) ([]statement, error) {
 		args: []any{string(row)},
 		lost: map[string]error{"UNIQUE constraint failed: machines.name": conflict("name "+m.Name, m)},
 	}}
+	for _, b := range putBelongings {
+		batch = append(batch, statement{name: b.name, sql: b.sql, args: []any{string(row)}})
+	}
 	for i, mac := range m.MACs {
 		batch = append(batch, statement{
 			name: "store hardware address",

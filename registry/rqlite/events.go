@@ -13,23 +13,11 @@ import (
 
 // Events returns up to limit events with a number above after, in order.
 func (s *Store) Events(ctx context.Context, after int64, limit int) ([]registry.Event, error) {
-	rows, err := s.db.read(ctx, statement{
+	return scan(ctx, s, scanEvent, statement{
 		name: "load events",
 		sql:  `SELECT seq, at_ms, kind, machine, mac, message FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2`,
 		args: []any{after, max(limit, 0)},
 	})
-	if err != nil {
-		return nil, err
-	}
-	var events []registry.Event
-	for rows.Next() {
-		e, err := scanEvent(rows)
-		if err != nil {
-			return nil, fmt.Errorf("load events after %d: %w", after, err)
-		}
-		events = append(events, e)
-	}
-	return events, nil
 }
 
 func scanEvent(rows *gorqlite.QueryResult) (e registry.Event, err error) {

@@ -16,9 +16,12 @@ import (
 // times over, and a machine is some 4 kB.
 const pageSize = 500
 
-// Machines returns the machines that match q, ordered by name. More than 500 are
+// Machines returns the machines that match q, in its order. More than 500 are
 // read page by page, each as it is at that moment.
 func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
 	var found []registry.Machine
 	for {
 		page := q
@@ -43,24 +46,12 @@ func (s *Store) page(ctx context.Context, q registry.Query) ([]registry.Machine,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.db.read(ctx, stmt)
-	if err != nil {
-		return nil, err
-	}
-	var machines []registry.Machine
-	for rows.Next() {
-		m, err := scanMachine(rows)
-		if err != nil {
-			return nil, fmt.Errorf("load machine %s: %w", m.ID, err)
-		}
-		machines = append(machines, m)
-	}
-	return machines, nil
+	return scan(ctx, s, scanMachine, stmt)
 }
 
 // selectMachines has the columns in the order of [scanMachine].
-const selectMachines = `SELECT m.id, m.name, m.state, m.reason, m.hostname, m.address, m.pending,
-	m.created_ms, m.registered_ms, coalesce(s.seen_ms, 0), m.version, m.data,
+const selectMachines = `SELECT m.id, m.name, m.state, m.reason, m.hostname, m.address, m.pending, m.owner,
+	m.created_ms, m.registered_ms, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.operator, %s,
 	(SELECT json_group_array(mac ORDER BY position) FROM machine_macs WHERE machine = m.id)
 	FROM machines m LEFT JOIN machine_seen s ON s.id = m.id`
 
@@ -72,22 +63,64 @@ func selection(q registry.Query) (statement, error) {
 	if err != nil {
 		return statement{}, err
 	}
-	var where []string
+	where, err := conditions(q.Filter, q.Now, &b)
+	if err != nil {
+		return statement{}, err
+	}
 	if len(ids) > 0 {
 		where = append(where, "m.id IN ("+strings.Join(ids, " UNION ")+")")
 	}
 	if q.State != "" {
 		where = append(where, "m.state = "+b.text(string(q.State)))
 	}
-	if q.After.Name != "" {
-		where = append(where, "m.name > "+b.text(q.After.Name))
+	order, behind, err := ordered(q.Sort, q.After, &b)
+	if err != nil {
+		return statement{}, err
 	}
-	sql := selectMachines
+	if behind != "" {
+		where = append(where, behind)
+	}
+	hardware := "(SELECT data FROM machine_hardware WHERE machine = m.id)"
+	if q.Brief {
+		hardware = "m.brief"
+	}
+	sql := fmt.Sprintf(selectMachines, hardware)
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}
-	sql += " ORDER BY m.name LIMIT " + b.param(q.Limit)
+	sql += " ORDER BY " + order + " LIMIT " + b.param(q.Limit)
 	return statement{name: "load machines", sql: sql, args: b.args}, nil
+}
+
+// ordered is the order of s, and the condition for what is behind a position.
+func ordered(s registry.Sort, after registry.Position, b *builder) (order, behind string, err error) {
+	column, than, direction := "", ">", ""
+	if s.Desc {
+		than, direction = "<", " DESC"
+	}
+	switch s.Field {
+	case registry.SortName:
+		order = "m.name" + direction
+		if after != (registry.Position{}) {
+			behind = "m.name " + than + " " + b.text(after.Name)
+		}
+		return order, behind, nil
+	case registry.SortState, registry.SortVendor, registry.SortModel:
+		column = "m." + string(s.Field)
+	case registry.SortCreated, registry.SortRegistered:
+		column = "m." + string(s.Field) + "_ms"
+	default:
+		return "", "", fmt.Errorf("sort by %q: no such field", s.Field)
+	}
+	order = column + direction + ", m.name" + direction
+	if after == (registry.Position{}) {
+		return order, "", nil
+	}
+	key := b.text(after.Key)
+	if strings.HasSuffix(column, "_ms") {
+		key = "CAST(" + key + " AS INTEGER)"
+	}
+	return order, "(" + column + ", m.name) " + than + " (" + key + ", " + b.text(after.Name) + ")", nil
 }
 
 // identified returns one query of machine IDs for each way q names machines.
@@ -132,16 +165,30 @@ func (b *builder) param(value any) string {
 // text is param for a string.
 func (b *builder) text(s string) string { return "(" + b.param(text(s)) + " ->> '$')" }
 
+// operatorJSON is what the operator says of a machine, as it is stored.
+type operatorJSON struct {
+	Note   string            `json:"note,omitempty"`
+	Tags   []string          `json:"tags,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Lock   *lockJSON         `json:"lock,omitempty"`
+}
+
+type lockJSON struct {
+	By   string `json:"by"`
+	Note string `json:"note"`
+	At   int64  `json:"at_ms"`
+}
+
 func scanMachine(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
-	var state, address, pending, hardware, macs string
-	var created, registered, seen int64
-	err = rows.Scan(&m.ID, &m.Name, &state, &m.Reason, &m.Hostname, &address, &pending,
-		&created, &registered, &seen, &m.Version, &hardware, &macs)
+	var state, address, pending, operator, hardware, macs string
+	var created, registered, deadline, seen int64
+	err = rows.Scan(&m.ID, &m.Name, &state, &m.Reason, &m.Hostname, &address, &pending, &m.Owner,
+		&created, &registered, &deadline, &seen, &m.Version, &operator, &hardware, &macs)
 	if err != nil {
 		return m, err
 	}
 	m.State, m.Pending = registry.State(state), registry.Instruction(pending)
-	m.CreatedAt, m.RegisteredAt, m.SeenAt = moment(created), moment(registered), moment(seen)
+	m.CreatedAt, m.RegisteredAt, m.Deadline, m.SeenAt = moment(created), moment(registered), moment(deadline), moment(seen)
 	if address != "" {
 		if m.Address, err = netip.ParseAddr(address); err != nil {
 			return m, err
@@ -156,5 +203,17 @@ func scanMachine(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
 	if err := json.Unmarshal([]byte(hardware), &m.Hardware); err != nil {
 		return m, fmt.Errorf("hardware: %w", err)
 	}
-	return m, nil
+	return m, scanOperator(operator, &m)
+}
+
+func scanOperator(text string, m *registry.Machine) error {
+	var o operatorJSON
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return fmt.Errorf("what the operator says: %w", err)
+	}
+	m.Note, m.Tags, m.Labels = o.Note, o.Tags, o.Labels
+	if o.Lock != nil {
+		m.Lock = &registry.Lock{By: o.Lock.By, Note: o.Lock.Note, At: moment(o.Lock.At)}
+	}
+	return nil
 }

@@ -2,27 +2,208 @@ package rqlite
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
+
+	"github.com/rqlite/gorqlite"
 
 	"dragonfly/registry"
 )
 
-// Timeline is [registry.Records.Timeline].
-func (s *Store) Timeline(context.Context, string, int64, int) ([]registry.Event, error) {
-	return nil, errors.ErrUnsupported
+// keptHistory is how many hardware records of a machine are kept.
+const keptHistory = 50
+
+// settingRules is the row of settings that holds the rules.
+const settingRules = "rules"
+
+// planRecords is what c says beside the machines, as SQL.
+func planRecords(c registry.Change) ([]statement, error) {
+	var batch []statement
+	if len(c.Events) > 0 {
+		events, err := appendEvents(c.Events)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, events)
+	}
+	for _, r := range c.History {
+		history, err := appendHistory(r)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, history...)
+	}
+	if len(c.Audit) > 0 {
+		audit, err := appendAudit(c.Audit)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, audit)
+	}
+	if c.Rules != nil {
+		rules, err := putRules(c.Op, *c.Rules)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, rules...)
+	}
+	return batch, nil
 }
 
-// History is [registry.Records.History].
-func (s *Store) History(context.Context, string, int) ([]registry.HardwareRecord, error) {
-	return nil, errors.ErrUnsupported
+func appendHistory(r registry.HardwareRecord) ([]statement, error) {
+	data, err := json.Marshal(r.Hardware)
+	if err != nil {
+		return nil, fmt.Errorf("hardware history of %s: %w", r.Machine, err)
+	}
+	return []statement{{
+		name: "append hardware history",
+		sql:  `INSERT INTO hardware_history (machine, at_ms, data) VALUES (?1 ->> '$', ?2, ?3 -> '$')`,
+		args: []any{text(r.Machine), millis(r.At), string(data)},
+	}, {
+		name: "forget old hardware history",
+		sql: `DELETE FROM hardware_history WHERE machine = ?1 ->> '$' AND seq <= coalesce((SELECT seq FROM hardware_history
+			WHERE machine = ?1 ->> '$' ORDER BY seq DESC LIMIT 1 OFFSET ?2), 0)`,
+		args: []any{text(r.Machine), keptHistory},
+	}}, nil
 }
 
-// Audit is [registry.Records.Audit].
-func (s *Store) Audit(context.Context, string, int64, int) ([]registry.AuditEntry, error) {
-	return nil, errors.ErrUnsupported
+// auditRow is an audit entry as a parameter.
+type auditRow struct {
+	At     int64  `json:"at"`
+	Actor  string `json:"actor"`
+	Role   string `json:"role"`
+	Origin string `json:"origin"`
+	Action string `json:"action"`
+	Object string `json:"object"`
+	Before string `json:"before"`
+	After  string `json:"after"`
 }
 
-// Rules is [registry.Records.Rules].
-func (s *Store) Rules(context.Context) (registry.RuleSet, error) {
-	return registry.RuleSet{}, errors.ErrUnsupported
+func appendAudit(entries []registry.AuditEntry) (statement, error) {
+	rows := make([]auditRow, 0, len(entries))
+	for _, e := range entries {
+		rows = append(rows, auditRow{millis(e.At), e.Actor.Name, e.Actor.Role, e.Actor.From,
+			e.Action, e.Object, string(e.Before), string(e.After)})
+	}
+	param, err := list(rows)
+	return statement{
+		name: "append audit",
+		sql: `INSERT INTO audit (at_ms, actor, role, origin, action, object, before, after)
+			SELECT value ->> 'at', value ->> 'actor', value ->> 'role', value ->> 'origin', value ->> 'action',
+				value ->> 'object', value ->> 'before', value ->> 'after'
+			FROM json_each(?1) ORDER BY key`,
+		args: []any{param},
+	}, err
+}
+
+// putRules replaces the rules, guarded like a machine: see [guard].
+func putRules(op string, rules registry.RuleSet) ([]statement, error) {
+	data, err := list(rules.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	return []statement{{
+		name: "check rules version",
+		sql: `UPDATE ops SET at_ms = CASE coalesce((SELECT version FROM settings WHERE name = ?2 ->> '$'), 0)
+			WHEN ?3 THEN at_ms END WHERE op = ?1 ->> '$'`,
+		args: []any{text(op), text(settingRules), rules.Version},
+		lost: map[string]error{"NOT NULL constraint failed: ops.at_ms": &registry.ConflictError{Object: "rules", Read: rules.Version}},
+	}, {
+		name: "store rules",
+		sql: `INSERT INTO settings (name, version, data) VALUES (?1 ->> '$', ?2, ?3 -> '$')
+			ON CONFLICT (name) DO UPDATE SET version = excluded.version, data = excluded.data`,
+		args: []any{text(settingRules), rules.Version + 1, data},
+	}}, nil
+}
+
+// Timeline returns up to limit events of one machine with a number below before
+// (0: the newest), newest first.
+func (s *Store) Timeline(ctx context.Context, machine string, before int64, limit int) ([]registry.Event, error) {
+	return scan(ctx, s, scanEvent, statement{
+		name: "load timeline",
+		sql: `SELECT seq, at_ms, kind, machine, mac, message FROM events
+			WHERE machine = ?1 ->> '$' AND (?2 = 0 OR seq < ?2) ORDER BY seq DESC LIMIT ?3`,
+		args: []any{text(machine), before, max(limit, 0)},
+	})
+}
+
+// History returns up to limit hardware records of a machine, newest first.
+func (s *Store) History(ctx context.Context, machine string, limit int) ([]registry.HardwareRecord, error) {
+	read := func(rows *gorqlite.QueryResult) (r registry.HardwareRecord, err error) {
+		var at int64
+		var data string
+		if err := rows.Scan(&r.Machine, &at, &data); err != nil {
+			return r, err
+		}
+		r.At = moment(at)
+		return r, json.Unmarshal([]byte(data), &r.Hardware)
+	}
+	return scan(ctx, s, read, statement{
+		name: "load hardware history",
+		sql:  `SELECT machine, at_ms, data FROM hardware_history WHERE machine = ?1 ->> '$' ORDER BY seq DESC LIMIT ?2`,
+		args: []any{text(machine), max(limit, 0)},
+	})
+}
+
+// Audit returns up to limit entries with a number below before (0: the newest),
+// newest first; of one object where it is set.
+func (s *Store) Audit(ctx context.Context, object string, before int64, limit int) ([]registry.AuditEntry, error) {
+	b := builder{}
+	where := "(" + b.param(before) + " = 0 OR seq < ?1)"
+	if object != "" {
+		where += " AND object = " + b.text(object)
+	}
+	sql := `SELECT seq, at_ms, actor, role, origin, action, object, before, after FROM audit WHERE ` + where +
+		" ORDER BY seq DESC LIMIT " + b.param(max(limit, 0))
+	return scan(ctx, s, scanAudit, statement{name: "load audit", sql: sql, args: b.args})
+}
+
+func scanAudit(rows *gorqlite.QueryResult) (e registry.AuditEntry, err error) {
+	var at int64
+	var before, after string
+	err = rows.Scan(&e.Seq, &at, &e.Actor.Name, &e.Actor.Role, &e.Actor.From, &e.Action, &e.Object, &before, &after)
+	e.At = moment(at)
+	if before != "" {
+		e.Before = json.RawMessage(before)
+	}
+	if after != "" {
+		e.After = json.RawMessage(after)
+	}
+	return e, err
+}
+
+// Rules returns the rules on registration; the zero RuleSet before any.
+func (s *Store) Rules(ctx context.Context) (rules registry.RuleSet, err error) {
+	found, err := scan(ctx, s, func(rows *gorqlite.QueryResult) (r registry.RuleSet, err error) {
+		var data string
+		if err := rows.Scan(&r.Version, &data); err != nil {
+			return r, err
+		}
+		return r, json.Unmarshal([]byte(data), &r.Rules)
+	}, statement{
+		name: "load rules",
+		sql:  `SELECT version, data FROM settings WHERE name = ?1 ->> '$'`,
+		args: []any{text(settingRules)},
+	})
+	if err != nil || len(found) == 0 {
+		return registry.RuleSet{}, err
+	}
+	return found[0], nil
+}
+
+// scan runs a query and reads every row.
+func scan[T any](ctx context.Context, s *Store, read func(*gorqlite.QueryResult) (T, error), query statement) ([]T, error) {
+	rows, err := s.db.read(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	var found []T
+	for rows.Next() {
+		value, err := read(rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", query.name, err)
+		}
+		found = append(found, value)
+	}
+	return found, nil
 }
