@@ -18,10 +18,14 @@ var ErrUnavailable = errors.New("the database is not available; retry in a momen
 type ConflictError struct {
 	Object string // what changed: "machine m-7f3a", "name brave-otter" or "hardware address 52:..."
 	Read   int64  // the version that was read
+	Stored int64  // the version there is now; 0 where it is gone, or not known
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("%s changed after version %d was read; load it and try again", e.Object, e.Read)
+	if e.Stored == 0 {
+		return fmt.Sprintf("%s changed after version %d was read; load it and try again", e.Object, e.Read)
+	}
+	return fmt.Sprintf("%s is at version %d and version %d was read; load it and try again", e.Object, e.Stored, e.Read)
 }
 
 // nameTaken reports whether err is a lost race for a machine's name.

@@ -32,7 +32,11 @@ func testVersions(t *testing.T, s registry.Store) {
 		t.Run(what, func(t *testing.T) {
 			lost.Op = what
 			all := append(lost.Put, lost.Delete...)
-			wantConflict(t, s.Commit(t.Context(), lost), "machine "+all[0].ID)
+			err := s.Commit(t.Context(), lost)
+			wantConflict(t, err, "machine "+all[0].ID)
+			if conflict, ok := errors.AsType[*registry.ConflictError](err); ok && what == "a stale update" {
+				wantEqual(t, "versions", [2]int64{conflict.Read, conflict.Stored}, [2]int64{1, 2})
+			}
 		})
 	}
 	wantEqual(t, "what is stored afterwards", names(t, s, registry.Query{}), "001")

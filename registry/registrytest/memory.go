@@ -117,12 +117,12 @@ func (s *MemoryStore) Commit(ctx context.Context, c registry.Change) error {
 // check returns the conflict that keeps c from being applied.
 func (s *MemoryStore) check(c registry.Change) error {
 	if c.Rules != nil && c.Rules.Version != s.rules.Version {
-		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version}
+		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version, Stored: s.rules.Version}
 	}
 	touched := map[string]bool{}
 	for _, m := range slices.Concat(c.Delete, c.Put) {
 		if touched[m.ID] || s.machines[m.ID].Version != m.Version {
-			return &registry.ConflictError{Object: "machine " + m.ID, Read: m.Version}
+			return &registry.ConflictError{Object: "machine " + m.ID, Read: m.Version, Stored: s.machines[m.ID].Version}
 		}
 		touched[m.ID] = true
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"dragonfly/registry"
@@ -20,10 +21,28 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	if err := s.db.write(ctx, statements...); err != errApplied {
-		return err
+	err = s.db.write(ctx, statements...)
+	if err == errApplied {
+		return nil
 	}
-	return nil
+	if lost, ok := errors.AsType[*registry.ConflictError](err); ok {
+		lost.Stored = s.version(ctx, lost.Object)
+	}
+	return err
+}
+
+// version is that of a machine ("machine m-7f3a") or of the rules as it is now,
+// for the error that names it; 0 where it cannot be told.
+func (s *Store) version(ctx context.Context, object string) (version int64) {
+	query := statement{name: "load version", sql: `SELECT version FROM settings WHERE name = ?1 ->> '$'`, args: []any{text(object)}}
+	if id, isMachine := strings.CutPrefix(object, "machine "); isMachine {
+		query.sql, query.args = `SELECT version FROM machines WHERE id = ?1 ->> '$'`, []any{text(id)}
+	}
+	rows, err := s.db.read(ctx, query)
+	if err != nil || one(rows, &version) != nil {
+		return 0
+	}
+	return version
 }
 
 // plan is c as SQL. Machines go before they come, and every address is given up
@@ -100,11 +119,6 @@ func freeAddresses(machines []registry.Machine) (statement, error) {
 	}, err
 }
 
-// belongings are the tables that hold rows of a machine, by the column "machine".
-func belongings() []string {
-	return []string{"machine_hardware", "machine_tags", "machine_labels", "machine_search", "hardware_history"}
-}
-
 func remove(op string, m registry.Machine) []statement {
 	args := []any{text(m.ID)}
 	batch := []statement{
@@ -118,8 +132,8 @@ func remove(op string, m registry.Machine) []statement {
 	return batch
 }
 
-// machineRow is a machine as a parameter. Every value of its rows is taken out of
-// this one JSON text.
+// machineRow is a row of machines as a parameter: every value is taken out of this
+// one JSON text.
 type machineRow struct {
 	ID         string               `json:"id"`
 	Name       string               `json:"name"`
@@ -142,10 +156,6 @@ type machineRow struct {
 	Version    int64                `json:"version"`
 	Operator   operatorJSON         `json:"operator"`
 	Brief      registry.Hardware    `json:"brief"`
-	Hardware   registry.Hardware    `json:"hardware"`
-	Tags       []string             `json:"tags"`   // folded
-	Labels     map[string]string    `json:"labels"` // values folded
-	Search     string               `json:"search"`
 }
 
 func rowOf(m registry.Machine) machineRow {
@@ -156,19 +166,13 @@ func rowOf(m registry.Machine) machineRow {
 		Arch: m.Hardware.CPU.Arch, BMC: bmc(m), Owner: m.Owner, Pending: m.Pending,
 		Created: millis(m.CreatedAt), Registered: millis(m.RegisteredAt), Deadline: millis(m.Deadline),
 		Version: m.Version + 1, Operator: operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels},
-		Brief: m.Hardware.Brief(), Hardware: m.Hardware, Labels: map[string]string{}, Search: searched(m),
+		Brief: m.Hardware.Brief(),
 	}
 	if m.Address.IsValid() {
 		row.Address = m.Address.String()
 	}
 	if m.Lock != nil {
 		row.Locked, row.Operator.Lock = 1, &lockJSON{By: m.Lock.By, Note: m.Lock.Note, At: millis(m.Lock.At)}
-	}
-	for _, tag := range m.Tags {
-		row.Tags = append(row.Tags, registry.Fold(tag))
-	}
-	for key, value := range m.Labels {
-		row.Labels[key] = registry.Fold(value)
 	}
 	return row
 }
@@ -188,19 +192,6 @@ const putMachine = `INSERT INTO machines (id, name, state, reason, hostname, ser
 		registered_ms = excluded.registered_ms, deadline_ms = excluded.deadline_ms, version = excluded.version,
 		operator = excluded.operator, brief = excluded.brief`
 
-// putBelongings fill the other tables from the same JSON text. What did not
-// change is not written again.
-var putBelongings = [...]struct{ name, sql string }{
-	{"store hardware", `INSERT INTO machine_hardware (machine, data) SELECT j ->> 'id', j -> 'hardware' FROM (SELECT ?1 AS j) WHERE true
-		ON CONFLICT (machine) DO UPDATE SET data = excluded.data WHERE data <> excluded.data`},
-	{"store search text", `INSERT INTO machine_search (machine, text) SELECT j ->> 'id', j ->> 'search' FROM (SELECT ?1 AS j) WHERE true
-		ON CONFLICT (machine) DO UPDATE SET text = excluded.text WHERE text <> excluded.text`},
-	{"free tags", `DELETE FROM machine_tags WHERE machine = ?1 ->> 'id'`},
-	{"store tags", `INSERT OR IGNORE INTO machine_tags (tag, machine) SELECT value, ?1 ->> 'id' FROM json_each(?1, '$.tags')`},
-	{"free labels", `DELETE FROM machine_labels WHERE machine = ?1 ->> 'id'`},
-	{"store labels", `INSERT INTO machine_labels (key, value, machine) SELECT key, value, ?1 ->> 'id' FROM json_each(?1, '$.labels')`},
-}
-
 func put(op string, m registry.Machine) ([]statement, error) {
 	row, err := json.Marshal(rowOf(m))
 	if err != nil {
@@ -212,9 +203,6 @@ func put(op string, m registry.Machine) ([]statement, error) {
 		args: []any{string(row)},
 		lost: map[string]error{"UNIQUE constraint failed: machines.name": conflict("name "+m.Name, m)},
 	}}
-	for _, b := range putBelongings {
-		batch = append(batch, statement{name: b.name, sql: b.sql, args: []any{string(row)}})
-	}
 	for i, mac := range m.MACs {
 		batch = append(batch, statement{
 			name: "store hardware address",
@@ -230,5 +218,6 @@ func put(op string, m registry.Machine) ([]statement, error) {
 		}
 		batch = append(batch, touch(string(seen)))
 	}
-	return batch, nil
+	belongings, err := putBelongings(m)
+	return append(batch, belongings...), err
 }
