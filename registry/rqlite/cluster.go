@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,9 @@ type cluster struct {
 	base  http.RoundTripper
 }
 
-func newCluster(nodes []*url.URL) *cluster {
+func newCluster(nodes []*url.URL, secure *tls.Config) *cluster {
 	return &cluster{nodes: nodes, base: &http.Transport{
+		TLSClientConfig:       secure,
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
@@ -52,10 +54,12 @@ func (c *cluster) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		var wait time.Duration
+		hopeless := ctx.Err() != nil
 		if attempt%count == count-1 { // all were asked
 			wait = backoff(attempt / count)
+			hopeless = hopeless || distrusted(err)
 		}
-		if ctx.Err() != nil || time.Now().Add(wait).After(deadline) {
+		if hopeless || time.Now().Add(wait).After(deadline) {
 			if err != nil {
 				err = fmt.Errorf("cannot reach rqlite at %s: %w", c, err)
 			}

@@ -24,14 +24,18 @@ const defaultPort = "4001"
 // is @.
 //
 // One node is enough, since each passes on what it cannot answer; with several
-// the next one is asked when one is down.
-func Remote(address string) (Config, error) {
+// the next one is asked when one is down. The options are for https.
+func Remote(address string, options ...Option) (Config, error) {
 	nodes, err := parseRemote(address)
 	if err != nil {
 		// Without the text: it may hold a password.
 		return Config{}, fmt.Errorf("address of rqlite: %w; want [https://][user:password@]host[:port][,host[:port]...]", err)
 	}
-	client := &http.Client{Transport: newCluster(nodes), Timeout: patience + answerTimeout}
+	secure, err := tlsConfig(nodes[0].Scheme, options)
+	if err != nil {
+		return Config{}, fmt.Errorf("connect to rqlite: %w", err)
+	}
+	client := &http.Client{Transport: newCluster(nodes, secure), Timeout: patience + answerTimeout}
 	return Config{URL: nodes[0].Scheme + "://" + nodes[0].Host, HTTP: client}, nil
 }
 

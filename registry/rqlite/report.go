@@ -12,7 +12,7 @@ import (
 // transport into text, and loses its type with it.
 type report struct {
 	err     error
-	refused bool // an answer that asking again does not change, such as 401
+	refused bool // an answer that asking again does not change, such as 401, or a certificate
 }
 
 type reportKey struct{}
@@ -37,7 +37,7 @@ func (r reporter) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case !ok:
 	case err != nil:
-		*rep = report{err: err}
+		*rep = report{err: err, refused: distrusted(err)}
 	case resp.StatusCode != http.StatusOK:
 		*rep = describe(resp)
 	default:
