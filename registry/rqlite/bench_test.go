@@ -2,8 +2,16 @@ package rqlite_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"dragonfly/registry"
 )
@@ -68,4 +76,65 @@ func BenchmarkEventsPoll(b *testing.B) {
 			b.Fatal(len(events), err)
 		}
 	}
+}
+
+// report4k is the n-th machine with hardware of 4 kB.
+func report4k(n int) registry.Machine {
+	m := newMachine(n)
+	for i := range 20 {
+		m.Hardware.Disks = append(m.Hardware.Disks, registry.Disk{Name: fmt.Sprintf("nvme%dn1", i), Model: strings.Repeat("m", 60),
+			Serial: fmt.Sprintf("S%08d%08d", n, i), ByID: "/dev/disk/by-id/nvme-" + strings.Repeat("d", 40), Bytes: 1 << 42})
+	}
+	return m
+}
+
+// What clients that write at once get, of one machine each, with the rate of the
+// disk beside it.
+func BenchmarkCommitClients(b *testing.B) {
+	for _, clients := range []int{1, 8, 64, 200} {
+		b.Run(fmt.Sprint(clients), func(b *testing.B) {
+			s := embedded(b, startNode(b, b.TempDir()))
+			var n atomic.Int64
+			var mu sync.Mutex
+			var took []time.Duration
+			b.SetParallelism(max(1, clients/runtime.GOMAXPROCS(0)))
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					id := int(n.Add(1))
+					c := registry.Change{Op: fmt.Sprint("op ", id), Put: []registry.Machine{report4k(id)},
+						Events: []registry.Event{{Kind: registry.MachineRegistered, Machine: fmt.Sprint(id)}}}
+					begin := time.Now()
+					if err := s.Commit(b.Context(), c); err != nil {
+						b.Error(err)
+						return
+					}
+					mu.Lock()
+					took = append(took, time.Since(begin))
+					mu.Unlock()
+				}
+			})
+			slices.Sort(took)
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+// The limit of every durable write: 4 kB to the same disk.
+func BenchmarkFdatasync(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "file"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for b.Loop() {
+		if _, err := f.Write(block); err != nil {
+			b.Fatal(err)
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "syncs/s")
 }

@@ -13,7 +13,7 @@
 //     [Store.Commit] therefore starts by inserting the operation id. Where that
 //     is refused as a duplicate the change was applied before.
 //   - A lost race fails the transaction in the database, by a constraint, and
-//     not by a read before the write: see [guard].
+//     not by a read before the write: see [checkVersionsSQL].
 //   - Text travels as JSON ([text]), because rqlite takes a parameter that looks
 //     like x'4142' for a blob, and a machine may well call itself that.
 //   - Errors are sorted once, in [sortError]: the database cannot be reached,
@@ -41,8 +41,9 @@ type Config struct {
 
 // Store is a [registry.Store] over rqlite. It is safe for concurrent use.
 type Store struct {
-	db  *database
-	log *slog.Logger
+	db    *database
+	batch *batcher
+	log   *slog.Logger
 }
 
 var _ registry.Store = (*Store)(nil)
@@ -55,7 +56,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &Store{db: db, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
+	s := &Store{db: db, batch: &batcher{db: db}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
 	if err := s.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}

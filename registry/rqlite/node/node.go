@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -88,6 +89,8 @@ func newStore(cfg store.Config, network *solo) *store.Store {
 	str.HeartbeatTimeout = 200 * time.Millisecond
 	str.ElectionTimeout = 200 * time.Millisecond
 	str.LeaderLeaseTimeout = 100 * time.Millisecond // raft wants it below the heartbeat
+	// Compressing takes as long as all else of a write, and the log is cut anyhow.
+	str.SetRequestCompression(math.MaxInt, math.MaxInt)
 	str.ApplyTimeout = 10 * time.Second
 	str.SnapshotThreshold = 8192
 	str.SnapshotThresholdWALSize = 4 << 20
