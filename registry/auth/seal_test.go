@@ -1,0 +1,120 @@
+package auth
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"dragonfly/registry/registrytest"
+)
+
+func openBox(t *testing.T, file string) *Box {
+	t.Helper()
+	box, err := OpenBox(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
+}
+
+func TestBox(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secrets.key")
+	box := openBox(t, file)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("key file: %v, %v", info.Mode(), err)
+	}
+	sealed := box.Seal("oidc", "s3cret")
+	if strings.Contains(sealed, "s3cret") || sealed == box.Seal("oidc", "s3cret") {
+		t.Errorf("sealed as %s", sealed)
+	}
+	again := openBox(t, file)
+	if secret, err := again.Open("oidc", sealed); err != nil || secret != "s3cret" {
+		t.Errorf("after a restart: %q, %v", secret, err)
+	}
+	other := openBox(t, filepath.Join(t.TempDir(), "other.key"))
+	for name, try := range map[string]struct {
+		box                *Box
+		name, sealed, says string
+	}{
+		"another key file": {other, "oidc", sealed, "put back the right key file"},
+		"another name":     {box, "bmc/m-1", sealed, "was changed"},
+		"one letter":       {box, "oidc", sealed[:len(sealed)-3] + "AAA", "was changed"},
+		"cut":              {box, "oidc", sealed[:25], "damaged"},
+		"plain":            {box, "oidc", "s3cret", "not sealed"},
+		"empty":            {box, "oidc", "", "not sealed"},
+	} {
+		_, err := try.box.Open(try.name, try.sealed)
+		if !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), try.says) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestKeyFilesThatAreNone(t *testing.T) {
+	for name, try := range map[string]struct {
+		text string
+		mode os.FileMode
+		says string
+	}{
+		"empty":              {"", 0o600, "damaged"},
+		"cut":                {"dragonfly key 1 abcdef", 0o600, "damaged"},
+		"readable by others": {"dragonfly key 1 " + strings.Repeat("ab", 32), 0o640, "chmod 600"},
+	} {
+		file := filepath.Join(t.TempDir(), "secrets.key")
+		if err := os.WriteFile(file, []byte(try.text), try.mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenBox(file); err == nil || !strings.Contains(err.Error(), try.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if text, _ := os.ReadFile(file); string(text) != try.text {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+}
+
+func TestKeyFileIsMadeOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secrets.key")
+	ids := make([]string, 8)
+	var group sync.WaitGroup
+	for i := range ids {
+		group.Go(func() {
+			if box, err := OpenBox(file); err == nil {
+				ids[i] = box.id
+			}
+		})
+	}
+	group.Wait()
+	for _, id := range ids {
+		if id == "" || id != ids[0] {
+			t.Fatalf("keys %v", ids)
+		}
+	}
+}
+
+func TestSealedSecrets(t *testing.T) {
+	store := registrytest.Memory()
+	sealed := SealedSecrets{Secrets: store, Box: openBox(t, filepath.Join(t.TempDir(), "secrets.key"))}
+	if _, err := store.Secret(t.Context(), "old", func() (string, error) { return "plain", nil }); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"token-key": "fresh", "old": "plain"} {
+		for range 2 {
+			got, err := sealed.Secret(t.Context(), name, func() (string, error) { return "fresh", nil })
+			if err != nil || got != want {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		}
+	}
+	stored, err := store.Secret(t.Context(), "token-key", nil)
+	if err != nil || !IsSealed(stored) {
+		t.Errorf("stored as %q, %v", stored, err)
+	}
+	other := SealedSecrets{Secrets: store, Box: openBox(t, filepath.Join(t.TempDir(), "other.key"))}
+	if _, err := NewTokens(t.Context(), other); !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "token-key") {
+		t.Errorf("with another key file: %v", err)
+	}
+}
