@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/httprate"
 
 	"dragonfly/boot/ipxe"
@@ -31,7 +32,25 @@ func (a *appliance) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	refuse := deny(pages)
+	router := a.router(pages, refuse)
+	gate := &auth.Gate{Accounts: a.accounts, Sessions: a.sessions, Policy: policy(), Route: routeIn(router), Deny: refuse, Log: a.log}
+	guarded := http.NewCrossOriginProtection().Handler(gate.Wrap(router))
+
+	mux := http.NewServeMux()
+	mux.Handle("/boot/", a.bootFiles())
+	mux.Handle("/", guarded)
+	return mux, nil
+}
+
+// refusal answers what may not be or is not there.
+type refusal func(w http.ResponseWriter, r *http.Request, status int, detail string)
+
+// router is every route behind the gate. Who may use one is said in [policy]; one
+// that is not there answers nobody.
+func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	router := chi.NewRouter()
+	router.Use(middleware.GetHead)
 	api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Log: a.log})
 	router.Get("/api/v1/explain/{mac}", a.explain)
 	router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -39,26 +58,43 @@ func (a *appliance) routes() (http.Handler, error) {
 	})
 	router.Get("/readyz", a.ready)
 	router.Method(http.MethodGet, "/metrics", a.metrics())
-	router.Get("/login", pages.ServeHTTP)
-	router.With(httprate.LimitBy(signIns, time.Minute, peer)).Post("/login", pages.ServeHTTP)
-	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/api/") {
-			api.WriteProblem(w, http.StatusNotFound, "there is no "+r.URL.Path+"; /openapi.json lists what there is")
-			return
+	guesses := router.With(httprate.LimitBy(signIns, time.Minute, peer))
+	for route := range pagePolicy() {
+		method, pattern, _ := strings.Cut(route, " ")
+		if route == "POST /login" {
+			guesses.Method(method, pattern, pages)
+			continue
 		}
-		pages.ServeHTTP(w, r)
+		router.Method(method, pattern, pages)
+	}
+	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		detail := "there is no " + r.URL.Path
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			detail += "; /openapi.json lists what there is"
+		}
+		refuse(w, r, http.StatusNotFound, detail)
 	})
-	refuse := deny(pages)
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusMethodNotAllowed, r.Method+" is not for "+r.URL.Path)
 	})
-	gate := auth.NewGate(a.accounts, a.sessions, refuse)
-	guarded := http.NewCrossOriginProtection().Handler(gate.Wrap(router, forEverybody))
+	return router
+}
 
-	mux := http.NewServeMux()
-	mux.Handle("/boot/", a.bootFiles())
-	mux.Handle("/", guarded)
-	return mux, nil
+// routeIn finds the pattern of the route that router will take, as it does: by
+// the escaped path where there is one, or a request could pass the gate by one
+// rule and be answered by another route. A HEAD is taken for a GET.
+func routeIn(router chi.Routes) func(*http.Request) string {
+	return func(r *http.Request) string {
+		path := r.URL.RawPath
+		if path == "" {
+			path = r.URL.Path
+		}
+		pattern := router.Find(chi.NewRouteContext(), r.Method, path)
+		if pattern == "" && r.Method == http.MethodHead {
+			pattern = router.Find(chi.NewRouteContext(), http.MethodGet, path)
+		}
+		return pattern
+	}
 }
 
 // peer is the address a request came from. A proxy in between is one peer: what
@@ -71,16 +107,8 @@ func peer(r *http.Request) (string, error) {
 	return httprate.CanonicalizeIP(host), nil
 }
 
-// forEverybody are the routes that need no account: the agents', which check
-// tokens, the probes, and what the sign-in page is made of.
-func forEverybody(r *http.Request) bool {
-	path := r.URL.Path
-	return strings.HasPrefix(path, "/api/v1/agent/") || strings.HasPrefix(path, "/static/") ||
-		path == "/healthz" || path == "/readyz" || path == "/login"
-}
-
 // deny refuses a program with a problem document and a person with a page.
-func deny(pages *ui.UI) func(http.ResponseWriter, *http.Request, int, string) {
+func deny(pages *ui.UI) refusal {
 	return func(w http.ResponseWriter, r *http.Request, status int, detail string) {
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			api.WriteProblem(w, status, detail)

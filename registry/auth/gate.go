@@ -2,25 +2,30 @@ package auth
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"dragonfly/registry"
 )
 
-// Gate stands before every route of the operators. It lets a request pass when
-// its session is signed in, when it came over the control socket, or, until the
-// first account exists, when it came from this host itself.
+// Gate stands before every route. It finds out who asks, lets them pass where
+// the [Policy] allows it, and gives the request's context a [registry.Actor].
 type Gate struct {
-	accounts *Accounts
-	sessions *Sessions
-	deny     func(w http.ResponseWriter, r *http.Request, status int, detail string)
-}
-
-// NewGate returns a gate; deny writes the refusal.
-func NewGate(accounts *Accounts, sessions *Sessions, deny func(http.ResponseWriter, *http.Request, int, string)) *Gate {
-	return &Gate{accounts: accounts, sessions: sessions, deny: deny}
+	Accounts *Accounts
+	Sessions *Sessions
+	Policy   Policy
+	// Route is the pattern of the route that will answer a request, found as the
+	// router finds it; empty where none will.
+	Route func(*http.Request) string
+	// Deny writes a refusal.
+	Deny func(w http.ResponseWriter, r *http.Request, status int, detail string)
+	Log  *slog.Logger
 }
 
 type localKey struct{}
@@ -31,34 +36,117 @@ func WithControlSocket(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, localKey{}, true)
 }
 
-// Wrap guards next, except for the paths that open says are for everybody.
-func (g *Gate) Wrap(next http.Handler, open func(*http.Request) bool) http.Handler {
-	return g.sessions.manager.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if open(r) || g.admit(w, r) {
-			next.ServeHTTP(w, r)
+// Wrap guards next.
+func (g *Gate) Wrap(next http.Handler) http.Handler {
+	guarded := g.Sessions.load(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.serve(w, r, next)
+	}), g.refuse)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rule, _ := g.Policy.of(r.Method, g.Route(r)); rule == Agents {
+			next.ServeHTTP(w, r) // a machine has no session; its token is checked by the route
+			return
 		}
-	}))
+		guarded.ServeHTTP(w, r)
+	})
 }
 
-// admit reports whether r may pass; where not, it has been answered.
-func (g *Gate) admit(w http.ResponseWriter, r *http.Request) bool {
-	if g.sessions.User(r.Context()) != "" || r.Context().Value(localKey{}) != nil {
-		return true
+// serve hands r on where the policy allows it. A path that no route answers is
+// told only to those who may look around.
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	rule := Viewer
+	if pattern := g.Route(r); pattern != "" {
+		var listed bool
+		if rule, listed = g.Policy.of(r.Method, pattern); !listed {
+			g.Log.Error("a route has no rule, so nobody may use it", "method", r.Method, "route", pattern)
+			g.Deny(w, r, http.StatusForbidden, "no rule says who may use this, so nobody may; this is a fault of the server")
+			return
+		}
 	}
-	accounts, err := g.accounts.Any(r.Context())
+	actor, err := registry.Actor{From: from(r)}, error(nil)
+	if rule != Everybody {
+		actor, err = g.who(r)
+	}
 	switch {
 	case err != nil:
-		g.deny(w, r, http.StatusServiceUnavailable, "it cannot be checked who you are: "+err.Error())
-	case !accounts && fromThisHost(r):
-		return true
-	case !accounts:
-		g.deny(w, r, http.StatusForbidden, "no account exists yet, so only this host itself may enter; on it, run: dragonfly user create NAME")
-	case wantsPage(r):
-		http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
-	default:
-		g.deny(w, r, http.StatusUnauthorized, "sign in first, at /login")
+		g.refuse(w, r, err)
+		return
+	case rule != Everybody && !registry.Role(actor.Role).Includes(registry.Role(rule)):
+		g.Deny(w, r, http.StatusForbidden, fmt.Sprintf("this needs the role %s; %s has the role %s", rule, actor.Name, actor.Role))
+		return
 	}
-	return false
+	next.ServeHTTP(w, r.WithContext(registry.WithActor(r.Context(), actor)))
+}
+
+// Why it is not known who asks.
+var (
+	errUnknown   = errors.New("sign in first, at /login, or send an API token as Authorization: Bearer df_...")
+	errNoAccount = errors.New("no account exists yet, so only this host itself may enter; open the setup link of the log, or on this host run: dragonfly user create NAME")
+	errMachine   = fmt.Errorf("%w: this needs an API token (df_...); the tokens of machines are for /api/v1/agent/ only", ErrToken)
+)
+
+// who finds out who asks.
+func (g *Gate) who(r *http.Request) (registry.Actor, error) {
+	actor, err := g.known(r)
+	actor.From = from(r)
+	return actor, err
+}
+
+func (g *Gate) known(r *http.Request) (registry.Actor, error) {
+	ctx := r.Context()
+	if ctx.Value(localKey{}) != nil {
+		return registry.Actor{Name: "console", Role: string(registry.Admin)}, nil
+	}
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		if token = strings.TrimSpace(token); !strings.HasPrefix(token, tokenPrefix) {
+			return registry.Actor{}, errMachine
+		}
+		return g.Accounts.CheckToken(ctx, token)
+	}
+	if actor, err := g.Sessions.actor(ctx); err != nil || actor.Name != "" {
+		return actor, err
+	}
+	accounts, err := g.Accounts.Any(ctx)
+	switch {
+	case err != nil:
+		return registry.Actor{}, err
+	case accounts:
+		return registry.Actor{}, errUnknown
+	case fromThisHost(r):
+		return registry.Actor{Name: "localhost", Role: string(registry.Admin)}, nil
+	}
+	return registry.Actor{}, errNoAccount
+}
+
+// refuse answers a request of somebody who is not known.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, errNoAccount):
+		g.Deny(w, r, http.StatusForbidden, err.Error())
+	case errors.Is(err, errUnknown) && wantsPage(r):
+		http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+	case errors.Is(err, errUnknown):
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		g.Deny(w, r, http.StatusUnauthorized, err.Error())
+	case errors.Is(err, ErrToken):
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		g.Deny(w, r, http.StatusUnauthorized, err.Error())
+	default:
+		g.Log.Warn("it cannot be checked who asks", "err", err)
+		w.Header().Set("Retry-After", "2")
+		g.Deny(w, r, http.StatusServiceUnavailable, "it cannot be checked who you are: "+registry.ErrUnavailable.Error())
+	}
+}
+
+// from is the address a request came from, for the audit log.
+func from(r *http.Request) string {
+	if r.Context().Value(localKey{}) != nil {
+		return "control socket"
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return peer.Addr().Unmap().String()
 }
 
 // fromThisHost reports whether the request was made on this host, to this host.

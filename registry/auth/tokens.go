@@ -9,16 +9,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"dragonfly/registry"
 )
 
 // How long tokens live. A boot token has to last from the iPXE script until the
-// agent has registered, with the retries of a bad night in between; a machine
+// agent has registered: minutes, of which a slow network spends most on the agent
+// image. An agent whose token ran out, because the server was away for longer,
+// restarts its machine after a few refusals and so gets a fresh one. A machine
 // token is renewed at half its life while the agent polls.
 const (
-	bootTokenLife    = time.Hour
+	bootTokenLife    = 15 * time.Minute
 	machineTokenLife = 24 * time.Hour
 )
 
@@ -48,6 +51,9 @@ const (
 type Tokens struct {
 	key []byte
 	now func() time.Time
+
+	mu    sync.Mutex
+	bound map[[tokenTail]byte]binding // by the end of the boot token
 }
 
 // Secrets keeps named secrets. Secret returns the named one; where there is none
@@ -62,7 +68,7 @@ func NewTokens(ctx context.Context, secrets Secrets) (*Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the token key: %w", err)
 	}
-	return &Tokens{key: []byte(key), now: time.Now}, nil
+	return &Tokens{key: []byte(key), now: time.Now, bound: map[[tokenTail]byte]binding{}}, nil
 }
 
 // Boot is a token for the agent that boots on the machine with mac.

@@ -36,7 +36,7 @@ func Memory() *MemoryStore {
 		machines: map[string]registry.Machine{},
 		seen:     map[string]time.Time{},
 		ops:      map[string]time.Time{},
-		accounts: accounts{users: map[string]account{}, secrets: map[string]string{}},
+		accounts: newAccounts(),
 	}
 }
 

@@ -3,53 +3,75 @@ package rqlite
 import (
 	"context"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/rqlite/gorqlite"
 
 	"dragonfly/registry"
 )
 
-// User returns the password hash and the role of the named user, or
-// [registry.ErrNotFound].
-func (s *Store) User(ctx context.Context, name string) (hash, role string, err error) {
+// settingAccounts is the row of settings that holds the accounts and API tokens,
+// a document of registry/auth.
+const settingAccounts = "accounts"
+
+// Directory returns the document of the accounts and its version; nil when that
+// is still known. Before the first write it is an empty object of version 0.
+func (s *Store) Directory(ctx context.Context, known int64) (data []byte, version int64, err error) {
 	rows, err := s.db.read(ctx, statement{
-		name: "load user",
-		sql:  `SELECT password_hash, role FROM users WHERE name = ?1 ->> '$'`,
-		args: []any{text(name)},
+		name: "load accounts",
+		sql:  `SELECT version, CASE version WHEN ?2 THEN '' ELSE data END FROM settings WHERE name = ?1 ->> '$'`,
+		args: []any{text(settingAccounts), known},
 	})
 	if err != nil {
-		return "", "", err
+		return nil, 0, err
 	}
-	err = one(rows, &hash, &role)
-	return hash, role, err
+	doc := "{}"
+	if err := one(rows, &version, &doc); err != nil && err != registry.ErrNotFound {
+		return nil, 0, fmt.Errorf("load accounts: %w", err)
+	}
+	if version == known {
+		return nil, version, nil
+	}
+	return []byte(doc), version, nil
 }
 
-// PutUser creates the user, or replaces its hash and role.
-func (s *Store) PutUser(ctx context.Context, name, hash, role string) error {
-	return s.db.write(ctx, statement{
-		name: "store user",
-		sql: `INSERT INTO users (name, password_hash, role, created_ms) VALUES (?1 ->> '$', ?2 ->> '$', ?3 ->> '$', ?4)
-			ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role`,
-		args: []any{text(name), text(hash), text(role), millis(time.Now())},
-	})
-}
-
-// Users returns the names of all users, sorted.
-func (s *Store) Users(ctx context.Context) ([]string, error) {
-	rows, err := s.db.read(ctx, statement{name: "list users", sql: `SELECT name FROM users ORDER BY name`})
+// PutDirectory replaces the document of the accounts, read at a version, together
+// with change.
+func (s *Store) PutDirectory(ctx context.Context, data []byte, read int64, change registry.Change) error {
+	writes, err := plan(change)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("store accounts: %w", err)
 	}
-	var names []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, fmt.Errorf("list users: %w", err)
-		}
-		names = append(names, name)
+	batch, err := writes.statements()
+	if err != nil {
+		return fmt.Errorf("store accounts: %w", err)
 	}
-	return names, nil
+	err = s.db.write(ctx, slices.Concat(batch, putAccounts(change.Op, data, read))...)
+	if err == errApplied {
+		return nil
+	}
+	return err
+}
+
+// putAccounts replaces the document, guarded like a machine: see [checkVersionsSQL]. What
+// was kept of tokens that are gone goes with them.
+func putAccounts(op string, data []byte, read int64) []statement {
+	return []statement{{
+		name: "check accounts version",
+		sql: `UPDATE ops SET at_ms = CASE coalesce((SELECT version FROM settings WHERE name = ?2 ->> '$'), 0)
+			WHEN ?3 THEN at_ms END WHERE op = ?1 ->> '$'`,
+		args: []any{text(op), text(settingAccounts), read},
+		lost: map[string]error{"NOT NULL constraint failed: ops.at_ms": &registry.ConflictError{Object: settingAccounts, Read: read}},
+	}, {
+		name: "store accounts",
+		sql: `INSERT INTO settings (name, version, data) VALUES (?1 ->> '$', ?2, ?3 -> '$')
+			ON CONFLICT (name) DO UPDATE SET version = excluded.version, data = excluded.data`,
+		args: []any{text(settingAccounts), read + 1, string(data)},
+	}, {
+		name: "forget uses of tokens that are gone",
+		sql:  `DELETE FROM token_uses WHERE id NOT IN (SELECT key FROM json_each(?1, '$.tokens'))`,
+		args: []any{string(data)},
+	}}
 }
 
 // Secret returns the named secret. Where there is none yet it stores a fresh one;

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"maps"
+
+	"dragonfly/registry/auth"
+)
+
+// policy is who may use which route. A route that is missing here answers nobody;
+// TestEveryRoute names it.
+func policy() auth.Policy {
+	all := pagePolicy()
+	maps.Copy(all, auth.Policy{
+		"GET /healthz": auth.Everybody,
+		"GET /readyz":  auth.Everybody,
+		"GET /metrics": auth.Viewer,
+
+		"POST /api/v1/agent/register": auth.Agents,
+		"GET /api/v1/agent/next":      auth.Agents,
+
+		"GET /api/v1/machines":                   auth.Viewer,
+		"GET /api/v1/machines/{id}":              auth.Viewer,
+		"POST /api/v1/machines/{id}/instruction": auth.Operator,
+		"GET /api/v1/events":                     auth.Viewer,
+		"GET /api/v1/explain/{mac}":              auth.Viewer,
+
+		"POST /api/v1/setup":          auth.Everybody,
+		"GET /api/v1/me":              auth.Viewer,
+		"PUT /api/v1/me/password":     auth.Viewer,
+		"GET /api/v1/users":           auth.Admin,
+		"PUT /api/v1/users/{name}":    auth.Admin,
+		"DELETE /api/v1/users/{name}": auth.Admin,
+		"GET /api/v1/tokens":          auth.Viewer, // one's own
+		"POST /api/v1/tokens":         auth.Viewer,
+		"DELETE /api/v1/tokens/{id}":  auth.Viewer,
+		"GET /api/v1/audit":           auth.Operator,
+
+		"GET /openapi.json":     auth.Viewer,
+		"GET /openapi.yaml":     auth.Viewer,
+		"GET /openapi-3.0.json": auth.Viewer,
+		"GET /openapi-3.0.yaml": auth.Viewer,
+	})
+	return all
+}
+
+// pagePolicy is the pages of the UI. One that is missing here is not routed.
+func pagePolicy() auth.Policy {
+	return auth.Policy{
+		"GET /":              auth.Viewer,
+		"GET /static/*":      auth.Everybody, // what the sign-in page is made of
+		"GET /login":         auth.Everybody,
+		"POST /login":        auth.Everybody,
+		"POST /logout":       auth.Everybody,
+		"GET /machines":      auth.Viewer,
+		"GET /machines/rows": auth.Viewer,
+		"GET /live":          auth.Viewer,
+	}
+}

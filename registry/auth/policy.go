@@ -1,0 +1,35 @@
+package auth
+
+import (
+	"net/http"
+
+	"dragonfly/registry"
+)
+
+// Policy is the least role of every route, by method and pattern, such as
+// "GET /api/v1/machines/{id}". A route that is not in it is refused.
+type Policy map[string]Rule
+
+// Rule says who may use a route: a role and those above it, or one of the two
+// exceptions.
+type Rule registry.Role
+
+// The rules. Of the two that are no roles, Everybody is for what is needed
+// before somebody is known, and Agents for routes that check the tokens of
+// machines themselves.
+const (
+	Everybody = Rule("everybody")
+	Agents    = Rule("agents")
+	Viewer    = Rule(registry.Viewer)
+	Operator  = Rule(registry.Operator)
+	Admin     = Rule(registry.Admin)
+)
+
+// of returns the rule for a route. What may be read may be asked for with HEAD.
+func (p Policy) of(method, pattern string) (Rule, bool) {
+	rule, listed := p[method+" "+pattern]
+	if !listed && method == http.MethodHead {
+		rule, listed = p[http.MethodGet+" "+pattern]
+	}
+	return rule, listed
+}

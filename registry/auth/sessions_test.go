@@ -1,0 +1,166 @@
+package auth
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"dragonfly/registry"
+	"dragonfly/registry/registrytest"
+)
+
+func TestSession(t *testing.T) {
+	h := newHouse(t, registrytest.Memory())
+	create(t, h.accounts, registry.Admin, "ana")
+	cookie := h.signIn(t, "ana")
+	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode || cookie.Secure || cookie.Path != "/" {
+		t.Errorf("cookie without TLS: %v", cookie)
+	}
+	if w := h.look(cookie); w.Code != http.StatusOK {
+		t.Errorf("signed in: %d", w.Code)
+	}
+	out := request(http.MethodPost, "/logout")
+	out.AddCookie(cookie)
+	h.do(out)
+	if w := h.look(cookie); w.Code != http.StatusUnauthorized {
+		t.Errorf("signed out, with the old cookie: %d", w.Code)
+	}
+	r := httptest.NewRequest(http.MethodPost, "https://10.0.0.2/login", strings.NewReader("name=ana&password=correct+horse+battery"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.TLS = &tls.ConnectionState{}
+	if got := h.do(r).Result().Cookies(); len(got) != 1 || !got[0].Secure || got[0].Name != "__Host-dragonfly" || !got[0].HttpOnly {
+		t.Errorf("cookie over TLS: %v", got)
+	}
+}
+
+// A session id that somebody planted in the browser is worth nothing after the
+// sign-in, and so is the one from before it.
+func TestSessionFixation(t *testing.T) {
+	h := newHouse(t, registrytest.Memory())
+	create(t, h.accounts, registry.Admin, "ana", "eve")
+	planted := &http.Cookie{Name: "dragonfly", Value: "planted"}
+	eves := h.signIn(t, "eve")
+	for name, before := range map[string]*http.Cookie{"made up": planted, "of another session": eves} {
+		after := h.signIn(t, "ana", before)
+		if after.Value == before.Value {
+			t.Errorf("%s: the id was kept", name)
+		}
+		if w := h.look(before); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: the planted id is good for %q", name, w.Body)
+		}
+	}
+}
+
+func TestSessionsEnd(t *testing.T) {
+	store := registrytest.Memory()
+	h := newHouse(t, store)
+	create(t, h.accounts, registry.Admin, "ana", "bob", "cid")
+	cookies := map[string]*http.Cookie{}
+	for _, name := range []string{"ana", "bob", "cid"} {
+		cookies[name] = h.signIn(t, name)
+	}
+	if err := h.accounts.ChangeAccount(t.Context(), "ana", "another horse", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.accounts.DeleteAccount(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	create(t, h.accounts, registry.Admin, "bob")
+	if err := h.accounts.ChangeAccount(t.Context(), "cid", "", registry.Viewer); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int{"ana": 401, "bob": 401, "cid": 200} {
+		if w := h.look(cookies[name]); w.Code != want {
+			t.Errorf("%s: %d, want %d", name, w.Code, want)
+		}
+	}
+	if w := h.look(cookies["cid"]); !strings.HasPrefix(w.Body.String(), "cid viewer") {
+		t.Errorf("a new role: %s", w.Body)
+	}
+	// Another server on the same database, as after a restart.
+	if w := newHouse(t, store).look(cookies["cid"]); w.Code != http.StatusOK {
+		t.Errorf("after a restart: %d", w.Code)
+	}
+}
+
+func TestSessionsWhileTheDatabaseIsAway(t *testing.T) {
+	store := &flaky{MemoryStore: registrytest.Memory()}
+	h := newHouse(t, store)
+	create(t, h.accounts, registry.Admin, "ana")
+	before, other := h.signIn(t, "ana"), h.signIn(t, "ana")
+	store.away(true)
+	now := time.Now()
+	cache := h.sessions.plain.Store.(*sessionCache)
+	later := func() time.Time { now = now.Add(2 * sessionBelieved); return now }
+	cache.now, h.accounts.book.now = later, later
+	during := h.signIn(t, "ana")
+	for name, cookie := range map[string]*http.Cookie{"from before": before, "from now": during} {
+		if w := h.look(cookie); w.Code != http.StatusOK {
+			t.Errorf("a session %s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	if w := h.look(&http.Cookie{Name: "dragonfly", Value: "unknown"}); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a session that nobody knows here: %d", w.Code)
+	}
+	out := request(http.MethodPost, "/logout")
+	out.AddCookie(other)
+	if w := h.do(out); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("signing out, which is not remembered elsewhere: %d", w.Code)
+	}
+	if w := h.look(other); w.Code != http.StatusUnauthorized {
+		t.Errorf("signed out here: %d", w.Code)
+	}
+	store.away(false)
+	if w := h.look(during); w.Code != http.StatusOK {
+		t.Errorf("the database is back: %d %s", w.Code, w.Body)
+	}
+	if w := newHouse(t, store).look(during); w.Code != http.StatusOK {
+		t.Errorf("the session from then, on another server: %d", w.Code)
+	}
+}
+
+// written notes the ids of sessions that are written.
+type written struct {
+	*registrytest.MemoryStore
+	ids []string
+}
+
+func (s *written) PutSession(ctx context.Context, id, data string, expires time.Time) error {
+	s.ids = append(s.ids, id)
+	return s.MemoryStore.PutSession(ctx, id, data, expires)
+}
+
+func (s *written) RenewSession(ctx context.Context, id string, expires time.Time) error {
+	s.ids = append(s.ids, id)
+	return s.MemoryStore.RenewSession(ctx, id, expires)
+}
+
+func TestSessionsAreWrittenSeldomAndHashed(t *testing.T) {
+	store := &written{MemoryStore: registrytest.Memory()}
+	h := newHouse(t, store)
+	create(t, h.accounts, registry.Admin, "ana")
+	cookie := h.signIn(t, "ana")
+	for range 50 {
+		if w := h.look(cookie); w.Code != http.StatusOK {
+			t.Fatal(w.Code)
+		}
+	}
+	if len(store.ids) != 1 || store.ids[0] == cookie.Value {
+		t.Errorf("writes of sessions %q; want one, not under the id %s", store.ids, cookie.Value)
+	}
+}
+
+func TestSessionCacheIsBounded(t *testing.T) {
+	cache := newSessionCache(registrytest.Memory())
+	for i := range maxSessions + 10 {
+		cache.put(fmt.Sprint(i), cachedSession{expires: time.Now().Add(time.Hour), stored: time.Now()})
+	}
+	if n := len(cache.byID); n > maxSessions {
+		t.Errorf("%d sessions in memory, at most %d", n, maxSessions)
+	}
+}

@@ -1,0 +1,104 @@
+package auth
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"dragonfly/registry"
+	"dragonfly/registry/registrytest"
+)
+
+func newTokens(t *testing.T) *Tokens {
+	t.Helper()
+	tokens, err := NewTokens(t.Context(), registrytest.Memory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func TestBootToken(t *testing.T) {
+	mac := registry.MAC{0x52, 0x54, 0, 1, 2, 3}
+	tokens := newTokens(t)
+	token := tokens.Boot(mac)
+	if got, err := tokens.CheckBoot(token); err != nil || got != mac {
+		t.Fatalf("own token: %v, %v", got, err)
+	}
+	for name, bad := range map[string]string{
+		"empty":            "",
+		"garbage":          "not base64 !",
+		"short":            "Yg",
+		"one bit flipped":  flip(token),
+		"of another kind":  tokens.Machine("m-1"),
+		"of another key":   newTokens(t).Boot(mac),
+		"with a long tail": token + strings.Repeat("A", 64<<10),
+	} {
+		if got, err := tokens.CheckBoot(bad); !errors.Is(err, ErrToken) {
+			t.Errorf("%s: accepted for %v, %v", name, got, err)
+		}
+	}
+	tokens.now = func() time.Time { return time.Now().Add(bootTokenLife + time.Second) }
+	if _, err := tokens.CheckBoot(token); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("after its life: %v", err)
+	}
+}
+
+func flip(token string) string {
+	b := []byte(token)
+	b[12] ^= 1
+	return string(b)
+}
+
+func TestMachineTokenIsRenewed(t *testing.T) {
+	tokens := newTokens(t)
+	token := tokens.Machine("m-1")
+	if id, renewed, err := tokens.CheckMachine(token); err != nil || id != "m-1" || renewed != "" {
+		t.Fatalf("fresh: %q, %q, %v", id, renewed, err)
+	}
+	tokens.now = func() time.Time { return time.Now().Add(machineTokenLife/2 + time.Minute) }
+	id, renewed, err := tokens.CheckMachine(token)
+	if err != nil || id != "m-1" || renewed == "" {
+		t.Fatalf("past half its life: %q, %q, %v", id, renewed, err)
+	}
+	tokens.now = func() time.Time { return time.Now().Add(machineTokenLife + time.Minute) }
+	if id, _, err := tokens.CheckMachine(renewed); err != nil || id != "m-1" {
+		t.Errorf("the renewed one, when the first is over: %q, %v", id, err)
+	}
+}
+
+func TestBootTokenIsForOneMachine(t *testing.T) {
+	mac := registry.MAC{0x52, 0x54, 0, 1, 2, 3}
+	tokens := newTokens(t)
+	token := tokens.Boot(mac)
+	for range 2 { // the second time, the answer to the first got lost
+		if got, err := tokens.BindBoot(token, "uuid-1/serial-1"); err != nil || got != mac {
+			t.Fatalf("the machine that boots: %v, %v", got, err)
+		}
+	}
+	if _, err := tokens.BindBoot(token, "uuid-2/serial-2"); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "another machine has used it") {
+		t.Errorf("another machine: %v", err)
+	}
+	start := time.Now()
+	tokens.now = func() time.Time { return start.Add(time.Second) }
+	if _, err := tokens.BindBoot(tokens.Boot(mac), "uuid-2/serial-2"); err != nil {
+		t.Errorf("the next boot from that address: %v", err)
+	}
+	if _, err := tokens.BindBoot("nonsense", "uuid-1/serial-1"); !errors.Is(err, ErrToken) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func TestBindingsAreBounded(t *testing.T) {
+	tokens, start := newTokens(t), time.Now()
+	for i := range maxBound + 10 {
+		tokens.now = func() time.Time { return start.Add(time.Duration(i) * time.Millisecond) }
+		if _, err := tokens.BindBoot(tokens.Boot(registry.MAC{2, 0, byte(i >> 16), byte(i >> 8), byte(i)}), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(tokens.bound); n > maxBound {
+		t.Errorf("%d bindings, at most %d", n, maxBound)
+	}
+}
