@@ -34,13 +34,17 @@ func (a *appliance) routes() (http.Handler, error) {
 	}
 	refuse := deny(pages)
 	router := a.router(pages, refuse)
-	gate := &auth.Gate{Accounts: a.accounts, Sessions: a.sessions, Policy: policy(), Route: routeIn(router), Deny: refuse, Log: a.log}
-	guarded := http.NewCrossOriginProtection().Handler(gate.Wrap(router))
+	guarded := http.NewCrossOriginProtection().Handler(a.gate(router, refuse).Wrap(router))
 
 	mux := http.NewServeMux()
 	mux.Handle("/boot/", a.bootFiles())
 	mux.Handle("/", guarded)
 	return mux, nil
+}
+
+// gate stands before router.
+func (a *appliance) gate(router chi.Routes, refuse refusal) *auth.Gate {
+	return &auth.Gate{Accounts: a.accounts, Sessions: a.sessions, Policy: policy(), Route: routeIn(router), Deny: refuse, Log: a.log}
 }
 
 // refusal answers what may not be or is not there.
