@@ -74,6 +74,8 @@ func (a *Accounts) CreateToken(ctx context.Context, want registry.Token) (secret
 func mayGive(actor registry.Actor, want registry.Token) error {
 	role := registry.Role(actor.Role)
 	switch {
+	case accountOf(actor) != actor.Name: // or one that leaks could outlive itself
+		return fmt.Errorf("an API token cannot make another; sign in: %w", registry.ErrForbidden)
 	case !role.Includes(want.Role):
 		return fmt.Errorf("you are %s and cannot make a token for %s: %w", role, want.Role, registry.ErrForbidden)
 	case want.Owner != accountOf(actor) && role != registry.Admin:

@@ -52,7 +52,7 @@ func (s *MemoryStore) PutDirectory(ctx context.Context, data []byte, read int64,
 		return nil
 	}
 	if read != a.version {
-		return &registry.ConflictError{Object: "accounts", Read: read}
+		return &registry.ConflictError{Object: "accounts", Read: read, Stored: a.version}
 	}
 	if err := s.Commit(ctx, change); err != nil {
 		return err

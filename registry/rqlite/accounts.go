@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -50,11 +51,14 @@ func (s *Store) PutDirectory(ctx context.Context, data []byte, read int64, chang
 	if err == errApplied {
 		return nil
 	}
+	if lost, ok := errors.AsType[*registry.ConflictError](err); ok {
+		_, lost.Stored, _ = s.Directory(ctx, -1) // for the message; without it the race is as lost
+	}
 	return err
 }
 
-// putAccounts replaces the document, guarded like a machine: see [checkVersionsSQL]. What
-// was kept of tokens that are gone goes with them.
+// putAccounts replaces the document, guarded like a machine: see
+// [checkVersionsSQL]. What was kept of tokens that are gone goes with them.
 func putAccounts(op string, data []byte, read int64) []statement {
 	return []statement{{
 		name: "check accounts version",
