@@ -36,10 +36,12 @@ func enrol(match Machine, others []Machine, reg Registration, now time.Time) (Ma
 		})
 		if len(other.MACs) == 0 && other.State == Discovered {
 			change.Delete = append(change.Delete, other)
-			change.Events = append(change.Events, m.event(MachineMerged, now, other.Name+" was the same machine"))
+			change.Events = append(change.Events, m.event(MachineMerged, now, other.Name+" was the same machine"),
+				other.event(MachineDeleted, now, other.Name+" was the same machine as "+m.Name))
 			continue
 		}
 		change.Put = append(change.Put, other)
+		change.Events = append(change.Events, other.event(MachineEdited, now, "its hardware address belongs to "+m.Name+" now"))
 	}
 	change.Events = append(change.Events, m.event(MachineRegistered, now, registeredMessage(match, m)))
 	return m, change, nil

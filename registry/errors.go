@@ -34,6 +34,19 @@ func nameTaken(err error) bool {
 	return ok && strings.HasPrefix(lost.Object, "name ")
 }
 
+// LockedError is returned for what a locked machine is kept from.
+type LockedError struct {
+	By, Note string
+}
+
+func (e *LockedError) Error() string {
+	text := "the machine is locked by " + e.By
+	if e.Note != "" {
+		text += ": " + e.Note
+	}
+	return text
+}
+
 // TransitionError is a change of state that the table does not allow.
 type TransitionError struct {
 	From  State

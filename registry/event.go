@@ -1,6 +1,9 @@
 package registry
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Event is one thing that happened. The store numbers events in the order they
 // were written, without ever reusing a number, so a listener that knows the
@@ -27,10 +30,19 @@ const (
 	MachineOnline     Kind = "machine.online"
 	MachineOffline    Kind = "machine.offline"
 	MachineBoot       Kind = "machine.boot" // a sighting: one step of a boot
+	MachineEdited     Kind = "machine.edited"
+	MachineLocked     Kind = "machine.locked"
+	MachineUnlocked   Kind = "machine.unlocked"
+	MachineRetired    Kind = "machine.retired"
+	MachineRestored   Kind = "machine.restored"
+	MachineDeleted    Kind = "machine.deleted"
 )
 
-// EventKinds lists every kind.
-func EventKinds() []Kind {
-	return []Kind{MachineDiscovered, MachineRegistered, MachineMerged, MachineInstructed,
-		MachineTold, MachineOnline, MachineOffline, MachineBoot}
+// reloads reports whether an event of this kind means that the record changed.
+func (k Kind) reloads() bool { return k != MachineBoot && k != MachineOnline && k != MachineOffline }
+
+// verb is the kind without its object, such as "locked".
+func (k Kind) verb() string {
+	_, verb, _ := strings.Cut(string(k), ".")
+	return verb
 }

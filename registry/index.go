@@ -20,8 +20,9 @@ type Index struct {
 }
 
 type record struct {
-	macs  []MAC
-	state State
+	macs    []MAC
+	state   State
+	version int64
 }
 
 // NewIndex returns an empty index.
@@ -51,15 +52,19 @@ func (x *Index) count(s State) int {
 	return x.state[s]
 }
 
-// put replaces what is known of m.
+// put replaces what is known of m, unless something newer is: a write here and
+// what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.byID[m.ID].version > m.Version {
+		return
+	}
 	x.drop(m.ID)
 	for _, mac := range m.MACs {
 		x.byMAC[mac] = Entry{ID: m.ID, Name: m.Name, State: m.State}
 	}
-	x.byID[m.ID] = record{macs: m.MACs, state: m.State}
+	x.byID[m.ID] = record{macs: m.MACs, state: m.State, version: m.Version}
 	x.state[m.State]++
 }
 

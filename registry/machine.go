@@ -70,6 +70,9 @@ type Cause string
 // The causes of a change of state.
 const (
 	CauseRegister Cause = "register" // the agent reported in
+	CauseRetire   Cause = "retire"   // the operator takes it out of use
+	CauseRestore  Cause = "restore"  // the operator takes it back
+	CauseDelete   Cause = "delete"   // only to name what is refused
 )
 
 // steps is the one table of what may happen. A pair that is not here is refused.
@@ -84,6 +87,10 @@ var steps = [...]struct {
 	{Installed, CauseRegister, Installed},
 	{Failed, CauseRegister, Failed},
 	{Retired, CauseRegister, Retired},
+	{Ready, CauseRetire, Retired},
+	{Installed, CauseRetire, Retired},
+	{Failed, CauseRetire, Retired},
+	{Retired, CauseRestore, Ready},
 }
 
 // Step is the state after cause, or a [*TransitionError] when the machine may

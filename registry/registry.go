@@ -207,7 +207,12 @@ func (r *Registry) update(ctx context.Context, m Machine, event Event) (Machine,
 }
 
 // commit writes c, brings the index up to date and wakes whoever waits for it.
+// Every record that c changes is named by an event of it: that is how other
+// processes on the same database hear of the change.
 func (r *Registry) commit(ctx context.Context, c Change) error {
+	if err := announced(c); err != nil {
+		return err
+	}
 	if err := r.store.Commit(ctx, c); err != nil {
 		return err
 	}
@@ -215,10 +220,25 @@ func (r *Registry) commit(ctx context.Context, c Change) error {
 		r.index.remove(m.ID)
 	}
 	for _, m := range c.Put {
+		m.Version++ // as it is stored
 		r.index.put(m)
 		r.presence.wake(m.ID)
 	}
 	r.feed.poke()
+	return nil
+}
+
+// announced reports a machine that c changes without an event that says so.
+func announced(c Change) error {
+	named := map[string]bool{}
+	for _, e := range c.Events {
+		named[e.Machine] = named[e.Machine] || e.Kind.reloads()
+	}
+	for _, m := range slices.Concat(c.Put, c.Delete) {
+		if !named[m.ID] {
+			return fmt.Errorf("change of machine %s: no event names it", m.ID)
+		}
+	}
 	return nil
 }
 
@@ -227,7 +247,7 @@ func (r *Registry) commit(ctx context.Context, c Change) error {
 func (r *Registry) follow(ctx context.Context, events []Event) error {
 	changed := map[string]bool{}
 	for _, e := range events {
-		if e.Machine != "" && e.Kind != MachineBoot && e.Kind != MachineOnline && e.Kind != MachineOffline {
+		if e.Machine != "" && e.Kind.reloads() {
 			changed[e.Machine] = true
 		}
 	}

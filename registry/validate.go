@@ -2,7 +2,9 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -37,6 +39,64 @@ func (reg Registration) Validate() error {
 	}
 	v.text("/hostname", reg.Hostname)
 	v.walk("/hardware", reflect.ValueOf(reg.Hardware))
+	return v.err()
+}
+
+// The bounds of what operators say of a machine.
+const (
+	maxNote   = 4096
+	maxTags   = 64
+	maxLabels = 64
+)
+
+var (
+	// machineName is a host name's label (RFC 1123 section 2.1), since installed
+	// systems are called by it.
+	machineName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	labelKey    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$`)
+)
+
+// Validate reports everything that is wrong with p as an [*InvalidError].
+func (p Patch) Validate() error {
+	v := validator{}
+	if p.Name != nil && (!machineName.MatchString(*p.Name) || strings.HasPrefix(*p.Name, "m-")) {
+		v.add("/name", `want lower-case letters, digits and dashes, at most 63, as in a host name, and not "m-" at the start`)
+	}
+	if p.Owner != nil {
+		v.text("/owner", *p.Owner)
+	}
+	if p.Note != nil && (len(*p.Note) > maxNote || !utf8.ValidString(*p.Note) || strings.ContainsFunc(*p.Note, isHidden)) {
+		v.add("/note", fmt.Sprintf("want plain text of at most %d bytes", maxNote))
+	}
+	if p.Tags != nil {
+		v.tags(*p.Tags)
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
+		if !labelKey.MatchString(key) {
+			v.add("/labels/"+key, "a key has letters, digits and . _ / -, at most 63")
+		}
+		if value := p.Labels[key]; value != nil {
+			v.text("/labels/"+key, *value)
+		}
+	}
+	return v.err()
+}
+
+func (v *validator) tags(tags []string) {
+	if len(tags) > maxTags {
+		v.add("/tags", fmt.Sprintf("%d tags; at most %d", len(tags), maxTags))
+	}
+	for i, tag := range tags {
+		if !labelKey.MatchString(tag) {
+			v.add(fmt.Sprintf("/tags/%d", i), "a tag has letters, digits and . _ / -, at most 63")
+		}
+	}
+}
+
+func isHidden(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+
+// err is everything that was found.
+func (v *validator) err() error {
 	if len(v.fields) == 0 {
 		return nil
 	}

@@ -1,0 +1,262 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// AnyVersion makes a change apply to whatever version is stored.
+const AnyVersion = 0
+
+// operation is something an operator does to one machine: it changes m, or says
+// why not, and returns the line for the timeline.
+type operation struct {
+	kind Kind // of the event, and the action of the audit entry
+	do   func(m *Machine) (message string, err error)
+}
+
+// operate carries out op on the machine with that ID or name. It errs with a
+// [*ConflictError] when version is not [AnyVersion] and not the one that is
+// stored.
+func (r *Registry) operate(ctx context.Context, id string, version int64, op operation) (Machine, error) {
+	for range attempts {
+		m, err := r.Machine(ctx, id)
+		if err != nil {
+			return Machine{}, err
+		}
+		if version != AnyVersion && version != m.Version {
+			return Machine{}, &ConflictError{Object: "machine " + m.ID, Read: version, Stored: m.Version}
+		}
+		m, err = r.carryOut(ctx, m, op)
+		if lost, ok := errors.AsType[*ConflictError](err); ok && version == AnyVersion && lost.Object == "machine "+m.ID {
+			continue
+		}
+		return m, err
+	}
+	return Machine{}, &ConflictError{Object: "machine " + id}
+}
+
+// carryOut writes what op makes of m. The machine it returns beside an error has
+// only its ID.
+func (r *Registry) carryOut(ctx context.Context, m Machine, op operation) (Machine, error) {
+	before := m
+	message, err := op.do(&m)
+	if err != nil {
+		return Machine{ID: m.ID}, fmt.Errorf("%s %s: %w", op.kind.verb(), before.Name, err)
+	}
+	audit, err := audited(op.kind, before, m)
+	if err != nil {
+		return Machine{ID: m.ID}, err
+	}
+	audit.At, audit.Actor = r.now(), ActorOf(ctx)
+	if audit.Actor.Name != "" {
+		message += ", by " + audit.Actor.Name
+	}
+	err = r.commit(ctx, Change{Op: rand.Text(), Put: []Machine{m}, Audit: []AuditEntry{audit},
+		Events: []Event{m.event(op.kind, audit.At, message)}})
+	if err != nil {
+		return Machine{ID: m.ID}, err
+	}
+	m.Version++
+	return m, nil
+}
+
+// audited is the entry for a change of a machine: what changed, before and after.
+func audited(action Kind, before, after Machine) (AuditEntry, error) {
+	was, is := before.decided(), after.decided()
+	for key, value := range was {
+		if reflect.DeepEqual(value, is[key]) {
+			delete(was, key)
+			delete(is, key)
+		}
+	}
+	was["name"], is["name"] = before.Name, after.Name // whoever reads it later knows it by that
+	wasText, errWas := json.Marshal(was)
+	isText, errIs := json.Marshal(is)
+	return AuditEntry{Action: string(action), Object: after.ID, Before: wasText, After: isText}, errors.Join(errWas, errIs)
+}
+
+// decided is what operators decide about a machine.
+func (m Machine) decided() map[string]any {
+	return map[string]any{"name": m.Name, "state": m.State, "owner": m.Owner, "note": m.Note,
+		"tags": m.Tags, "labels": m.Labels, "lock": m.Lock, "pending": m.Pending}
+}
+
+// Patch is what an operator changes of a machine. What is nil stays.
+type Patch struct {
+	Name   *string
+	Owner  *string
+	Note   *string
+	Tags   *[]string          // instead of those there are
+	Labels map[string]*string // one by one; nil takes the label away
+}
+
+// Edit changes what operators say of a machine. It errs with [*InvalidError],
+// [*ConflictError] (also for a name that another machine has), [ErrNotFound] or
+// [ErrUnavailable].
+func (r *Registry) Edit(ctx context.Context, id string, version int64, p Patch) (Machine, error) {
+	if err := p.Validate(); err != nil {
+		return Machine{}, err
+	}
+	return r.operate(ctx, id, version, operation{MachineEdited, func(m *Machine) (string, error) {
+		message := "edited"
+		if p.Name != nil && *p.Name != m.Name {
+			message = "renamed from " + m.Name + " to " + *p.Name
+		}
+		p.apply(m)
+		if len(m.Labels) > maxLabels {
+			return "", &InvalidError{Fields: []FieldError{{"/labels", fmt.Sprintf("the machine would have %d labels; at most %d", len(m.Labels), maxLabels)}}}
+		}
+		return message, nil
+	}})
+}
+
+func (p Patch) apply(m *Machine) {
+	for _, set := range []struct {
+		to   *string
+		from *string
+	}{{&m.Name, p.Name}, {&m.Owner, p.Owner}, {&m.Note, p.Note}} {
+		if set.from != nil {
+			*set.to = *set.from
+		}
+	}
+	if p.Tags != nil {
+		m.Tags = slices.Compact(slices.Sorted(slices.Values(*p.Tags)))
+	}
+	m.Labels = maps.Clone(m.Labels)
+	for key, value := range p.Labels {
+		if value == nil {
+			delete(m.Labels, key)
+			continue
+		}
+		if m.Labels == nil {
+			m.Labels = map[string]string{}
+		}
+		m.Labels[key] = *value
+	}
+}
+
+// Lock keeps a machine from whatever destroys: deploying, retiring, deleting.
+// Locking a locked machine changes the note, for the one who locked it; for
+// anybody else it errs with a [*LockedError].
+func (r *Registry) Lock(ctx context.Context, id, note string) (Machine, error) {
+	v := validator{}
+	v.text("/note", note)
+	if err := v.err(); err != nil {
+		return Machine{}, err
+	}
+	return r.operate(ctx, id, AnyVersion, operation{MachineLocked, func(m *Machine) (string, error) {
+		by := ActorOf(ctx).Name
+		if m.Lock != nil && m.Lock.By != by {
+			return "", &LockedError{By: m.Lock.By, Note: m.Lock.Note}
+		}
+		m.Lock = &Lock{By: by, Note: note, At: r.now()}
+		if note == "" {
+			return "locked", nil
+		}
+		return "locked: " + note, nil
+	}})
+}
+
+// Unlock takes the lock away. Somebody else's needs force.
+func (r *Registry) Unlock(ctx context.Context, id string, force bool) (Machine, error) {
+	return r.operate(ctx, id, AnyVersion, operation{MachineUnlocked, func(m *Machine) (string, error) {
+		if m.Lock != nil && m.Lock.By != ActorOf(ctx).Name && !force {
+			return "", &LockedError{By: m.Lock.By, Note: m.Lock.Note}
+		}
+		m.Lock = nil
+		return "unlocked", nil
+	}})
+}
+
+// Retire takes a machine out of use; its record and history stay, and it boots
+// from its own disk.
+func (r *Registry) Retire(ctx context.Context, id string, version int64) (Machine, error) {
+	return r.step(ctx, id, version, CauseRetire)
+}
+
+// Restore brings a retired machine back, as ready.
+func (r *Registry) Restore(ctx context.Context, id string, version int64) (Machine, error) {
+	return r.step(ctx, id, version, CauseRestore)
+}
+
+// step makes a change of state that an operator asks for.
+func (r *Registry) step(ctx context.Context, id string, version int64, cause Cause) (Machine, error) {
+	kind := map[Cause]Kind{CauseRetire: MachineRetired, CauseRestore: MachineRestored}[cause]
+	return r.operate(ctx, id, version, operation{kind, func(m *Machine) (string, error) {
+		if err := m.unlocked(); err != nil {
+			return "", err
+		}
+		next, err := m.State.Step(cause)
+		if err != nil {
+			return "", err
+		}
+		message := fmt.Sprintf("from %s to %s", m.State, next)
+		m.State, m.Pending = next, ""
+		return message, nil
+	}})
+}
+
+// Delete forgets a machine with its history; the audit log keeps that it was
+// there. A machine that is being installed, or is locked, is refused. One that
+// boots from the network again is discovered anew.
+func (r *Registry) Delete(ctx context.Context, id string, version int64) error {
+	m, err := r.Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	if version != AnyVersion && version != m.Version {
+		return &ConflictError{Object: "machine " + m.ID, Read: version, Stored: m.Version}
+	}
+	if err := m.unlocked(); err != nil {
+		return fmt.Errorf("delete %s: %w", m.Name, err)
+	}
+	if m.State == Installing {
+		return fmt.Errorf("delete %s: %w", m.Name, &TransitionError{From: m.State, Cause: CauseDelete})
+	}
+	audit, err := audited(MachineDeleted, m, Machine{ID: m.ID})
+	if err != nil {
+		return err
+	}
+	audit.At, audit.Actor, audit.After = r.now(), ActorOf(ctx), nil
+	return r.commit(ctx, Change{Op: rand.Text(), Delete: []Machine{m}, Audit: []AuditEntry{audit},
+		Events: []Event{m.event(MachineDeleted, audit.At, m.Name+" was deleted")}})
+}
+
+func (m Machine) unlocked() error {
+	if m.Lock == nil {
+		return nil
+	}
+	return &LockedError{By: m.Lock.By, Note: m.Lock.Note}
+}
+
+// Timeline returns up to limit events of a machine with a number below before (0:
+// the newest), newest first.
+func (r *Registry) Timeline(ctx context.Context, id string, before int64, limit int) ([]Event, error) {
+	m, err := r.Machine(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return r.store.Timeline(ctx, m.ID, before, limit)
+}
+
+// History returns up to limit hardware records of a machine, newest first.
+func (r *Registry) History(ctx context.Context, id string, limit int) ([]HardwareRecord, error) {
+	m, err := r.Machine(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return r.store.History(ctx, m.ID, limit)
+}
+
+// Audit returns up to limit entries with a number below before (0: the newest),
+// newest first; of one object where it is set.
+func (r *Registry) Audit(ctx context.Context, object string, before int64, limit int) ([]AuditEntry, error) {
+	return r.store.Audit(ctx, object, before, limit)
+}
