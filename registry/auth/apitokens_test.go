@@ -97,19 +97,19 @@ func TestAPITokensThatMayNotBeMade(t *testing.T) {
 		want registry.Token
 		err  error // nil: an InvalidError
 	}{
-		"more than oneself":     {as(t, "bob", registry.Operator), registry.Token{Name: "a", Role: registry.Admin}, registry.ErrForbidden},
-		"for another":           {as(t, "bob", registry.Operator), registry.Token{Name: "a", Owner: "ana", Role: registry.Viewer}, registry.ErrForbidden},
-		"more than the owner":   {as(t, "ana", registry.Admin), registry.Token{Name: "a", Owner: "bob", Role: registry.Admin}, registry.ErrForbidden},
-		"by a token":            {as(t, "ana/ci", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer}, registry.ErrForbidden},
-		"by nobody":             {t.Context(), registry.Token{Name: "a", Owner: "bob", Role: registry.Viewer}, registry.ErrForbidden},
-		"the name is taken":     {as(t, "bob", registry.Operator), registry.Token{Name: "twice", Role: registry.Viewer}, registry.ErrExists},
-		"no such owner":         {as(t, "ana", registry.Admin), registry.Token{Name: "a", Owner: "eve", Role: registry.Viewer}, nil},
-		"the console has none":  {as(t, "console", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer}, nil},
-		"no name":               {as(t, "ana", registry.Admin), registry.Token{Role: registry.Viewer}, nil},
-		"a slash in the name":   {as(t, "ana", registry.Admin), registry.Token{Name: "a/b", Role: registry.Viewer}, nil},
-		"no role":               {as(t, "ana", registry.Admin), registry.Token{Name: "a"}, nil},
-		"expired already":       {as(t, "ana", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer, ExpiresAt: now.Add(-time.Second)}, nil},
-		"in a thousand years":   {as(t, "ana", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer, ExpiresAt: now.AddDate(1000, 0, 0)}, nil},
+		"more than oneself":    {as(t, "bob", registry.Operator), registry.Token{Name: "a", Role: registry.Admin}, registry.ErrForbidden},
+		"for another":          {as(t, "bob", registry.Operator), registry.Token{Name: "a", Owner: "ana", Role: registry.Viewer}, registry.ErrForbidden},
+		"more than the owner":  {as(t, "ana", registry.Admin), registry.Token{Name: "a", Owner: "bob", Role: registry.Admin}, registry.ErrForbidden},
+		"by a token":           {as(t, "ana/ci", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer}, registry.ErrForbidden},
+		"by nobody":            {t.Context(), registry.Token{Name: "a", Owner: "bob", Role: registry.Viewer}, registry.ErrForbidden},
+		"the name is taken":    {as(t, "bob", registry.Operator), registry.Token{Name: "twice", Role: registry.Viewer}, registry.ErrExists},
+		"no such owner":        {as(t, "ana", registry.Admin), registry.Token{Name: "a", Owner: "eve", Role: registry.Viewer}, nil},
+		"the console has none": {as(t, "console", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer}, nil},
+		"no name":              {as(t, "ana", registry.Admin), registry.Token{Role: registry.Viewer}, nil},
+		"a slash in the name":  {as(t, "ana", registry.Admin), registry.Token{Name: "a/b", Role: registry.Viewer}, nil},
+		"no role":              {as(t, "ana", registry.Admin), registry.Token{Name: "a"}, nil},
+		"expired already":      {as(t, "ana", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer, ExpiresAt: now.Add(-time.Second)}, nil},
+		"in a thousand years":  {as(t, "ana", registry.Admin), registry.Token{Name: "a", Role: registry.Viewer, ExpiresAt: now.AddDate(1000, 0, 0)}, nil},
 	} {
 		_, _, err := accounts.CreateToken(try.by, try.want)
 		_, invalid := errors.AsType[*registry.InvalidError](err)

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"sigs.k8s.io/yaml"
+
+	"dragonfly/registry"
+)
+
+// columns is how a list is shown to people: a head and a cell for each column,
+// and the one word by which scripts name an item.
+type columns[T any] struct {
+	heads []string
+	cells func(T) []string
+	name  func(T) string
+}
+
+func outputFlag(cmd *cobra.Command) {
+	cmd.Flags().StringP("output", "o", "table", "table, json, yaml, or name for scripts")
+}
+
+// printList writes items in the form that -o asks for. JSON and YAML have the
+// fields of the API.
+func printList[T any](cmd *cobra.Command, items []T, show columns[T]) error {
+	form, _ := cmd.Flags().GetString("output")
+	w := cmd.OutOrStdout()
+	switch form {
+	case "table":
+		return printTable(w, items, show)
+	case "name":
+		for _, item := range items {
+			fmt.Fprintln(w, show.name(item))
+		}
+		return nil
+	case "json":
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(items)
+	case "yaml":
+		text, err := yaml.Marshal(items)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(text)
+		return err
+	}
+	message := fmt.Sprintf("output %q: want table, json, yaml or name", form)
+	if near := registry.Nearest(form, []string{"table", "json", "yaml", "name"}); near != "" {
+		message += "; did you mean " + near + "?"
+	}
+	return usageError{errors.New(message)}
+}
+
+func printTable[T any](w io.Writer, items []T, show columns[T]) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, strings.Join(show.heads, "\t"))
+	for _, item := range items {
+		fmt.Fprintln(table, strings.Join(show.cells(item), "\t"))
+	}
+	return table.Flush()
+}
+
+// moment is a time for a table: "never" for the zero time.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+func yesFlag(cmd *cobra.Command) {
+	cmd.Flags().Bool("yes", false, "do it without asking")
+}
+
+// confirm asks before something is destroyed, unless --yes was given.
+func confirm(cmd *cobra.Command, question string) error {
+	if yes, _ := cmd.Flags().GetBool("yes"); yes {
+		return nil
+	}
+	if in, ok := cmd.InOrStdin().(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
+		return usageError{errors.New("nobody can be asked here: confirm with --yes")}
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), question+" [y/N] ")
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		return errors.New("nothing was changed")
+	}
+	return nil
+}
