@@ -143,7 +143,7 @@ func (r *rack) power(ctx context.Context, m vm) (*console, error) {
 
 // machine is what the appliance's API says of the machine with m's address.
 func (r *rack) machine(ctx context.Context, m vm) (api.Machine, error) {
-	list, _, err := r.api.client.Machines(ctx, "", 100)
+	list, _, err := r.api.client.Machines(ctx, api.Selection{}, "", 100)
 	if err != nil {
 		return api.Machine{}, fmt.Errorf("list machines: %w", err)
 	}

@@ -20,7 +20,14 @@ func policy() auth.Policy {
 
 		"GET /api/v1/machines":                   auth.Viewer,
 		"GET /api/v1/machines/{id}":              auth.Viewer,
+		"PATCH /api/v1/machines/{id}":            auth.Operator,
+		"DELETE /api/v1/machines/{id}":           auth.Operator,
+		"POST /api/v1/machines/{id}/retire":      auth.Operator,
+		"POST /api/v1/machines/{id}/restore":     auth.Operator,
+		"PUT /api/v1/machines/{id}/lock":         auth.Operator,
+		"DELETE /api/v1/machines/{id}/lock":      auth.Operator,
 		"POST /api/v1/machines/{id}/instruction": auth.Operator,
+		"GET /api/v1/machines/{id}/timeline":     auth.Viewer,
 		"GET /api/v1/events":                     auth.Viewer,
 		"GET /api/v1/explain/{mac}":              auth.Viewer,
 

@@ -221,7 +221,7 @@ func TestMachineTokens(t *testing.T) {
 			return err
 		}(),
 		"list machines with a machine token": func() error {
-			_, _, err := (&api.Client{Base: r.url, Token: one.Token}).Machines(t.Context(), "", 10)
+			_, _, err := (&api.Client{Base: r.url, Token: one.Token}).Machines(t.Context(), api.Selection{}, "", 10)
 			return err
 		}(),
 	} {

@@ -248,7 +248,7 @@ func TestMachinesAreListedInPages(t *testing.T) {
 	operator := &api.Client{Base: s.URL}
 	after := ""
 	for range 3 {
-		machines, next, err := operator.Machines(t.Context(), after, 10)
+		machines, next, err := operator.Machines(t.Context(), api.Selection{}, after, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +263,7 @@ func TestMachinesAreListedInPages(t *testing.T) {
 	if len(names) != 25 || after != "" {
 		t.Errorf("%d machines in three pages of ten, next %q", len(names), after)
 	}
-	if _, _, err := operator.Machines(t.Context(), "", 5000); api.Status(err) != http.StatusUnprocessableEntity {
+	if _, _, err := operator.Machines(t.Context(), api.Selection{}, "", 5000); api.Status(err) != http.StatusUnprocessableEntity {
 		t.Errorf("a page of 5000: %v", err)
 	}
 	if _, err := operator.Machine(t.Context(), "no-such"); api.Status(err) != http.StatusNotFound {

@@ -68,22 +68,93 @@ func (c *Client) Next(ctx context.Context, wait time.Duration) (NextReply, error
 	return reply, err
 }
 
-// Machines lists one page of machines, ordered by name: those after the name
-// given, and the page token of the next page, empty on the last.
-func (c *Client) Machines(ctx context.Context, after string, limit int) ([]Machine, string, error) {
+// Selection is which machines are listed, and in what order; see
+// [registry.ParseFilter] and [registry.ParseSort]. The zero value is all by name.
+type Selection struct {
+	Filter, Sort string
+}
+
+// Machines lists one page of machines and the token of the next page, empty on
+// the last. The first page has the empty token.
+func (c *Client) Machines(ctx context.Context, s Selection, token string, limit int) ([]Machine, string, error) {
 	var reply struct {
 		Machines []Machine `json:"machines"`
 		Next     string    `json:"next_page_token"`
 	}
-	query := url.Values{"page_size": {fmt.Sprint(limit)}, "page_token": {after}}
+	query := url.Values{"page_size": {fmt.Sprint(limit)}, "page_token": {token}, "filter": {s.Filter}, "sort": {s.Sort}}
 	err := c.do(ctx, http.MethodGet, "/api/v1/machines?"+query.Encode(), nil, &reply)
 	return reply.Machines, reply.Next, err
 }
 
+// AllMachines lists every machine of the selection, page by page.
+func (c *Client) AllMachines(ctx context.Context, s Selection) (all []Machine, err error) {
+	for token := ""; ; {
+		page, next, err := c.Machines(ctx, s, token, 500)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if token = next; token == "" {
+			return all, nil
+		}
+	}
+}
+
+// Edit changes what p sets of a machine, whatever its version is.
+func (c *Client) Edit(ctx context.Context, id string, p PatchRequest) (Machine, error) {
+	var reply Machine
+	err := c.do(ctx, http.MethodPatch, machineURL(id, ""), p, &reply)
+	return reply, err
+}
+
+// Delete forgets a machine.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, machineURL(id, ""), nil, nil)
+}
+
+// Lock keeps a machine from whatever destroys.
+func (c *Client) Lock(ctx context.Context, id, note string) (Machine, error) {
+	var reply Machine
+	err := c.do(ctx, http.MethodPut, machineURL(id, "/lock"), map[string]string{"note": note}, &reply)
+	return reply, err
+}
+
+// Unlock takes the lock away; somebody else's needs force.
+func (c *Client) Unlock(ctx context.Context, id string, force bool) (Machine, error) {
+	var reply Machine
+	err := c.do(ctx, http.MethodDelete, machineURL(id, fmt.Sprintf("/lock?force=%v", force)), nil, &reply)
+	return reply, err
+}
+
+// Retire takes a machine out of use.
+func (c *Client) Retire(ctx context.Context, id string) (Machine, error) {
+	var reply Machine
+	err := c.do(ctx, http.MethodPost, machineURL(id, "/retire"), nil, &reply)
+	return reply, err
+}
+
+// Restore brings a retired machine back.
+func (c *Client) Restore(ctx context.Context, id string) (Machine, error) {
+	var reply Machine
+	err := c.do(ctx, http.MethodPost, machineURL(id, "/restore"), nil, &reply)
+	return reply, err
+}
+
+// Timeline is what happened to a machine, newest first.
+func (c *Client) Timeline(ctx context.Context, id string, limit int) ([]Event, error) {
+	var reply struct {
+		Events []Event `json:"events"`
+	}
+	err := c.do(ctx, http.MethodGet, machineURL(id, fmt.Sprintf("/timeline?limit=%d", limit)), nil, &reply)
+	return reply.Events, err
+}
+
+func machineURL(id, rest string) string { return "/api/v1/machines/" + url.PathEscape(id) + rest }
+
 // Machine is one machine with its hardware, by ID or name.
 func (c *Client) Machine(ctx context.Context, id string) (Machine, error) {
 	var reply Machine
-	err := c.do(ctx, http.MethodGet, "/api/v1/machines/"+url.PathEscape(id), nil, &reply)
+	err := c.do(ctx, http.MethodGet, machineURL(id, ""), nil, &reply)
 	return reply, err
 }
 
@@ -91,7 +162,7 @@ func (c *Client) Machine(ctx context.Context, id string) (Machine, error) {
 func (c *Client) Instruct(ctx context.Context, id string, what registry.Instruction) (Machine, error) {
 	var reply Machine
 	body := map[string]registry.Instruction{"instruction": what}
-	err := c.do(ctx, http.MethodPost, "/api/v1/machines/"+url.PathEscape(id)+"/instruction", body, &reply)
+	err := c.do(ctx, http.MethodPost, machineURL(id, "/instruction"), body, &reply)
 	return reply, err
 }
 

@@ -24,11 +24,14 @@ func (s *Server) problem(err error) error {
 	}
 	_, conflict := errors.AsType[*registry.ConflictError](err)
 	_, refused := errors.AsType[*registry.TransitionError](err)
+	_, locked := errors.AsType[*registry.LockedError](err)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case conflict || refused:
 		return huma.Error409Conflict(err.Error())
+	case locked:
+		return huma.NewError(http.StatusLocked, err.Error()+"; unlock it first")
 	case errors.Is(err, context.Canceled):
 		return huma.NewError(499, "the client went away") // nobody reads it; it keeps our log clean
 	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):

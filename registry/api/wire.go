@@ -42,6 +42,14 @@ type Machine struct {
 	Reason       string               `json:"reason,omitempty" doc:"why the machine failed"`
 	Online       bool                 `json:"online"`
 	MACs         []registry.MAC       `json:"macs"`
+	Vendor       string               `json:"vendor,omitempty"`
+	Model        string               `json:"model,omitempty"`
+	Serial       string               `json:"serial,omitempty"`
+	Owner        string               `json:"owner,omitempty"`
+	Note         string               `json:"note,omitempty"`
+	Tags         []string             `json:"tags,omitempty"`
+	Labels       map[string]string    `json:"labels,omitempty"`
+	Lock         *registry.Lock       `json:"lock,omitempty"`
 	Hostname     string               `json:"hostname,omitempty"`
 	Address      netip.Addr           `json:"address,omitzero"`
 	Pending      registry.Instruction `json:"pending,omitempty" doc:"waits to be handed to the agent"`
@@ -50,6 +58,20 @@ type Machine struct {
 	SeenAt       time.Time            `json:"seen_at,omitzero"`
 	Version      int64                `json:"version"`
 	Hardware     *registry.Hardware   `json:"hardware,omitempty" doc:"left out of lists"`
+}
+
+// PatchRequest is the body of PATCH /api/v1/machines/{id}: what is left out stays
+// (RFC 7396, with labels one by one).
+type PatchRequest struct {
+	Name   *string            `json:"name,omitempty"`
+	Owner  *string            `json:"owner,omitempty"`
+	Note   *string            `json:"note,omitempty"`
+	Tags   *[]string          `json:"tags,omitempty" doc:"instead of those there are"`
+	Labels map[string]*string `json:"labels,omitempty" doc:"null takes a label away"`
+}
+
+func (p PatchRequest) patch() registry.Patch {
+	return registry.Patch{Name: p.Name, Owner: p.Owner, Note: p.Note, Tags: p.Tags, Labels: p.Labels}
 }
 
 // Event is an event on the wire; its number is the id of the server-sent event.
@@ -69,8 +91,11 @@ type UserRequest struct {
 
 // machineOf is the wire form of m. Lists leave the hardware out.
 func machineOf(m registry.Machine, now time.Time, withHardware bool) Machine {
+	system := m.Hardware.System
 	out := Machine{
 		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Online: m.Online(now),
+		Vendor: system.Vendor, Model: system.Product, Serial: system.Serial,
+		Owner: m.Owner, Note: m.Note, Tags: m.Tags, Labels: m.Labels, Lock: m.Lock,
 		MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Pending: m.Pending,
 		CreatedAt: m.CreatedAt, RegisteredAt: m.RegisteredAt, SeenAt: m.SeenAt, Version: m.Version,
 	}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"dragonfly/registry"
+)
+
+type listInput struct {
+	Filter    string `query:"filter" maxLength:"1000" doc:"such as state:ready tag:gpu model:~poweredge -tag:old"`
+	Sort      string `query:"sort" maxLength:"40" doc:"name, state, vendor, model, created or registered; with - before it, the other way round"`
+	PageSize  int    `query:"page_size" minimum:"1" maximum:"1000" default:"100"`
+	PageToken string `query:"page_token" maxLength:"2000" doc:"next_page_token of the page before, with the same filter and sort"`
+}
+
+type listOutput struct {
+	Body struct {
+		Machines []Machine `json:"machines"`
+		Next     string    `json:"next_page_token,omitempty" doc:"empty on the last page"`
+	}
+}
+
+func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, error) {
+	q, err := s.query(in)
+	if err != nil {
+		return nil, err
+	}
+	machines, err := s.registry.Machines(ctx, q)
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	out := &listOutput{}
+	out.Body.Machines = make([]Machine, 0, len(machines))
+	for _, m := range machines {
+		out.Body.Machines = append(out.Body.Machines, machineOf(m, s.now(), false))
+	}
+	if len(machines) == in.PageSize {
+		out.Body.Next = pageToken{Sort: in.Sort, Position: q.Sort.Position(machines[len(machines)-1])}.encode()
+	}
+	return out, nil
+}
+
+// query reads what is listed. Its errors say which parameter is wrong.
+func (s *Server) query(in *listInput) (q registry.Query, err error) {
+	wrong := func(name string, err error) error {
+		return huma.Error422UnprocessableEntity(err.Error(), &huma.ErrorDetail{Location: "query." + name, Message: err.Error()})
+	}
+	q = registry.Query{Limit: in.PageSize, Now: s.now(), Brief: true}
+	if q.Filter, err = registry.ParseFilter(in.Filter); err != nil {
+		return q, wrong("filter", err)
+	}
+	if q.Sort, err = registry.ParseSort(in.Sort); err != nil {
+		return q, wrong("sort", err)
+	}
+	if in.PageToken == "" {
+		return q, nil
+	}
+	token, err := parsePageToken(in.PageToken)
+	if err != nil || token.Sort != in.Sort {
+		return q, huma.Error422UnprocessableEntity("page_token is not one of this list: start again without it",
+			&huma.ErrorDetail{Location: "query.page_token", Message: "want next_page_token of the page before, with the same sort"})
+	}
+	q.After = token.Position
+	return q, nil
+}
+
+// pageToken is where a page ended. It is opaque to clients, and says nothing that
+// the page did not.
+type pageToken struct {
+	Sort     string            `json:"s,omitempty"`
+	Position registry.Position `json:"p"`
+}
+
+func (t pageToken) encode() string {
+	text, _ := json.Marshal(t) // strings only: cannot fail
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func parsePageToken(text string) (t pageToken, err error) {
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return t, err
+	}
+	return t, json.Unmarshal(data, &t)
+}

@@ -1,0 +1,195 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"dragonfly/registry"
+)
+
+const machinePath = "/api/v1/machines/{id}"
+
+func (s *Server) mountMachines(api huma.API) {
+	tags := []string{"machines"}
+	huma.Register(api, huma.Operation{OperationID: "list-machines", Method: http.MethodGet, Path: "/api/v1/machines",
+		Summary: "List machines", Tags: tags, Description: "The filter is that of the UI's search box: " +
+			"`state:ready tag:gpu model:~poweredge -tag:old label.rack:a1 otter`."}, s.listMachines)
+	huma.Register(api, huma.Operation{OperationID: "get-machine", Method: http.MethodGet, Path: machinePath,
+		Summary: "One machine with its hardware, by ID or name", Tags: tags}, s.getMachine)
+	huma.Register(api, huma.Operation{OperationID: "edit-machine", Method: http.MethodPatch, Path: machinePath,
+		Summary: "Change the name, owner, note, tags or labels", Tags: tags, MaxBodyBytes: maxBody,
+		Errors: []int{404, 409, 412, 422, 503}}, s.editMachine)
+	huma.Register(api, huma.Operation{OperationID: "delete-machine", Method: http.MethodDelete, Path: machinePath,
+		Summary: "Forget a machine; it is discovered anew when it boots from the network", Tags: tags,
+		DefaultStatus: http.StatusNoContent, Errors: []int{404, 409, 412, 423, 503}}, s.deleteMachine)
+	huma.Register(api, huma.Operation{OperationID: "retire-machine", Method: http.MethodPost, Path: machinePath + "/retire",
+		Summary: "Take a machine out of use", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.retireMachine)
+	huma.Register(api, huma.Operation{OperationID: "restore-machine", Method: http.MethodPost, Path: machinePath + "/restore",
+		Summary: "Bring a retired machine back", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.restoreMachine)
+	huma.Register(api, huma.Operation{OperationID: "lock-machine", Method: http.MethodPut, Path: machinePath + "/lock",
+		Summary: "Keep a machine from whatever destroys", Tags: tags, MaxBodyBytes: maxBody, Errors: []int{404, 422, 423, 503}}, s.lockMachine)
+	huma.Register(api, huma.Operation{OperationID: "unlock-machine", Method: http.MethodDelete, Path: machinePath + "/lock",
+		Summary: "Take the lock away", Tags: tags, Errors: []int{404, 423, 503}}, s.unlockMachine)
+	huma.Register(api, huma.Operation{OperationID: "instruct-machine", Method: http.MethodPost, Path: machinePath + "/instruction",
+		Summary: "Queue an instruction for the agent's next poll", Tags: tags, MaxBodyBytes: maxBody}, s.instruct)
+	huma.Register(api, huma.Operation{OperationID: "machine-timeline", Method: http.MethodGet, Path: machinePath + "/timeline",
+		Summary: "What happened to a machine, newest first", Tags: tags}, s.timeline)
+}
+
+type machineInput struct {
+	ID string `path:"id" maxLength:"128" doc:"ID or name"`
+}
+
+// changeInput is a machine and the version that the client read of it.
+type changeInput struct {
+	ID      string `path:"id" maxLength:"128" doc:"ID or name"`
+	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed"`
+}
+
+// matched is the version that If-Match asks for.
+func matched(etag string) (int64, error) {
+	if etag == "" || etag == "*" {
+		return registry.AnyVersion, nil
+	}
+	version, err := strconv.ParseInt(strings.Trim(etag, `"`), 10, 64)
+	if err != nil || version < 1 {
+		return 0, huma.Error422UnprocessableEntity("If-Match is not an ETag of ours",
+			&huma.ErrorDetail{Location: "header.If-Match", Message: `want the ETag of the machine, such as "3"`, Value: etag})
+	}
+	return version, nil
+}
+
+type machineOutput struct {
+	ETag string `header:"ETag"`
+	Body Machine
+}
+
+func (s *Server) machine(m registry.Machine) *machineOutput {
+	return &machineOutput{ETag: strconv.Quote(strconv.FormatInt(m.Version, 10)), Body: machineOf(m, s.now(), true)}
+}
+
+// answer is the machine after a change, or the problem. A version that If-Match
+// named and that is not there is a failed precondition (RFC 9110 section 13.1.1).
+func (s *Server) answer(m registry.Machine, err error, version int64) (*machineOutput, error) {
+	if lost, ok := errors.AsType[*registry.ConflictError](err); ok && version != registry.AnyVersion && strings.HasPrefix(lost.Object, "machine ") {
+		return nil, huma.Error412PreconditionFailed(err.Error())
+	}
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	return s.machine(m), nil
+}
+
+func (s *Server) getMachine(ctx context.Context, in *machineInput) (*machineOutput, error) {
+	m, err := s.registry.Machine(ctx, in.ID)
+	return s.answer(m, err, registry.AnyVersion)
+}
+
+type editInput struct {
+	ID      string `path:"id" maxLength:"128" doc:"ID or name"`
+	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed"`
+	Body    PatchRequest
+}
+
+func (s *Server) editMachine(ctx context.Context, in *editInput) (*machineOutput, error) {
+	version, err := matched(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.registry.Edit(ctx, in.ID, version, in.Body.patch())
+	return s.answer(m, err, version)
+}
+
+func (s *Server) deleteMachine(ctx context.Context, in *changeInput) (*struct{}, error) {
+	version, err := matched(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.registry.Delete(ctx, in.ID, version); err != nil {
+		_, err = s.answer(registry.Machine{}, err, version)
+		return nil, err
+	}
+	return nil, nil
+}
+
+func (s *Server) retireMachine(ctx context.Context, in *changeInput) (*machineOutput, error) {
+	version, err := matched(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.registry.Retire(ctx, in.ID, version)
+	return s.answer(m, err, version)
+}
+
+func (s *Server) restoreMachine(ctx context.Context, in *changeInput) (*machineOutput, error) {
+	version, err := matched(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.registry.Restore(ctx, in.ID, version)
+	return s.answer(m, err, version)
+}
+
+type lockInput struct {
+	ID   string `path:"id" maxLength:"128" doc:"ID or name"`
+	Body struct {
+		Note string `json:"note,omitempty" maxLength:"256" doc:"why, for whoever comes upon it"`
+	}
+}
+
+func (s *Server) lockMachine(ctx context.Context, in *lockInput) (*machineOutput, error) {
+	m, err := s.registry.Lock(ctx, in.ID, in.Body.Note)
+	return s.answer(m, err, registry.AnyVersion)
+}
+
+type unlockInput struct {
+	ID    string `path:"id" maxLength:"128" doc:"ID or name"`
+	Force bool   `query:"force" doc:"also a lock of somebody else"`
+}
+
+func (s *Server) unlockMachine(ctx context.Context, in *unlockInput) (*machineOutput, error) {
+	m, err := s.registry.Unlock(ctx, in.ID, in.Force)
+	return s.answer(m, err, registry.AnyVersion)
+}
+
+type instructInput struct {
+	ID   string `path:"id" maxLength:"128" doc:"ID or name"`
+	Body struct {
+		Instruction registry.Instruction `json:"instruction" enum:"wait,reboot,local_boot" doc:"wait takes back what is queued"`
+	}
+}
+
+func (s *Server) instruct(ctx context.Context, in *instructInput) (*machineOutput, error) {
+	m, err := s.registry.Instruct(ctx, in.ID, in.Body.Instruction)
+	return s.answer(m, err, registry.AnyVersion)
+}
+
+type timelineInput struct {
+	ID     string `path:"id" maxLength:"128" doc:"ID or name"`
+	Before int64  `query:"before" minimum:"0" doc:"only events with an id below it"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type timelineOutput struct {
+	Body struct {
+		Events []Event `json:"events"`
+	}
+}
+
+func (s *Server) timeline(ctx context.Context, in *timelineInput) (*timelineOutput, error) {
+	events, err := s.registry.Timeline(ctx, in.ID, in.Before, in.Limit)
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	out := &timelineOutput{}
+	out.Body.Events = make([]Event, 0, len(events))
+	for _, e := range events {
+		out.Body.Events = append(out.Body.Events, eventOf(e))
+	}
+	return out, nil
+}
