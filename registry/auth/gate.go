@@ -79,7 +79,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) 
 
 // Why it is not known who asks.
 var (
-	errUnknown   = errors.New("sign in first, at /login, or send an API token as Authorization: Bearer df_...")
+	errUnknown   = errors.New("sign in first, at /login, or send an API token as Authorization: Bearer df_TOKEN")
 	errNoAccount = errors.New("no account exists yet, so only this host itself may enter; open the setup link of the log, or on this host run: dragonfly user create NAME")
 	errMachine   = fmt.Errorf("%w: this needs an API token (df_...); the tokens of machines are for /api/v1/agent/ only", ErrToken)
 )
