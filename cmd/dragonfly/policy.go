@@ -58,6 +58,7 @@ func pagePolicy() auth.Policy {
 		"GET /login":         auth.Everybody,
 		"POST /login":        auth.Everybody,
 		"POST /logout":       auth.Everybody,
+		"GET /setup":         auth.Everybody, // the form of the setup link
 		"GET /machines":      auth.Viewer,
 		"GET /machines/rows": auth.Viewer,
 		"GET /live":          auth.Viewer,

@@ -32,6 +32,7 @@ func (a *appliance) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.offerSetup(context.Background())
 	refuse := deny(pages)
 	router := a.router(pages, refuse)
 	guarded := http.NewCrossOriginProtection().Handler(a.gate(router, refuse).Wrap(router))
