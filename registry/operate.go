@@ -9,6 +9,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
+	"time"
 )
 
 // AnyVersion makes a change apply to whatever version is stored.
@@ -105,16 +107,31 @@ func (r *Registry) Edit(ctx context.Context, id string, version int64, p Patch) 
 		return Machine{}, err
 	}
 	return r.operate(ctx, id, version, operation{MachineEdited, func(m *Machine) (string, error) {
-		message := "edited"
-		if p.Name != nil && *p.Name != m.Name {
-			message = "renamed from " + m.Name + " to " + *p.Name
-		}
+		before := *m
 		p.apply(m)
 		if len(m.Labels) > maxLabels {
 			return "", &InvalidError{Fields: []FieldError{{"/labels", fmt.Sprintf("the machine would have %d labels; at most %d", len(m.Labels), maxLabels)}}}
 		}
-		return message, nil
+		return edited(before, *m), nil
 	}})
+}
+
+// edited says what an edit changed.
+func edited(before, after Machine) string {
+	if before.Name != after.Name {
+		return "renamed from " + before.Name + " to " + after.Name
+	}
+	var what []string
+	was, is := before.decided(), after.decided()
+	for _, key := range slices.Sorted(maps.Keys(was)) {
+		if !reflect.DeepEqual(was[key], is[key]) {
+			what = append(what, key)
+		}
+	}
+	if len(what) == 0 {
+		return "edited, and nothing changed"
+	}
+	return "edited: " + strings.Join(what, ", ")
 }
 
 func (p Patch) apply(m *Machine) {
@@ -156,7 +173,7 @@ func (r *Registry) Lock(ctx context.Context, id, note string) (Machine, error) {
 		if m.Lock != nil && m.Lock.By != by {
 			return "", &LockedError{By: m.Lock.By, Note: m.Lock.Note}
 		}
-		m.Lock = &Lock{By: by, Note: note, At: r.now()}
+		m.Lock = &Lock{By: by, Note: note, At: r.now().UTC().Truncate(time.Millisecond)}
 		if note == "" {
 			return "locked", nil
 		}

@@ -114,7 +114,7 @@ func loadEnviron(k *koanf.Koanf, environ []string, known map[string]any) error {
 			return "rqlite", value
 		}
 		rest, ours := strings.CutPrefix(name, envPrefix)
-		if !ours || rest == "CONFIG" {
+		if !ours || rest == "CONFIG" || rest == "SERVER" || rest == "TOKEN" { // the last two are for the other commands
 			return "", nil
 		}
 		key := strings.ReplaceAll(strings.ToLower(rest), "_", "-")

@@ -40,8 +40,12 @@ func listenControl(dataDir string) (net.Listener, error) {
 	return l, nil
 }
 
-// control is a client of the appliance that runs on this host.
+// control is a client of the appliance that runs on this host, or of the one that
+// --server names.
 func control(cmd *cobra.Command) *api.Client {
+	if server, _ := cmd.Flags().GetString("server"); server != "" {
+		return &api.Client{Base: server, Token: os.Getenv(envPrefix + "TOKEN")}
+	}
 	dataDir, _ := cmd.Flags().GetString("data-dir")
 	path := filepath.Join(dataDir, socketName)
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -65,4 +69,5 @@ func controlFlags(cmd *cobra.Command) {
 		dir = defaultDataDir
 	}
 	cmd.Flags().String("data-dir", dir, "data directory of the running appliance (also DRAGONFLY_DATA_DIR)")
+	cmd.Flags().String("server", os.Getenv(envPrefix+"SERVER"), "`URL` of an appliance elsewhere, with an API token in DRAGONFLY_TOKEN (also DRAGONFLY_SERVER)")
 }

@@ -30,13 +30,20 @@ func outputFlag(cmd *cobra.Command) {
 	cmd.Flags().StringP("output", "o", "table", "table, json, yaml, or name for scripts")
 }
 
+// wideFlag is [outputFlag] for lists that have more columns.
+func wideFlag(cmd *cobra.Command) {
+	cmd.Flags().StringP("output", "o", "table", "table, wide, json, yaml, or name for scripts")
+}
+
+func isWide(cmd *cobra.Command) bool { return cmd.Flag("output").Value.String() == "wide" }
+
 // printList writes items in the form that -o asks for. JSON and YAML have the
 // fields of the API.
 func printList[T any](cmd *cobra.Command, items []T, show columns[T]) error {
 	form, _ := cmd.Flags().GetString("output")
 	w := cmd.OutOrStdout()
 	switch form {
-	case "table":
+	case "table", "wide":
 		return printTable(w, items, show)
 	case "name":
 		for _, item := range items {

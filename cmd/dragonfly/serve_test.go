@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -124,10 +125,14 @@ func (r *rig) cli(t *testing.T, stdin string, args ...string) (code int, stdout,
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&out)
 	root.SetErr(&errs)
-	if err := root.ExecuteContext(t.Context()); err != nil {
-		return 1, out.String(), err.Error()
+	err := root.ExecuteContext(t.Context())
+	if err == nil {
+		return 0, out.String(), errs.String()
 	}
-	return 0, out.String(), errs.String()
+	if _, usage := errors.AsType[usageError](err); usage {
+		return exitUsage, out.String(), err.Error()
+	}
+	return exitError, out.String(), err.Error()
 }
 
 var bootToken = regexp.MustCompile(`dragonfly\.token=(\S+)`)

@@ -107,6 +107,23 @@ func (c *Client) Edit(ctx context.Context, id string, p PatchRequest) (Machine, 
 	return reply, err
 }
 
+// EditAt is [Client.Edit] of the version that was read; 412 when it is another.
+func (c *Client) EditAt(ctx context.Context, id string, version int64, p PatchRequest) (Machine, error) {
+	var reply Machine
+	req, err := c.request(ctx, http.MethodPatch, machineURL(id, ""), p)
+	if err != nil {
+		return reply, err
+	}
+	req.Header.Set("If-Match", fmt.Sprintf("%q", fmt.Sprint(version)))
+	resp, err := c.http().Do(req)
+	if err != nil {
+		return reply, err
+	}
+	defer resp.Body.Close()
+	err = decode(resp, &reply)
+	return reply, err
+}
+
 // Delete forgets a machine.
 func (c *Client) Delete(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodDelete, machineURL(id, ""), nil, nil)

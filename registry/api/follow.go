@@ -17,8 +17,8 @@ import (
 // no longer kept; its ID is the number of the last of them.
 const Resync = "resync"
 
-// Events hands each event numbered above after to each, as it happens, until ctx
-// ends, each errs, or the server refuses. A stream that breaks off is resumed
+// Events hands each event numbered above after (below 0: what happens from now on)
+// to each, as it happens, until ctx ends, each errs, or the server refuses. A stream that breaks off is resumed
 // where it stopped. The error is never nil.
 func (c *Client) Events(ctx context.Context, after int64, each func(Event) error) error {
 	for {
@@ -43,7 +43,11 @@ type stopError struct{ error }
 
 // events reads one stream and returns the number of the last event it had.
 func (c *Client) events(ctx context.Context, after int64, each func(Event) error) (int64, error) {
-	req, err := c.request(ctx, http.MethodGet, "/api/v1/events?after="+strconv.FormatInt(after, 10), nil)
+	path := "/api/v1/events"
+	if after >= 0 {
+		path += "?after=" + strconv.FormatInt(after, 10)
+	}
+	req, err := c.request(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return after, stopError{err}
 	}

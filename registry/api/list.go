@@ -47,7 +47,7 @@ func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, 
 // query reads what is listed. Its errors say which parameter is wrong.
 func (s *Server) query(in *listInput) (q registry.Query, err error) {
 	wrong := func(name string, err error) error {
-		return huma.Error422UnprocessableEntity(err.Error(), &huma.ErrorDetail{Location: "query." + name, Message: err.Error()})
+		return huma.Error422UnprocessableEntity("the "+name+" cannot be read", &huma.ErrorDetail{Location: "query." + name, Message: err.Error()})
 	}
 	q = registry.Query{Limit: in.PageSize, Now: s.now(), Brief: true}
 	if q.Filter, err = registry.ParseFilter(in.Filter); err != nil {

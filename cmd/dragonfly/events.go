@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dragonfly/registry/api"
+)
+
+func eventsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "events", Short: "Follow what happens, until interrupted", Args: cobra.NoArgs,
+		Long: `Follow what happens to machines, as it happens. A connection that breaks off is
+taken up again where it stopped, so nothing is missed.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			after, _ := cmd.Flags().GetInt64("after")
+			form, _ := cmd.Flags().GetString("output")
+			if form != "table" && form != "json" {
+				return usageError{fmt.Errorf("output %q: want table or json", form)}
+			}
+			err := control(cmd).Events(cmd.Context(), after, func(e api.Event) error {
+				if form == "json" {
+					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-17s  %-20s %s\n",
+					e.At.Local().Format("15:04:05.000"), e.MAC, e.Kind, e.Message)
+				return err
+			})
+			if cmd.Context().Err() != nil {
+				return nil // interrupted, which is how it ends
+			}
+			return fmt.Errorf("follow events: %w", err)
+		},
+	}
+	cmd.Flags().Int64("after", -1, "start after the event with this number; 0 for all that are kept (default: from now on)")
+	cmd.Flags().StringP("output", "o", "table", "table, or json: one event a line")
+	controlFlags(cmd)
+	return cmd
+}
+
+func auditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "audit [MACHINE]", Short: "Who changed what, the newest first", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, limit := control(cmd), 0
+			limit, _ = cmd.Flags().GetInt("limit")
+			query := api.AuditQuery{Limit: limit}
+			if len(args) == 1 {
+				query.Object = args[0]
+				if m, err := client.Machine(cmd.Context(), args[0]); err == nil {
+					query.Object = m.ID // a deleted machine, an account or a token is asked for as it is
+				}
+			}
+			entries, err := client.Audit(cmd.Context(), query)
+			if err != nil {
+				return fmt.Errorf("audit: %w", err)
+			}
+			return printList(cmd, entries, columns[api.AuditEntry]{
+				heads: []string{"AT", "WHO", "FROM", "ACTION", "OBJECT", "BEFORE", "AFTER"},
+				cells: func(e api.AuditEntry) []string {
+					return []string{moment(e.At), e.Actor.Name, e.Actor.From, e.Action, e.Object, string(e.Before), string(e.After)}
+				},
+				name: func(e api.AuditEntry) string { return strings.TrimSpace(e.Object) },
+			})
+		},
+	}
+	cmd.Flags().Int("limit", 100, "how many entries, at most 1000")
+	outputFlag(cmd)
+	controlFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"dragonfly/registry"
+	"dragonfly/registry/api"
+)
+
+// boot registers a machine as an agent does, by way of its boot script.
+func (r *rig) boot(t *testing.T, mac registry.MAC, product string) api.RegisterReply {
+	t.Helper()
+	_, script := r.get(t, "/boot/"+mac.String()+"/auto.ipxe")
+	_, token, _ := strings.Cut(script, "dragonfly.token=")
+	token, _, _ = strings.Cut(token, " ")
+	reply, err := (&api.Client{Base: r.url, Token: token}).Register(t.Context(), api.RegisterRequest{MAC: mac,
+		Hardware: registry.Hardware{System: registry.System{Vendor: "Acme", Product: product, Serial: "SN-" + product},
+			Disks: []registry.Disk{{Name: "sda", Bytes: 1 << 40}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+func TestMachineCommands(t *testing.T) {
+	r := start(t, testConfig(t))
+	one := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")
+	r.boot(t, registry.MAC{2, 0, 0, 0, 0, 2}, "R2")
+	for _, step := range []struct {
+		args string
+		code int
+		want string // a part of what is printed
+	}{
+		{"machine list model:r1 -o name", 0, one.Name},
+		{"machine edit " + one.Name + " --name rack1-7 --owner ana --label rack=a1", 0, "rack1-7 is at version 2"},
+		{"machine edit rack1-7 --label rack", 2, "want KEY=VALUE"},
+		{"machine edit rack1-7", 2, "nothing to change"},
+		{"machine edit rack1-7 --name NO", 1, "body.name"},
+		{"machine tag rack1-7 gpu lab", 0, "gpu lab"},
+		{"machine tag rack1-7 lab-", 0, "rack1-7: gpu\n"},
+		{"machine list tag:gpu label.rack:a1 -o wide", 0, "ana"},
+		{"machine list --sort -model -o name", 0, "\nrack1-7\n"},
+		{"machine list stat:x", 1, "did you mean state?"},
+		{"machine list -o tabel", 2, "did you mean table?"},
+		{"machine lock rack1-7 --note copying", 0, "is locked"},
+		{"machine delete rack1-7 --yes", 1, "locked by console: copying"},
+		{"machine delete rack1-7", 2, "confirm with --yes"},
+		{"machine show rack1-7", 0, "1 TiB"},
+		{"machine show rack1-7", 0, "locked: copying, by console"},
+		{"machine show rack1-7 -o json", 0, `"by": "console"`},
+		{"machine show nobody", 1, "not found"},
+		{"machine unlock rack1-7", 0, "is not locked"},
+		{"machine retire rack1-7 nobody", 1, "rack1-7 is retired"},
+		{"machine restore rack1-7", 0, "rack1-7 is ready"},
+		{"audit rack1-7", 0, "machine.unlocked"},
+		{"audit " + one.ID + " --limit 1 -o json", 0, `"machine.restored"`},
+		{"machine delete rack1-7 --yes", 0, "rack1-7 is gone"},
+		{"machine list -o name", 0, "-"},
+		{"machine retire", 2, "want the names or IDs"},
+	} {
+		code, out, errs := r.cli(t, "", strings.Fields(step.args)...)
+		if code != step.code || !strings.Contains(out+errs, step.want) {
+			t.Errorf("%s: %d %s%s; want %d with %q", step.args, code, out, errs, step.code, step.want)
+		}
+	}
+}
+
+func TestEventsCommand(t *testing.T) {
+	r := start(t, testConfig(t))
+	r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &until{want: "registered for the first time", found: cancel}
+	if code := run(ctx, []string{"events", "--after", "0", "--data-dir", r.cfg.DataDir}, out, out); code != 0 {
+		t.Errorf("exit code %d: %s", code, out.text.String())
+	}
+}
+
+// until calls found once want was written to it.
+type until struct {
+	text  strings.Builder
+	want  string
+	found func()
+}
+
+func (u *until) Write(p []byte) (int, error) {
+	u.text.Write(p)
+	if strings.Contains(u.text.String(), u.want) {
+		u.found()
+	}
+	return len(p), nil
+}
