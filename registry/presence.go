@@ -33,6 +33,16 @@ func newPresence() *presence {
 	return &presence{seen: map[string]time.Time{}, dirty: map[string]time.Time{}, waiters: map[string]*waiter{}}
 }
 
+// expect takes in a machine that was alive when another process last wrote it
+// down, so that its silence is noticed here.
+func (p *presence) expect(id string, seen time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if seen.After(p.seen[id]) {
+		p.seen[id] = seen
+	}
+}
+
 // beat records a sign of life and reports whether the machine came online by it.
 func (p *presence) beat(id string, now, before time.Time) (cameOnline bool) {
 	p.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type Registry struct {
 	feed     *Feed
 	presence *presence
 	sighted  sightings
+	resolve  func(netip.Addr) MAC // may be nil
 }
 
 // New loads what must be in memory (the boot index and the number of the newest
@@ -44,16 +46,18 @@ func New(ctx context.Context, store Store, log *slog.Logger) (*Registry, error) 
 	return r, nil
 }
 
-// loadIndex reads every machine, a page at a time: a record is kilobytes, its
-// index entry a hundred bytes.
+// loadIndex reads every machine, a page at a time, and notes who was online.
 func (r *Registry) loadIndex(ctx context.Context) error {
-	for q := (Query{Limit: 500}); ; {
+	for q := (Query{Limit: 500, Brief: true}); ; {
 		machines, err := r.store.Machines(ctx, q)
 		if err != nil {
 			return err
 		}
 		for _, m := range machines {
 			r.index.put(m)
+			if m.Online(r.now()) {
+				r.presence.expect(m.ID, m.SeenAt)
+			}
 		}
 		if len(machines) < q.Limit {
 			return nil

@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -39,6 +41,11 @@ func (r *Registry) Sight(s Sighting) {
 // Dropped counts the sightings that were not kept.
 func (r *Registry) Dropped() int64 { return r.sighted.dropped.Load() }
 
+// Resolve sets what finds the hardware address of a client of which a step shows
+// only the IP address; the zero address where it cannot. It may take its time. It
+// has to be set before [Registry.Run].
+func (r *Registry) Resolve(find func(netip.Addr) MAC) { r.resolve = find }
+
 func (r *Registry) keepSightings(ctx context.Context) {
 	tick := time.NewTicker(sightingEvery)
 	defer tick.Stop()
@@ -58,16 +65,57 @@ func (r *Registry) fileSightings(ctx context.Context) {
 	if len(batch) == 0 {
 		return
 	}
-	var err error
-	for taken := range attempts {
-		if err = r.commit(ctx, r.chronicle(batch, taken)); !nameTaken(err) {
-			break
+	if r.resolve != nil {
+		for i, s := range batch {
+			if s.MAC == (MAC{}) {
+				batch[i].MAC = r.resolve(s.Remote)
+			}
 		}
 	}
+	kept, err := r.fileBatch(ctx, batch)
+	r.sighted.dropped.Add(int64(len(batch) - kept))
 	if err != nil {
-		r.sighted.dropped.Add(int64(len(batch)))
 		r.log.Warn("write sightings", "count", len(batch), "err", err)
 	}
+}
+
+// fileBatch writes a batch and returns how much of it was kept. A name or an
+// address that somebody else took meanwhile is a race to be run again.
+func (r *Registry) fileBatch(ctx context.Context, batch []Sighting) (kept int, err error) {
+	taken := 0
+	for range attempts {
+		change, kept := r.chronicle(batch, taken)
+		err = r.commit(ctx, change)
+		if err == nil {
+			for _, e := range change.Events {
+				r.log.Info("boot", "mac", e.MAC, "step", e.Message)
+			}
+			return kept, nil
+		}
+		if _, lost := errors.AsType[*ConflictError](err); !lost {
+			break
+		}
+		if nameTaken(err) {
+			taken++
+		} else if err := r.learn(ctx, batch); err != nil {
+			return 0, err
+		}
+	}
+	return 0, err
+}
+
+// learn brings the index up to date with the machines of a batch, which another
+// process on the same database has just written.
+func (r *Registry) learn(ctx context.Context, batch []Sighting) error {
+	var macs []MAC
+	for _, s := range batch {
+		macs = append(macs, s.MAC)
+	}
+	machines, err := r.store.Machines(ctx, Query{MACs: macs, Brief: true})
+	for _, m := range machines {
+		r.index.put(m)
+	}
+	return err
 }
 
 // take returns what has queued up, each step once: a client that asks again
@@ -95,9 +143,10 @@ func (s sightings) take() (batch []Sighting) {
 }
 
 // chronicle is the change that files a batch: the events, and a record for each
-// address that was never seen.
-func (r *Registry) chronicle(batch []Sighting, taken int) Change {
-	change := Change{Op: rand.Text()}
+// address that was never seen, as long as there is room; and how many of the batch
+// it keeps.
+func (r *Registry) chronicle(batch []Sighting, taken int) (change Change, kept int) {
+	change.Op = rand.Text()
 	fresh := map[MAC]Machine{}
 	room := maxDiscovered - r.index.count(Discovered)
 	for _, s := range batch {
@@ -107,15 +156,16 @@ func (r *Registry) chronicle(batch []Sighting, taken int) Change {
 			entry.ID = m.ID
 		case known || !s.MAC.Unicast():
 		case len(fresh) >= room:
-			r.sighted.dropped.Add(1)
+			continue
 		default:
 			m = discover(s.MAC, s.At, taken)
 			fresh[s.MAC], entry.ID = m, m.ID
 			change.Put = append(change.Put, m)
 			change.Events = append(change.Events, m.event(MachineDiscovered, s.At, "seen for the first time"))
 		}
+		kept++
 		change.Events = append(change.Events, Event{At: s.At, Kind: MachineBoot, Machine: entry.ID, MAC: s.MAC,
 			Message: string(s.Stage) + ": " + s.Detail})
 	}
-	return change
+	return change, kept
 }

@@ -107,7 +107,7 @@ func (a *appliance) newBootServers() (all []*bootServer) {
 			dhcp: &dhcp.Server{Sockets: b.dhcp, Self: dhcp.Self{Addr: b.on.Addr, HTTPPort: a.ports.httpPort()},
 				Policy: a.policy(), Sight: a.registry.Sight, Log: log},
 			tftp: &tftp.Server{Dir: filepath.Join(a.cfg.ImageDir, "nbp"), Programs: ipxe.Programs(),
-				Sight: a.sightByAddress, Log: log, Autoexec: a.autoexec},
+				Sight: a.registry.Sight, Log: log, Autoexec: a.autoexec},
 		})
 	}
 	return all
@@ -132,18 +132,11 @@ func (a *appliance) autoexec(local netip.Addr) []byte {
 // bootFiles serves everything under /boot/.
 func (a *appliance) bootFiles() *ipxe.Handler {
 	return &ipxe.Handler{Dir: a.cfg.ImageDir, Lookup: a.registry.Lookup, Token: a.tokens.Boot,
-		Sight: a.sightByAddress, Log: a.log}
+		Sight: a.registry.Sight, Log: a.log}
 }
 
-// sightByAddress files a step that shows only the client's IP address under the
-// hardware address that the kernel's neighbour table has for it.
-func (a *appliance) sightByAddress(s registry.Sighting) {
-	if s.MAC == (registry.MAC{}) && s.Remote.Is4() {
-		s.MAC = neighbour(s.Remote)
-	}
-	a.registry.Sight(s)
-}
-
+// neighbour is the hardware address that the kernel's neighbour table has for an
+// IP address.
 func neighbour(addr netip.Addr) registry.MAC {
 	neighbours, err := netlink.NeighList(0, netlink.FAMILY_V4)
 	if err != nil {

@@ -70,6 +70,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	}
 	a.ports = ports
 	a.boot = a.newBootServers()
+	a.registry.Resolve(neighbour)
 	return a.run(ctx)
 }
 

@@ -218,3 +218,31 @@ func TestGateWithoutStore(t *testing.T) {
 		t.Errorf("what is open to everybody: %d", w.Code)
 	}
 }
+
+// BenchmarkGate is what a request with an API token pays to be let in.
+func BenchmarkGate(b *testing.B) {
+	accounts, err := NewAccounts(registrytest.Memory())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := accounts.CreateAccount(b.Context(), "ana", password, registry.Admin); err != nil {
+		b.Fatal(err)
+	}
+	ctx := registry.WithActor(b.Context(), registry.Actor{Name: "ana", Role: string(registry.Admin)})
+	secret, _, err := accounts.CreateToken(ctx, registry.Token{Name: "bench", Role: registry.Viewer})
+	if err != nil {
+		b.Fatal(err)
+	}
+	passed := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	handler := (&Gate{Accounts: accounts, Sessions: NewSessions(accounts), Policy: Policy{"GET /view": Viewer},
+		Route: func(*http.Request) string { return "/view" }}).Wrap(passed)
+	r := request(http.MethodGet, "/view")
+	r.Header.Set("Authorization", "Bearer "+secret)
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		if handler.ServeHTTP(w, r); w.Code != http.StatusNoContent {
+			b.Fatal(w.Code)
+		}
+	}
+}
