@@ -44,8 +44,21 @@ func enrol(match Machine, others []Machine, reg Registration, now time.Time) (Ma
 		change.Events = append(change.Events, other.event(MachineEdited, now, "its hardware address belongs to "+m.Name+" now"))
 	}
 	change.Events = append(change.Events, m.event(MachineRegistered, now, registeredMessage(match, m)))
+	differences := Diff(match.Hardware, m.Hardware)
+	if len(differences) > 0 {
+		change.History = []HardwareRecord{{Machine: m.ID, At: now, Hardware: m.Hardware}}
+	}
+	if !match.RegisteredAt.IsZero() {
+		for _, d := range differences[:min(len(differences), maxDifferences)] {
+			change.Events = append(change.Events, m.event(MachineHardware, now, d.String()))
+		}
+	}
 	return m, change, nil
 }
+
+// maxDifferences bounds the lines that one registration writes on the timeline; a
+// machine with more of them is another machine in the same case.
+const maxDifferences = 20
 
 // mergeMACs puts the addresses seen now first and keeps the older ones behind
 // them: a NIC that was taken out may come back.

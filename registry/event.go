@@ -29,7 +29,8 @@ const (
 	MachineTold       Kind = "machine.told"       // the agent took the instruction
 	MachineOnline     Kind = "machine.online"
 	MachineOffline    Kind = "machine.offline"
-	MachineBoot       Kind = "machine.boot" // a sighting: one step of a boot
+	MachineBoot       Kind = "machine.boot"     // a sighting: one step of a boot
+	MachineHardware   Kind = "machine.hardware" // a part is new, gone or changed
 	MachineEdited     Kind = "machine.edited"
 	MachineLocked     Kind = "machine.locked"
 	MachineUnlocked   Kind = "machine.unlocked"

@@ -193,3 +193,31 @@ func TestTwoRegistriesAgree(t *testing.T) {
 		t.Errorf("the other registry has %d machines, and %+v at the merged address", b.Count(), entry)
 	}
 }
+
+func TestHardwareHistory(t *testing.T) {
+	r, m := fleet(t, registrytest.Memory())
+	reg := registry.Registration{MAC: m.MACs[0], Hardware: m.Hardware}
+	reg.Hardware.Memory.DIMMs = []registry.DIMM{{Slot: "A1", Bytes: 1 << 35}}
+	for range 2 { // the second time nothing has changed
+		if _, _, err := r.Register(t.Context(), reg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	history, err := r.History(t.Context(), m.ID, 10)
+	if err != nil || len(history) != 2 || len(history[0].Hardware.Memory.DIMMs) != 1 {
+		t.Errorf("history: %+v, %v", history, err)
+	}
+	timeline, err := r.Timeline(t.Context(), m.ID, 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes []string
+	for _, e := range timeline {
+		if e.Kind == registry.MachineHardware {
+			changes = append(changes, e.Message)
+		}
+	}
+	if !slices.Equal(changes, []string{"DIMM A1 is new (32 GiB)"}) {
+		t.Errorf("hardware on the timeline: %q", changes)
+	}
+}

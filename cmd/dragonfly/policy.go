@@ -28,6 +28,7 @@ func policy() auth.Policy {
 		"DELETE /api/v1/machines/{id}/lock":      auth.Operator,
 		"POST /api/v1/machines/{id}/instruction": auth.Operator,
 		"GET /api/v1/machines/{id}/timeline":     auth.Viewer,
+		"GET /api/v1/machines/{id}/history":      auth.Viewer,
 		"GET /api/v1/events":                     auth.Viewer,
 		"GET /api/v1/explain/{mac}":              auth.Viewer,
 

@@ -39,6 +39,8 @@ func (s *Server) mountMachines(api huma.API) {
 		Summary: "Queue an instruction for the agent's next poll", Tags: tags, MaxBodyBytes: maxBody}, s.instruct)
 	huma.Register(api, huma.Operation{OperationID: "machine-timeline", Method: http.MethodGet, Path: machinePath + "/timeline",
 		Summary: "What happened to a machine, newest first", Tags: tags}, s.timeline)
+	huma.Register(api, huma.Operation{OperationID: "machine-history", Method: http.MethodGet, Path: machinePath + "/history",
+		Summary: "How the hardware of a machine changed, newest first", Tags: tags}, s.history)
 }
 
 type machineInput struct {
@@ -167,6 +169,37 @@ type instructInput struct {
 func (s *Server) instruct(ctx context.Context, in *instructInput) (*machineOutput, error) {
 	m, err := s.registry.Instruct(ctx, in.ID, in.Body.Instruction)
 	return s.answer(m, err, registry.AnyVersion)
+}
+
+type historyInput struct {
+	ID    string `path:"id" maxLength:"128" doc:"ID or name"`
+	Limit int    `query:"limit" minimum:"1" maximum:"50" default:"50"`
+}
+
+type historyOutput struct {
+	Body struct {
+		Records []HardwareRecord `json:"records"`
+	}
+}
+
+func (s *Server) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
+	// One more than is shown tells what changed with the oldest of them.
+	records, err := s.registry.History(ctx, in.ID, in.Limit+1)
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	out := &historyOutput{}
+	out.Body.Records = make([]HardwareRecord, 0, len(records))
+	for i, r := range records[:min(len(records), in.Limit)] {
+		record := HardwareRecord{At: r.At, Hardware: r.Hardware, Changes: []string{}}
+		if i+1 < len(records) {
+			for _, d := range registry.Diff(records[i+1].Hardware, r.Hardware) {
+				record.Changes = append(record.Changes, d.String())
+			}
+		}
+		out.Body.Records = append(out.Body.Records, record)
+	}
+	return out, nil
 }
 
 type timelineInput struct {

@@ -69,6 +69,7 @@ func TestEditing(t *testing.T) {
 		{"POST", path + "/retire", "", "", 200, `"state":"retired"`},
 		{"POST", path + "/restore", "", "", 200, `"state":"ready"`},
 		{"GET", path + "/timeline?limit=3", "", "", 200, "from retired to ready"},
+		{"GET", path + "/history", "", "", 200, `"changes":[]`},
 		{"GET", path + "/timeline?limit=0", "", "", 422, "query.limit"},
 		{"DELETE", path, "", `"1"`, 412, "is at version 7"},
 		{"DELETE", path, "", "", 204, ""},

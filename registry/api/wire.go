@@ -60,6 +60,14 @@ type Machine struct {
 	Hardware     *registry.Hardware   `json:"hardware,omitempty" doc:"left out of lists"`
 }
 
+// HardwareRecord is the hardware of a machine as it was reported at a time, and
+// what changed with that report.
+type HardwareRecord struct {
+	At       time.Time         `json:"at"`
+	Changes  []string          `json:"changes" doc:"such as: DIMM A1 is gone (32 GiB DDR5)"`
+	Hardware registry.Hardware `json:"hardware"`
+}
+
 // PatchRequest is the body of PATCH /api/v1/machines/{id}: what is left out stays
 // (RFC 7396, with labels one by one).
 type PatchRequest struct {
