@@ -87,7 +87,9 @@ func parts(h Hardware) []part {
 	return slices.DeleteFunc(all, func(p part) bool { return p.value == "" })
 }
 
-func words(parts ...string) string { return strings.Join(strings.Fields(strings.Join(parts, " ")), " ") }
+func words(parts ...string) string {
+	return strings.Join(strings.Fields(strings.Join(parts, " ")), " ")
+}
 
 func gib(bytes int64) string {
 	if bytes == 0 {
