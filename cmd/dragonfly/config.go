@@ -34,6 +34,13 @@ type config struct {
 	IPXEROM        string   `koanf:"ipxe-rom"`
 	LogLevel       string   `koanf:"log-level"`
 	LogFormat      string   `koanf:"log-format"`
+
+	OIDCIssuer           string `koanf:"oidc-issuer"`
+	OIDCClientID         string `koanf:"oidc-client-id"`
+	OIDCClientSecret     string `koanf:"oidc-client-secret"`
+	OIDCClientSecretFile string `koanf:"oidc-client-secret-file"`
+	OIDCGroupsClaim      string `koanf:"oidc-groups-claim"`
+	OIDCRoleMap          string `koanf:"oidc-role-map"`
 }
 
 const (
@@ -53,6 +60,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.Bool("boot", false, "answer network boots: proxyDHCP on 67 and 4011, TFTP on 69")
 	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")
 	flags.String("ipxe-rom", string(boot.UseROM), `what to do with an iPXE in a network card's ROM: "use" it, or "replace" it by ours first`)
+	oidcFlags(flags)
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
 }
@@ -145,6 +153,9 @@ func (c config) check() error {
 		errs = append(errs, err)
 	}
 	if _, err := c.logger(nil); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := c.oidc(); err != nil {
 		errs = append(errs, err)
 	}
 	if len(c.BootInterfaces) > 0 && !c.Boot {

@@ -32,6 +32,9 @@ func policy() auth.Policy {
 		"GET /api/v1/events":                     auth.Viewer,
 		"GET /api/v1/explain/{mac}":              auth.Viewer,
 
+		"GET " + auth.OIDCBeginPath:  auth.Everybody,
+		"GET " + auth.OIDCFinishPath: auth.Everybody,
+
 		"POST /api/v1/setup":          auth.Everybody,
 		"GET /api/v1/me":              auth.Viewer,
 		"PUT /api/v1/me/password":     auth.Viewer,

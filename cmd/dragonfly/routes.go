@@ -35,6 +35,9 @@ func (a *appliance) routes() (http.Handler, error) {
 	a.offerSetup(context.Background())
 	refuse := deny(pages)
 	router := a.router(pages, refuse)
+	if err := a.routeOIDC(router, refuse); err != nil {
+		return nil, err
+	}
 	guarded := http.NewCrossOriginProtection().Handler(a.gate(router, refuse).Wrap(router))
 
 	mux := http.NewServeMux()

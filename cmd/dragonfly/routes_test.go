@@ -64,6 +64,9 @@ func denyPlainly(w http.ResponseWriter, _ *http.Request, status int, detail stri
 // tokens, are real; the others only say that they were reached.
 func (a *appliance) gated() (chi.Router, http.Handler) {
 	router := a.router(http.NotFoundHandler(), denyPlainly)
+	if err := a.routeOIDC(router, denyPlainly); err != nil {
+		panic(err) // without an issuer there is nothing to be wrong
+	}
 	return router, a.gate(router, denyPlainly).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/v1/agent/") {
 			router.ServeHTTP(w, r)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -85,10 +86,15 @@ type appliance struct {
 	tokens   *auth.Tokens
 	accounts *auth.Accounts
 	sessions *auth.Sessions
+	box      *auth.Box
 }
 
 func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, log *slog.Logger) (*appliance, error) {
-	tokens, err := auth.NewTokens(ctx, store)
+	box, err := auth.OpenBox(filepath.Join(cfg.DataDir, "secrets.key"))
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := auth.NewTokens(ctx, auth.SealedSecrets{Secrets: store, Box: box})
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +106,7 @@ func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	return &appliance{cfg: cfg, log: log, store: store, registry: reg,
+	return &appliance{cfg: cfg, log: log, store: store, registry: reg, box: box,
 		tokens: tokens, accounts: accounts, sessions: auth.NewSessions(accounts)}, nil
 }
 
@@ -159,9 +165,6 @@ func (a *appliance) announce() {
 		a.log.Info("answering network boots", "interface", b.on.Name, "address", b.on.Addr)
 	}
 	a.log.Info("ready", "http", a.ports.http.Addr().String(), "machines", a.registry.Count(), "version", version())
-	if any, err := a.accounts.Any(context.Background()); err == nil && !any {
-		a.log.Info("no account exists yet: the UI and the API answer this host only; to let operators in run: dragonfly user create NAME")
-	}
 	for _, problem := range a.problems() {
 		a.log.Warn(problem)
 	}

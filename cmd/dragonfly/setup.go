@@ -16,7 +16,7 @@ func (a *appliance) offerSetup(ctx context.Context) {
 		return
 	}
 	link := "http://" + net.JoinHostPort(reachableHost(a.cfg.Host), strconv.Itoa(int(a.ports.httpPort()))) + "/setup#" + a.accounts.SetupToken()
-	a.log.Info("there is no account yet: open this link once to make the first one", "link", link)
+	a.log.Info("no account exists yet: the UI and the API answer this host only; open this link once to make the first account, or run: dragonfly user create NAME", "link", link)
 }
 
 // reachableHost is host, or where that is every address the first of this host

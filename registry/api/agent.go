@@ -51,9 +51,13 @@ func authorise[T any](api huma.API, check func(token string) (T, error)) func(hu
 			_ = huma.WriteErr(api, ctx, http.StatusUnauthorized, err.Error())
 			return
 		}
-		next(huma.WithValue(huma.WithValue(ctx, bearerKey{}, who), remoteKey{}, ctx.RemoteAddr()))
+		ctx = huma.WithValue(huma.WithValue(ctx, bearerKey{}, who), tokenKey{}, strings.TrimSpace(token))
+		next(huma.WithValue(ctx, remoteKey{}, ctx.RemoteAddr()))
 	}
 }
+
+// tokenKey is the token itself.
+type tokenKey struct{}
 
 type remoteKey struct{}
 
@@ -86,6 +90,11 @@ type registerOutput struct {
 func (s *Server) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
 	if mac := bearer[registry.MAC](ctx); in.Body.MAC != mac {
 		return nil, huma.Error403Forbidden(fmt.Sprintf("the boot token was given to %s, not to %s", mac, in.Body.MAC))
+	}
+	token, _ := ctx.Value(tokenKey{}).(string)
+	system := in.Body.Hardware.System
+	if _, err := s.tokens.BindBoot(token, system.UUID+"/"+system.Serial); err != nil {
+		return nil, huma.Error401Unauthorized(err.Error())
 	}
 	m, created, err := s.registry.Register(ctx, registry.Registration{
 		MAC: in.Body.MAC, MACs: in.Body.MACs, Hostname: in.Body.Hostname,

@@ -14,6 +14,8 @@ import (
 // Tokens checks and issues the tokens of machines.
 type Tokens interface {
 	CheckBoot(token string) (registry.MAC, error)
+	// BindBoot is CheckBoot, and makes a boot token good for one machine only.
+	BindBoot(token, identity string) (registry.MAC, error)
 	CheckMachine(token string) (id, renewed string, err error)
 	Machine(id string) string
 }
