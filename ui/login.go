@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"dragonfly/registry"
@@ -15,10 +16,11 @@ const maxForm = 16 << 10
 // login is the sign-in form.
 type login struct {
 	Name, Next, Error string
+	SignOn            string // path; empty where there is none
 }
 
 func (u *UI) loginForm(w http.ResponseWriter, r *http.Request) error {
-	form := login{Next: local(r.FormValue("next"))}
+	form := login{SignOn: u.SignOn, Next: local(r.FormValue("next"))}
 	return render(w, r, http.StatusOK, loginPage(u.frame(r, "Sign in"), form))
 }
 
@@ -27,7 +29,7 @@ func (u *UI) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return &httpError{http.StatusBadRequest, "The form could not be read.", err}
 	}
-	form := login{Name: strings.TrimSpace(r.PostFormValue("name")), Next: local(r.FormValue("next"))}
+	form := login{SignOn: u.SignOn, Name: strings.TrimSpace(r.PostFormValue("name")), Next: local(r.FormValue("next"))}
 	password := r.PostFormValue("password")
 	if form.Name == "" || password == "" {
 		form.Error = "Enter your name and your password."
@@ -41,6 +43,11 @@ func (u *UI) signIn(w http.ResponseWriter, r *http.Request) error {
 	u.Log.Warn("sign in", "user", cut(form.Name, 32), "remote", r.RemoteAddr, "err", err)
 	status := http.StatusUnauthorized
 	form.Error = "The name or the password is wrong."
+	if early, ok := errors.AsType[waiter](err); ok {
+		status = http.StatusTooManyRequests
+		form.Error = "Too many wrong passwords. Try again in " + early.RetryAfter().String() + "."
+		w.Header().Set("Retry-After", strconv.Itoa(int(early.RetryAfter().Seconds())))
+	}
 	if errors.Is(err, registry.ErrUnavailable) {
 		status = http.StatusServiceUnavailable
 		form.Error = "The database does not answer, so your password cannot be checked. Try again in a moment."

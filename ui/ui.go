@@ -36,12 +36,15 @@ type Sessions interface {
 	User(ctx context.Context) string
 }
 
-// Config is what the pages need. Every field but Answering and Problems must be
+// Config is what the pages need. Every field but SignOn, Answering and Problems must be
 // set.
 type Config struct {
-	Machines  Machines
-	Feed      Feed
-	Sessions  Sessions
+	Machines Machines
+	Feed     Feed
+	Sessions Sessions
+	// Setup makes the first account, given the one-time code of the server's log.
+	Setup     func(ctx context.Context, code, name, password string) error
+	SignOn    string          // path that leads to signing in at an identity provider; empty where there is none
 	Answering []string        // where DHCP is answered, such as "eth0 10.77.0.2"; empty when boot services are off
 	Problems  func() []string // what is wrong now, each with what to do; it must be quick and safe for concurrent use
 	Version   string
@@ -77,6 +80,8 @@ func New(c Config) (*UI, error) {
 		"GET /live":          u.serveLive,
 		"GET /login":         u.loginForm,
 		"POST /login":        u.signIn,
+		"GET /setup":         u.setupForm,
+		"POST /setup":        u.setUp,
 		"POST /logout":       u.signOut,
 		"/":                  notFound,
 	} {

@@ -75,3 +75,11 @@ func (a *appliance) routeOIDC(router chi.Router, refuse refusal) error {
 	limited.Get(auth.OIDCFinishPath, finish)
 	return nil
 }
+
+// signOn is the path that leads to the identity provider; empty without one.
+func (c config) signOn() string {
+	if c.OIDCIssuer == "" {
+		return ""
+	}
+	return "/login/oidc"
+}

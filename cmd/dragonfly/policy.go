@@ -63,6 +63,7 @@ func pagePolicy() auth.Policy {
 		"POST /login":        auth.Everybody,
 		"POST /logout":       auth.Everybody,
 		"GET /setup":         auth.Everybody, // the form of the setup link
+		"POST /setup":        auth.Everybody,
 		"GET /machines":      auth.Viewer,
 		"GET /machines/rows": auth.Viewer,
 		"GET /live":          auth.Viewer,

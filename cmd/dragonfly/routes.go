@@ -27,7 +27,7 @@ const signIns = 10
 // routes is everything that is served over HTTP. What machines boot goes around
 // the gate and around every wrapper, so that files leave by sendfile.
 func (a *appliance) routes() (http.Handler, error) {
-	pages, err := ui.New(ui.Config{Machines: a.registry, Feed: a.registry.Feed(), Sessions: a.sessions,
+	pages, err := ui.New(ui.Config{Machines: a.registry, Feed: a.registry.Feed(), Sessions: a.sessions, Setup: a.accounts.Setup, SignOn: a.cfg.signOn(),
 		Answering: a.answering(), Problems: a.problems, Version: version(), Log: a.log})
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	guesses := router.With(httprate.LimitBy(signIns, time.Minute, peer))
 	for route := range pagePolicy() {
 		method, pattern, _ := strings.Cut(route, " ")
-		if route == "POST /login" {
+		if route == "POST /login" || route == "POST /setup" {
 			guesses.Method(method, pattern, pages)
 			continue
 		}

@@ -4,6 +4,7 @@ import Alpine from "@alpinejs/csp";
 import { followClock } from "./clock.js";
 import { copyOnClick } from "./copy.js";
 import { watchLink } from "./link.js";
+import { fillFromLink } from "./setup.js";
 
 const choices = ["system", "light", "dark"];
 
@@ -27,4 +28,5 @@ Alpine.data("theme", () => ({
 watchLink(Alpine);
 copyOnClick();
 followClock();
+fillFromLink();
 Alpine.start();
