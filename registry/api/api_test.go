@@ -332,18 +332,6 @@ func readEvent(t *testing.T, stream *bufio.Reader) (e api.Event) {
 	}
 }
 
-func TestPutUser(t *testing.T) {
-	s := serve(t)
-	operator := &api.Client{Base: s.URL}
-	if err := operator.PutUser(t.Context(), "ana", "correct horse battery"); err != nil {
-		t.Error(err)
-	}
-	err := operator.PutUser(t.Context(), "ana", "short")
-	if api.Status(err) != http.StatusUnprocessableEntity || !strings.Contains(err.Error(), "10 to 256 characters") {
-		t.Errorf("a short password: %v", err)
-	}
-}
-
 func TestStoreAway(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	memory := registrytest.Memory()

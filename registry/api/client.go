@@ -183,11 +183,6 @@ func (c *Client) Instruct(ctx context.Context, id string, what registry.Instruct
 	return reply, err
 }
 
-// PutUser creates an administrator, or gives one a new password.
-func (c *Client) PutUser(ctx context.Context, name, password string) error {
-	return c.do(ctx, http.MethodPut, "/api/v1/users/"+url.PathEscape(name), UserRequest{Password: password}, nil)
-}
-
 // Get decodes the answer to a GET of path into out, for routes outside this
 // package.
 func (c *Client) Get(ctx context.Context, path string, out any) error {

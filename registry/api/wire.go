@@ -92,11 +92,6 @@ type Event struct {
 	Message string        `json:"message"`
 }
 
-// UserRequest is the body of PUT /api/v1/users/{name}.
-type UserRequest struct {
-	Password string `json:"password" doc:"10 to 256 characters"`
-}
-
 // machineOf is the wire form of m. Lists leave the hardware out.
 func machineOf(m registry.Machine, now time.Time, withHardware bool) Machine {
 	system := m.Hardware.System

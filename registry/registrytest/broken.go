@@ -35,17 +35,6 @@ func (s *BrokenStore) LastEvent(context.Context) (int64, error) { return 0, s.er
 // Touch fails.
 func (s *BrokenStore) Touch(context.Context, map[string]time.Time) error { return s.err }
 
-// User fails.
-func (s *BrokenStore) User(context.Context, string) (hash, role string, err error) {
-	return "", "", s.err
-}
-
-// PutUser fails.
-func (s *BrokenStore) PutUser(context.Context, string, string, string) error { return s.err }
-
-// Users fails.
-func (s *BrokenStore) Users(context.Context) ([]string, error) { return nil, s.err }
-
 // Secret fails without asking for a fresh one.
 func (s *BrokenStore) Secret(context.Context, string, func() (string, error)) (string, error) {
 	return "", s.err

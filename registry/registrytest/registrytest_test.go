@@ -34,13 +34,16 @@ func TestBroken(t *testing.T) {
 	_, machines := s.Machines(ctx, registry.Query{})
 	_, events := s.Events(ctx, 0, 1)
 	_, last := s.LastEvent(ctx)
-	_, _, user := s.User(ctx, "ana")
-	_, users := s.Users(ctx)
+	_, timeline := s.Timeline(ctx, "m", 0, 1)
+	_, history := s.History(ctx, "m", 1)
+	_, audit := s.Audit(ctx, "", 0, 1)
+	_, rules := s.Rules(ctx)
 	_, secret := s.Secret(ctx, "key", func() (string, error) { t.Error("asked for a secret"); return "", nil })
 	for call, err := range map[string]error{
-		"Machines": machines, "Events": events, "LastEvent": last, "User": user, "Users": users, "Secret": secret,
+		"Machines": machines, "Events": events, "LastEvent": last, "Secret": secret,
+		"Timeline": timeline, "History": history, "Audit": audit, "Rules": rules,
 		"Commit": s.Commit(ctx, registry.Change{Op: "1"}), "Touch": s.Touch(ctx, nil),
-		"PutUser": s.PutUser(ctx, "", "", ""), "Ping": s.Ping(ctx),
+		"Ping": s.Ping(ctx),
 	} {
 		if !errors.Is(err, registry.ErrUnavailable) {
 			t.Errorf("%s: %v", call, err)

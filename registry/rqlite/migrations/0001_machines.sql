@@ -168,13 +168,6 @@ CREATE TABLE ops (
 
 CREATE INDEX ops_at ON ops (at_ms);
 
-CREATE TABLE users (
-	name          TEXT    NOT NULL PRIMARY KEY,
-	password_hash TEXT    NOT NULL,
-	role          TEXT    NOT NULL,
-	created_ms    INTEGER NOT NULL
-);
-
 CREATE TABLE secrets (
 	name  TEXT NOT NULL PRIMARY KEY,
 	value TEXT NOT NULL
