@@ -31,7 +31,8 @@ type Sort struct {
 	Desc  bool // turns round both
 }
 
-// SortField is what machines can be sorted by. Texts are compared byte by byte.
+// SortField is what machines can be sorted by. Names are compared byte by byte,
+// other texts as [Fold] has them.
 type SortField string
 
 // The fields to sort by.
@@ -64,9 +65,9 @@ func (s Sort) Position(m Machine) Position {
 	case SortState:
 		p.Key = string(m.State)
 	case SortVendor:
-		p.Key = m.Hardware.System.Vendor
+		p.Key = Fold(m.Hardware.System.Vendor)
 	case SortModel:
-		p.Key = m.Hardware.System.Product
+		p.Key = Fold(m.Hardware.System.Product)
 	case SortCreated:
 		p.Key = timeKey(m.CreatedAt)
 	case SortRegistered:

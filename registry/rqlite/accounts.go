@@ -43,11 +43,7 @@ func (s *Store) PutDirectory(ctx context.Context, data []byte, read int64, chang
 	if err != nil {
 		return fmt.Errorf("store accounts: %w", err)
 	}
-	batch, err := writes.statements()
-	if err != nil {
-		return fmt.Errorf("store accounts: %w", err)
-	}
-	err = s.db.write(ctx, slices.Concat(batch, putAccounts(change.Op, data, read))...)
+	err = s.db.write(ctx, slices.Concat(writes.statements(), putAccounts(change.Op, data, read))...)
 	if err == errApplied {
 		return nil
 	}

@@ -106,10 +106,7 @@ func (b *batcher) settle(ctx context.Context, batch []*pending) {
 	for _, p := range batch {
 		all.merge(p.writes)
 	}
-	statements, err := all.statements()
-	if err == nil {
-		err = b.db.write(ctx, statements...)
-	}
+	err := b.db.write(ctx, all.statements()...)
 	if err == nil || len(batch) == 1 || errors.Is(err, registry.ErrUnavailable) {
 		for _, p := range batch {
 			p.done <- err

@@ -49,9 +49,9 @@ func (s *Store) Touch(ctx context.Context, seen map[string]time.Time) error {
 			return err
 		}
 	}
-	statements, err := w.statements()
-	if err != nil || len(statements) == 0 {
-		return err
+	statements := w.statements()
+	if len(statements) == 0 {
+		return nil
 	}
 	return s.db.write(ctx, statements...)
 }

@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -36,7 +37,7 @@ func conditions(f registry.Filter, now time.Time, b *builder) ([]string, error) 
 			return nil, fmt.Errorf("filter by %s: %w", term.Field, err)
 		}
 		if term.Not {
-			condition = "NOT " + condition
+			condition = "NOT (" + condition + ")"
 		}
 		all = append(all, "("+condition+")")
 	}
@@ -70,9 +71,25 @@ func condition(t registry.Term, now time.Time, b *builder) (string, error) {
 		return compare("(CASE WHEN "+online+" THEN 'yes' ELSE 'no' END)", t.Part, values), nil
 	}
 	if column := column(t.Field); column != "" {
-		return compare("lower("+column+")", t.Part, values), nil
+		return columnIs(column, t, values), nil
 	}
 	return "", fmt.Errorf("field %q is not known", t.Field)
+}
+
+// columnIs compares a column in a way that lets SQLite use its index. That of the
+// owner leaves out machines that have none.
+func columnIs(column string, t registry.Term, values string) string {
+	if t.Part {
+		return compare("lower("+column+")", true, values)
+	}
+	equal := column + " COLLATE NOCASE IN (SELECT value FROM json_each(" + values + "))"
+	if t.Field == registry.FieldOwner && !slices.Contains(t.Values, "") {
+		return column + " <> '' AND " + equal
+	}
+	if t.Field == registry.FieldState {
+		return column + " IN (SELECT value FROM json_each(" + values + "))" // states are in lower case
+	}
+	return equal
 }
 
 // compare is true when the text is one of the values, or has one as a part.

@@ -105,8 +105,10 @@ func ordered(s registry.Sort, after registry.Position, b *builder) (order, behin
 			behind = "m.name " + than + " " + b.text(after.Name)
 		}
 		return order, behind, nil
-	case registry.SortState, registry.SortVendor, registry.SortModel:
-		column = "m." + string(s.Field)
+	case registry.SortState:
+		column = "m.state"
+	case registry.SortVendor, registry.SortModel:
+		column = "m." + string(s.Field) + " COLLATE NOCASE"
 	case registry.SortCreated, registry.SortRegistered:
 		column = "m." + string(s.Field) + "_ms"
 	default:
@@ -148,7 +150,7 @@ func identified(q registry.Query, b *builder) ([]string, error) {
 		ids = append(ids, "SELECT id FROM machines WHERE uuid = "+b.text(q.UUID))
 	}
 	if q.Serial != "" {
-		ids = append(ids, "SELECT id FROM machines WHERE serial = "+b.text(q.Serial))
+		ids = append(ids, "SELECT id FROM machines WHERE serial = "+b.text(q.Serial)+" COLLATE NOCASE AND serial = "+b.text(q.Serial))
 	}
 	return ids, nil
 }

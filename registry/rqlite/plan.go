@@ -1,6 +1,7 @@
 package rqlite
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ const forgetHistorySQL = `DELETE FROM hardware_history WHERE seq IN (SELECT h.se
 	WHERE (SELECT count(*) FROM hardware_history n WHERE n.machine = h.machine AND n.seq > h.seq) >= 50)`
 
 // writes is what a transaction writes: for each step its rows, as JSON.
-type writes [steps][]json.RawMessage
+type writes [steps][][]byte
 
 // row is a row of a step.
 type row map[string]any
@@ -163,20 +164,17 @@ func (w *writes) bytes() (n int) {
 }
 
 // statements are the steps that have rows.
-func (w *writes) statements() ([]statement, error) {
+func (w *writes) statements() []statement {
 	var batch []statement
 	for s, rows := range w {
 		if len(rows) == 0 {
 			continue
 		}
-		param, err := list(rows)
-		if err != nil {
-			return nil, err
-		}
+		param := "[" + string(bytes.Join(rows, []byte(","))) + "]"
 		name, sql := step(s).sql()
 		batch = append(batch, statement{name: name, sql: sql, args: []any{param}, lost: step(s).lost()})
 	}
-	return batch, nil
+	return batch
 }
 
 // errApplied says that the operation was applied before, errLost that a version,
