@@ -39,15 +39,15 @@ type DeadLetter struct {
 
 // JournalStats is what a journal holds and what became of it.
 type JournalStats struct {
-	Records  int       `json:"records"` // that wait to be applied
-	Bytes    int64     `json:"bytes"`   // on disk, with those that are settled and not removed yet
-	Oldest   time.Time `json:"oldest,omitzero"`
-	Full     bool      `json:"full,omitempty"` // the last record was refused
-	Appended int64     `json:"appended"`       // since the start
-	Settled  int64     `json:"settled"`        // since the start
-	Refused  int64     `json:"refused"`        // since the start
-	Damaged  int64     `json:"damaged"`        // bytes that could not be read, since the start
-	Dead     int       `json:"dead"`           // dead letters
+	Records  int       `json:"records"`         // that wait to be applied
+	Bytes    int64     `json:"bytes"`           // on disk, with those that are settled and not removed yet
+	Oldest   time.Time `json:"oldest,omitzero"` // when the oldest of them was appended, to within a file
+	Full     bool      `json:"full,omitempty"`  // the last record was refused
+	Appended int64     `json:"appended"`        // since the start
+	Settled  int64     `json:"settled"`         // since the start
+	Refused  int64     `json:"refused"`         // since the start
+	Damaged  int64     `json:"damaged"`         // bytes that could not be read, since the start
+	Dead     int       `json:"dead"`            // dead letters
 }
 
 // ErrJournalFull is returned where the store is away and the journal, which

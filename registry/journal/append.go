@@ -31,7 +31,7 @@ func (j *Journal) Append(record []byte, vital bool) error {
 	}
 	if leader {
 		j.disk.Lock()
-		j.close(b)
+		j.seal(b)
 		b.err = j.write(b)
 		j.disk.Unlock()
 		close(b.done)
@@ -85,8 +85,8 @@ func (j *Journal) room(length int, vital bool) error {
 	return nil
 }
 
-// close lets nobody else into the batch.
-func (j *Journal) close(b *batch) {
+// seal lets nobody else into the batch.
+func (j *Journal) seal(b *batch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.gather == b {

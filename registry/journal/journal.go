@@ -144,9 +144,9 @@ func (j *Journal) Stats() registry.JournalStats {
 	for _, seg := range j.segments {
 		s.Records += seg.records - seg.settled
 		s.Bytes += seg.size
-	}
-	if len(j.segments) > 0 {
-		s.Oldest = j.segments[0].first
+		if s.Oldest.IsZero() && seg.settled < seg.records {
+			s.Oldest = seg.first
+		}
 	}
 	return s
 }
@@ -189,16 +189,17 @@ func (j *Journal) read(s *segment, limit int) ([][]byte, int64, error) {
 func (j *Journal) Drain(limit int, apply func(records [][]byte) error) (settled int, err error) {
 	j.draining.Lock()
 	defer j.draining.Unlock()
-	j.mu.Lock()
-	if len(j.segments) == 0 {
-		j.mu.Unlock()
+	s := j.oldest()
+	if s == nil {
 		return 0, nil
 	}
-	s := j.segments[0]
-	j.mu.Unlock()
 	records, next, err := j.read(s, limit)
-	if err != nil || len(records) == 0 {
+	if err != nil {
 		return 0, err
+	}
+	if len(records) == 0 {
+		j.lose(s)
+		return 0, j.removeSettled()
 	}
 	if err := apply(records); err != nil {
 		return 0, err
@@ -209,6 +210,30 @@ func (j *Journal) Drain(limit int, apply func(records [][]byte) error) (settled 
 	j.stats.Full = false
 	j.mu.Unlock()
 	return len(records), j.removeSettled()
+}
+
+// oldest is the first segment with a record that is not settled; nil for none.
+func (j *Journal) oldest() *segment {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range j.segments {
+		if s.settled < s.records {
+			return s
+		}
+	}
+	return nil
+}
+
+// lose gives up on the rest of a segment that was whole when it was written and
+// is not any more.
+func (j *Journal) lose(s *segment) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cfg.Log.Error("a part of the journal cannot be read any more; the file is kept among the dead letters",
+		"file", s.path, "records", s.records-s.settled)
+	s.damaged += s.size - s.cursor
+	j.stats.Damaged += s.size - s.cursor
+	s.settled = s.records
 }
 
 // removeSettled removes the files at the start of which every record is settled.
