@@ -14,6 +14,7 @@ var arrows = map[string][]string{
 	"registry":              {},
 	"registry/api":          {"registry"},
 	"registry/auth":         {"registry"},
+	"registry/journal":      {"registry"},
 	"registry/registrytest": {"registry"},
 	"registry/rqlite":       {"registry", "registry/rqlite/node"},
 	"registry/rqlite/node":  {"registry"},
