@@ -15,8 +15,8 @@ const maxMachineMACs = 2 * maxMACs
 // enrol is the pure half of [Registry.Register]: the machine as it stands after
 // reg, and the change that makes it so. others are the records that were loaded
 // and are not the match; they lose the addresses that reg proves to be ours.
-func enrol(match Machine, others []Machine, reg Registration, now time.Time) (Machine, Change, error) {
-	m := match
+func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error) {
+	m, reg, now := match, e.Registration, e.At
 	next, err := m.State.Step(CauseRegister)
 	if err != nil {
 		return Machine{}, Change{}, err
@@ -26,7 +26,7 @@ func enrol(match Machine, others []Machine, reg Registration, now time.Time) (Ma
 	m.Hostname, m.Address, m.Hardware = reg.Hostname, reg.Address, reg.Hardware
 	m.RegisteredAt, m.SeenAt = now, now
 
-	change := Change{Op: rand.Text(), Put: []Machine{m}}
+	change := Change{Op: e.Op, Put: []Machine{m}}
 	for _, other := range others {
 		if !sharesMAC(other.MACs, reg.MACs) {
 			continue
@@ -74,15 +74,16 @@ func mergeMACs(now, before []MAC) []MAC {
 
 // discover is the record of an address seen for the first time.
 func discover(mac MAC, at time.Time, taken int) Machine {
-	m := newMachine(Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
+	m := newMachine(newID(), Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
 	m.SeenAt = at
 	return m
 }
 
+func newID() string { return "m-" + strings.ToLower(rand.Text())[:12] }
+
 // newMachine is a fresh record for reg. taken counts the names of its seed that
 // belong to others.
-func newMachine(reg Registration, now time.Time, taken int) Machine {
-	id := "m-" + strings.ToLower(rand.Text())[:12]
+func newMachine(id string, reg Registration, now time.Time, taken int) Machine {
 	seed := reg.MAC.String()
 	if uuid := reg.Hardware.System.UUID; usableUUID(uuid) {
 		seed = uuid

@@ -17,8 +17,8 @@ const (
 // the number it last saw. There is no queue per listener, so a slow one costs
 // nothing; one that fell behind what is in memory is served from the store.
 type Feed struct {
-	store Store
-	wake  chan struct{} // a write happened here: poll now
+	read func(ctx context.Context, after int64, limit int) ([]Event, error) // from the store
+	wake chan struct{}                                                      // a write happened here: poll now
 
 	mu     sync.Mutex
 	recent []Event       // the newest events, in order, at most feedMemory
@@ -26,8 +26,8 @@ type Feed struct {
 	more   chan struct{} // closed when last moves
 }
 
-func newFeed(store Store, last int64) *Feed {
-	return &Feed{store: store, last: last, wake: make(chan struct{}, 1), more: make(chan struct{})}
+func newFeed(read func(context.Context, int64, int) ([]Event, error), last int64) *Feed {
+	return &Feed{read: read, last: last, wake: make(chan struct{}, 1), more: make(chan struct{})}
 }
 
 // Last is the number of the newest event.
@@ -46,7 +46,7 @@ func (f *Feed) Next(ctx context.Context, after int64) ([]Event, error) {
 			return events, nil
 		}
 		if !inMemory {
-			return f.store.Events(ctx, after, feedBatch)
+			return f.read(ctx, after, feedBatch)
 		}
 		select {
 		case <-ctx.Done():
@@ -83,20 +83,30 @@ func (f *Feed) poke() {
 	}
 }
 
+// reset makes a feed whose store went back in time go on from there.
+func (f *Feed) reset(last int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recent, f.last = nil, last
+}
+
 // run reads the store until ctx ends. apply sees each batch before any listener
 // does; a batch it refuses is read again.
 func (f *Feed) run(ctx context.Context, apply func(context.Context, []Event) error, log *slog.Logger) {
 	tick := time.NewTicker(feedPoll)
 	defer tick.Stop()
-	for {
+	for failing := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.wake:
 		case <-tick.C:
 		}
-		if err := f.poll(ctx, apply); err != nil && ctx.Err() == nil {
-			log.Warn("read the event feed", "err", err)
+		err := f.poll(ctx, apply)
+		if err != nil && !failing && ctx.Err() == nil {
+			log.Warn("read the event feed; this is tried again every second", "err", err)
+		}
+		if failing = err != nil; failing {
 			tick.Reset(time.Second)
 		} else {
 			tick.Reset(feedPoll)
@@ -106,7 +116,7 @@ func (f *Feed) run(ctx context.Context, apply func(context.Context, []Event) err
 
 func (f *Feed) poll(ctx context.Context, apply func(context.Context, []Event) error) error {
 	for {
-		events, err := f.store.Events(ctx, f.Last(), feedBatch)
+		events, err := f.read(ctx, f.Last(), feedBatch)
 		if err != nil || len(events) == 0 {
 			return err
 		}

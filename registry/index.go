@@ -1,6 +1,9 @@
 package registry
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Entry is what the boot path needs to know of a machine: small enough to hold
 // for every machine in memory.
@@ -15,11 +18,12 @@ type Entry struct {
 type Index struct {
 	mu    sync.RWMutex
 	byMAC map[MAC]Entry
-	byID  map[string]record // to drop addresses that moved away
+	byID  map[string]indexed // to drop addresses that moved away
 	state map[State]int
 }
 
-type record struct {
+type indexed struct {
+	name    string
 	macs    []MAC
 	state   State
 	version int64
@@ -27,7 +31,7 @@ type record struct {
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]record{}, state: map[State]int{}}
+	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, state: map[State]int{}}
 }
 
 // Lookup returns the machine that has mac.
@@ -43,6 +47,35 @@ func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.byID)
+}
+
+// find returns the IDs of the machines that have one of the names or addresses.
+func (x *Index) find(names []string, macs []MAC) (ids []string) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, mac := range macs {
+		if e, ok := x.byMAC[mac]; ok && !slices.Contains(ids, e.ID) {
+			ids = append(ids, e.ID)
+		}
+	}
+	for id, m := range x.byID {
+		if len(names) == 0 {
+			break
+		}
+		if slices.Contains(names, m.name) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// clear forgets every machine.
+func (x *Index) clear() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	clear(x.byMAC)
+	clear(x.byID)
+	clear(x.state)
 }
 
 // count is the number of machines in a state.
@@ -64,7 +97,7 @@ func (x *Index) put(m Machine) {
 	for _, mac := range m.MACs {
 		x.byMAC[mac] = Entry{ID: m.ID, Name: m.Name, State: m.State}
 	}
-	x.byID[m.ID] = record{macs: m.MACs, state: m.State, version: m.Version}
+	x.byID[m.ID] = indexed{name: m.Name, macs: m.MACs, state: m.State, version: m.Version}
 	x.state[m.State]++
 }
 

@@ -26,6 +26,8 @@ type Machine struct {
 	RegisteredAt time.Time // zero until the agent has reported
 	SeenAt       time.Time // last sign of life; written in batches, so it may lag
 	Version      int64     // of this record; a write names the version it read. 0 is not stored yet
+	AsOf         time.Time // set where the store is away: this is what was known then. Never stored
+	Journaled    bool      // its last registration waits in the journal. Never stored
 }
 
 // Lock keeps a machine from whatever destroys.

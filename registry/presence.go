@@ -151,7 +151,7 @@ func (r *Registry) Next(ctx context.Context, id string, wait time.Duration) (Mac
 			return Machine{}, "", err
 		}
 		r.beat(ctx, m)
-		if m.Pending != "" {
+		if m.Pending != "" && !r.away() { // handed out once, which must be written down
 			told, what, err := r.hand(ctx, m)
 			if _, lost := errors.AsType[*ConflictError](err); lost {
 				continue
@@ -188,6 +188,9 @@ func (r *Registry) beat(ctx context.Context, m Machine) {
 
 // note appends an event that nobody waits for.
 func (r *Registry) note(ctx context.Context, events ...Event) {
+	if r.away() {
+		return
+	}
 	if err := r.commit(ctx, Change{Op: rand.Text(), Events: events}); err != nil {
 		r.log.Warn("write events", "count", len(events), "err", err)
 	}
@@ -212,7 +215,9 @@ func (r *Registry) keepPresence(ctx context.Context) {
 func (r *Registry) flushPresence(ctx context.Context) {
 	now := r.now()
 	dirty, gone := r.presence.take(now)
-	if len(dirty) > 0 {
+	if len(dirty) > 0 && r.away() {
+		r.presence.giveBack(dirty)
+	} else if len(dirty) > 0 {
 		if err := r.store.Touch(ctx, dirty); err != nil {
 			r.presence.giveBack(dirty)
 			r.log.Warn("write signs of life", "count", len(dirty), "err", err)

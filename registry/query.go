@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -95,6 +97,33 @@ func (q Query) Check() error {
 		return fmt.Errorf("sort by %.40q: no such field", q.Sort.Field)
 	}
 	return nil
+}
+
+// Match reports whether q selects m and m lies behind q.After. A store may search
+// in another way, and must find the same.
+func (q Query) Match(m Machine) bool {
+	if q.State != "" && m.State != q.State || !q.Filter.Match(m, q.Now) {
+		return false
+	}
+	if q.After != (Position{}) && q.Sort.Compare(q.Sort.Position(m), q.After) <= 0 {
+		return false
+	}
+	all := len(q.IDs)+len(q.Names)+len(q.MACs) == 0 && q.UUID == "" && q.Serial == ""
+	return all ||
+		slices.Contains(q.IDs, m.ID) ||
+		slices.Contains(q.Names, m.Name) ||
+		slices.ContainsFunc(q.MACs, func(mac MAC) bool { return slices.Contains(m.MACs, mac) }) ||
+		q.UUID != "" && q.UUID == m.Hardware.System.UUID ||
+		q.Serial != "" && q.Serial == m.Hardware.System.Serial
+}
+
+// Compare is negative when a stands before b, and positive when behind.
+func (s Sort) Compare(a, b Position) int {
+	c := cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Name, b.Name))
+	if s.Desc {
+		return -c
+	}
+	return c
 }
 
 // Brief is what lists show of the hardware: no DIMMs, no NICs, no systems found,

@@ -26,30 +26,84 @@ type Registry struct {
 	presence *presence
 	sighted  sightings
 	resolve  func(netip.Addr) MAC // may be nil
+	standby  *Standby             // may be nil
+	outage   outage
+	loaded   bool // the index is what the store has; false after a start without it
 }
 
 // New loads what must be in memory (the boot index and the number of the newest
 // event) and returns a registry over store.
 func New(ctx context.Context, store Store, log *slog.Logger) (*Registry, error) {
+	return NewWithStandby(ctx, store, nil, log)
+}
+
+// NewWithStandby is New, and the registry goes on with standby while the store is
+// away, also at this moment. It errs when neither is there.
+func NewWithStandby(ctx context.Context, store Store, standby *Standby, log *slog.Logger) (*Registry, error) {
 	r := &Registry{
-		store: store, log: log, now: time.Now,
+		store: store, log: log, now: time.Now, standby: standby,
 		index: NewIndex(), presence: newPresence(), sighted: newSightings(),
 	}
 	last, err := store.LastEvent(ctx)
-	if err != nil {
+	if r.heard(ctx, err) != nil && !r.startAway() {
 		return nil, fmt.Errorf("read the newest event: %w", err)
 	}
-	r.feed = newFeed(store, last)
-	if err := r.loadIndex(ctx); err != nil {
+	if r.away() {
+		last = standby.Copy.Mark().Seq
+	}
+	r.feed = newFeed(r.events, last)
+	if err := r.fillIndex(ctx); err != nil {
 		return nil, fmt.Errorf("load the boot index: %w", err)
 	}
 	return r, nil
 }
 
+// startAway reports whether there is something to start with while the store is
+// away.
+func (r *Registry) startAway() bool {
+	if !r.away() {
+		return false
+	}
+	mark := r.standby.Copy.Mark()
+	r.outage.now.AsOf = mark.At
+	return mark != Mark{}
+}
+
+// fillIndex reads the machines of the store, or those that are known while it is
+// away, and shows what waits in the journal. That is applied before anything
+// newer is: until then the store counts as away.
+func (r *Registry) fillIndex(ctx context.Context) error {
+	if r.standby == nil {
+		return r.loadIndex(ctx, r.store)
+	}
+	var from machineReader = r.store
+	if r.away() {
+		from = r.standby.Copy
+	}
+	if err := r.loadIndex(ctx, from); err != nil {
+		return err
+	}
+	r.loaded = !r.away()
+	if r.standby.Journal.Stats().Records == 0 {
+		return nil
+	}
+	if r.loaded {
+		if err := r.completeCopy(ctx); err != nil {
+			return err
+		}
+		r.outage.now = Outage{Since: r.now(), AsOf: r.now(), Cause: "the journal of an earlier run is applied first"}
+	}
+	return r.foreseeAll()
+}
+
+type machineReader interface {
+	Machines(ctx context.Context, q Query) ([]Machine, error)
+}
+
 // loadIndex reads every machine, a page at a time, and notes who was online.
-func (r *Registry) loadIndex(ctx context.Context) error {
+func (r *Registry) loadIndex(ctx context.Context, from machineReader) error {
 	for q := (Query{Limit: 500, Brief: true}); ; {
-		machines, err := r.store.Machines(ctx, q)
+		machines, err := from.Machines(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -73,8 +127,16 @@ func (r *Registry) Run(ctx context.Context) error {
 	group.Go(func() { r.feed.run(ctx, r.follow, r.log) })
 	group.Go(func() { r.keepPresence(ctx) })
 	group.Go(func() { r.keepSightings(ctx) })
+	group.Go(func() { r.keepStore(ctx) })
 	group.Wait()
 	return nil
+}
+
+// events is [Store.Events]; that the store is away shows here first, where nobody
+// asks for anything.
+func (r *Registry) events(ctx context.Context, after int64, limit int) ([]Event, error) {
+	events, err := r.store.Events(ctx, after, limit)
+	return events, r.heard(ctx, err)
 }
 
 // Feed is the stream of events.
@@ -95,7 +157,7 @@ func (r *Registry) Polling() int { return r.presence.count() }
 
 // Machines returns the machines that match q, ordered by name.
 func (r *Registry) Machines(ctx context.Context, q Query) ([]Machine, error) {
-	machines, err := r.store.Machines(ctx, q)
+	machines, err := r.load(ctx, q)
 	for i := range machines {
 		machines[i].SeenAt = r.presence.latest(machines[i].ID, machines[i].SeenAt)
 	}
@@ -124,15 +186,46 @@ const attempts = 16
 
 // Register files what an agent reports: the same machine, by UUID, serial number
 // or any address, is the same record. It returns the machine and whether it is
-// new. It errs with [*InvalidError], [ErrUnavailable], or a fault of the store.
+// new. While the store is away the registration waits in the journal, and the
+// machine is what is known of it, with Journaled set. It errs with
+// [*InvalidError], [ErrUnavailable], or a fault of the store.
 func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, created bool, err error) {
 	if err := reg.Validate(); err != nil {
 		return Machine{}, false, err
 	}
-	reg = reg.normalise()
+	e := enrolment{Op: rand.Text(), ID: newID(), At: r.now(), Registration: reg.normalise()}
+	m, created, err = r.file(ctx, e)
+	if err != nil {
+		return Machine{}, false, fmt.Errorf("register %s: %w", reg.MAC, err)
+	}
+	r.beat(ctx, m)
+	r.log.Info("machine registered", "machine", m.Name, "id", m.ID, "mac", reg.MAC, "new", created, "journaled", m.Journaled)
+	return m, created, nil
+}
+
+// file writes a registration to the store, or to the journal while that is away.
+func (r *Registry) file(ctx context.Context, e enrolment) (m Machine, created bool, err error) {
+	err = errBack
+	for range attempts {
+		if !r.away() {
+			m, created, err = r.enrol(ctx, e, func(Machine) bool { return false })
+			if err == nil || !r.away() || ctx.Err() != nil {
+				return m, created, err
+			}
+		}
+		if m, created, err = r.journal(e); err != errBack {
+			return m, created, err
+		}
+	}
+	return m, created, fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// enrol writes a registration to the store, retrying lost races. One that a
+// matching record makes obsolete is not written.
+func (r *Registry) enrol(ctx context.Context, e enrolment, obsolete func(match Machine) bool) (m Machine, created bool, err error) {
 	taken := 0
 	for range attempts {
-		m, created, err = r.register(ctx, reg, taken)
+		m, created, err = r.enrolOnce(ctx, e, taken, obsolete)
 		if _, lost := errors.AsType[*ConflictError](err); !lost {
 			break
 		}
@@ -140,16 +233,11 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, c
 			taken++
 		}
 	}
-	if err != nil {
-		return Machine{}, false, fmt.Errorf("register %s: %w", reg.MAC, err)
-	}
-	r.beat(ctx, m)
-	r.log.Info("machine registered", "machine", m.Name, "id", m.ID, "mac", reg.MAC, "new", created)
-	return m, created, nil
+	return m, created, err
 }
 
-func (r *Registry) register(ctx context.Context, reg Registration, taken int) (Machine, bool, error) {
-	now := r.now()
+func (r *Registry) enrolOnce(ctx context.Context, e enrolment, taken int, obsolete func(Machine) bool) (Machine, bool, error) {
+	reg := e.Registration
 	system := reg.Hardware.System
 	q := Query{MACs: reg.MACs}
 	if usableUUID(system.UUID) {
@@ -159,19 +247,22 @@ func (r *Registry) register(ctx context.Context, reg Registration, taken int) (M
 		q.Serial = system.Serial
 	}
 	candidates, err := r.store.Machines(ctx, q)
-	if err != nil {
+	if r.heard(ctx, err) != nil {
 		return Machine{}, false, err
 	}
 	match, known := Match(reg, candidates, r.presence.polling)
 	if !known {
-		match = newMachine(reg, now, taken)
+		match = newMachine(e.ID, reg, e.At, taken)
+	}
+	if obsolete(match) {
+		return match, false, nil
 	}
 	others := slices.DeleteFunc(candidates, func(m Machine) bool { return m.ID == match.ID })
-	m, change, err := enrol(match, others, reg, now)
+	m, change, err := enrol(match, others, e)
 	if err != nil {
 		return Machine{}, false, err
 	}
-	if err := r.commit(ctx, change); err != nil {
+	if err := r.write(ctx, change); err != nil {
 		return Machine{}, false, err
 	}
 	m.Version++
@@ -210,14 +301,22 @@ func (r *Registry) update(ctx context.Context, m Machine, event Event) (Machine,
 	return m, nil
 }
 
-// commit writes c, brings the index up to date and wakes whoever waits for it.
+// commit is write, for what is refused while the store is away.
+func (r *Registry) commit(ctx context.Context, c Change) error {
+	if outage := r.Outage(); !outage.Since.IsZero() {
+		return fmt.Errorf("%w (away since %s)", ErrUnavailable, outage.Since.UTC().Format(time.RFC3339))
+	}
+	return r.write(ctx, c)
+}
+
+// write writes c, brings the index up to date and wakes whoever waits for it.
 // Every record that c changes is named by an event of it: that is how other
 // processes on the same database hear of the change.
-func (r *Registry) commit(ctx context.Context, c Change) error {
+func (r *Registry) write(ctx context.Context, c Change) error {
 	if err := announced(c); err != nil {
 		return err
 	}
-	if err := r.store.Commit(ctx, c); err != nil {
+	if err := r.heard(ctx, r.store.Commit(ctx, c)); err != nil {
 		return err
 	}
 	for _, m := range c.Delete {
@@ -259,7 +358,7 @@ func (r *Registry) follow(ctx context.Context, events []Event) error {
 		return nil
 	}
 	machines, err := r.store.Machines(ctx, Query{IDs: slices.Sorted(maps.Keys(changed))})
-	if err != nil {
+	if r.heard(ctx, err) != nil {
 		return err
 	}
 	for _, m := range machines {
@@ -269,6 +368,9 @@ func (r *Registry) follow(ctx context.Context, events []Event) error {
 	}
 	for id := range changed { // what is left was deleted
 		r.index.remove(id)
+	}
+	if r.standby != nil {
+		r.standby.Copy.Keep(machines, slices.Collect(maps.Keys(changed)))
 	}
 	return nil
 }

@@ -72,20 +72,41 @@ func (r *Registry) fileSightings(ctx context.Context) {
 			}
 		}
 	}
-	kept, err := r.fileBatch(ctx, batch)
+	kept, err := r.fileSteps(ctx, batch)
 	r.sighted.dropped.Add(int64(len(batch) - kept))
 	if err != nil {
 		r.log.Warn("write sightings", "count", len(batch), "err", err)
 	}
 }
 
+// fileSteps writes a batch to the store, or to the journal while that is away, and
+// returns how much of it was kept.
+func (r *Registry) fileSteps(ctx context.Context, batch []Sighting) (kept int, err error) {
+	steps := bootSteps{Op: rand.Text(), Batch: batch}
+	for range attempts {
+		if !r.away() {
+			kept, err = r.fileBatch(ctx, steps)
+			if err == nil || !r.away() || ctx.Err() != nil {
+				return kept, err
+			}
+		}
+		if err = r.journalSteps(steps); err == nil {
+			return len(batch), nil
+		} else if err != errBack {
+			return 0, err
+		}
+	}
+	return 0, err
+}
+
 // fileBatch writes a batch and returns how much of it was kept. A name or an
 // address that somebody else took meanwhile is a race to be run again.
-func (r *Registry) fileBatch(ctx context.Context, batch []Sighting) (kept int, err error) {
+func (r *Registry) fileBatch(ctx context.Context, steps bootSteps) (kept int, err error) {
 	taken := 0
 	for range attempts {
-		change, kept := r.chronicle(batch, taken)
-		err = r.commit(ctx, change)
+		change, kept := r.chronicle(steps.Batch, taken)
+		change.Op = steps.Op
+		err = r.write(ctx, change)
 		if err == nil {
 			for _, e := range change.Events {
 				r.log.Info("boot", "mac", e.MAC, "step", e.Message)
@@ -97,7 +118,7 @@ func (r *Registry) fileBatch(ctx context.Context, batch []Sighting) (kept int, e
 		}
 		if nameTaken(err) {
 			taken++
-		} else if err := r.learn(ctx, batch); err != nil {
+		} else if err := r.learn(ctx, steps.Batch); err != nil {
 			return 0, err
 		}
 	}
@@ -146,7 +167,6 @@ func (s sightings) take() (batch []Sighting) {
 // address that was never seen, as long as there is room; and how many of the batch
 // it keeps.
 func (r *Registry) chronicle(batch []Sighting, taken int) (change Change, kept int) {
-	change.Op = rand.Text()
 	fresh := map[MAC]Machine{}
 	room := maxDiscovered - r.index.count(Discovered)
 	for _, s := range batch {

@@ -15,6 +15,7 @@ var arrows = map[string][]string{
 	"registry/api":          {"registry"},
 	"registry/auth":         {"registry"},
 	"registry/journal":      {"registry"},
+	"registry/lastknown":    {"registry"},
 	"registry/registrytest": {"registry"},
 	"registry/rqlite":       {"registry", "registry/rqlite/node"},
 	"registry/rqlite/node":  {"registry"},

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -28,6 +29,7 @@ func (a *appliance) metrics() http.Handler {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_sightings_dropped_total",
 			Help: "Steps of boots that were not kept for a timeline."}, func() float64 { return float64(a.registry.Dropped()) }),
 	)
+	all.MustRegister(a.standby.metrics(a.registry)...)
 	for _, b := range a.boot {
 		b.register(all)
 	}
@@ -48,5 +50,36 @@ func (b *bootServer) register(all *prometheus.Registry) {
 			Name: "dragonfly_tftp_transfers_total", Help: "TFTP transfers by what became of them.",
 			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome},
 		}, func() float64 { return float64(count.Load()) }))
+	}
+}
+
+// metrics is what the journal counts, and whether the database is away.
+func (s *standby) metrics(reg *registry.Registry) []prometheus.Collector {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	counter := func(name, help string, value func(registry.JournalStats) int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return float64(value(s.journal.Stats())) })
+	}
+	return []prometheus.Collector{
+		gauge("dragonfly_database_away_seconds", "How long the database has been away; 0 while it answers.", func() float64 {
+			if o := reg.Outage(); !o.Since.IsZero() {
+				return time.Since(o.Since).Seconds()
+			}
+			return 0
+		}),
+		gauge("dragonfly_journal_records", "Records that wait for the database.", func() float64 { return float64(s.journal.Stats().Records) }),
+		gauge("dragonfly_journal_bytes", "Size of the journal.", func() float64 { return float64(s.journal.Stats().Bytes) }),
+		gauge("dragonfly_journal_dead_letters", "Records that could not be applied.", func() float64 { return float64(s.journal.Stats().Dead) }),
+		gauge("dragonfly_journal_oldest_seconds", "Age of the oldest record that waits.", func() float64 {
+			if oldest := s.journal.Stats().Oldest; !oldest.IsZero() {
+				return time.Since(oldest).Seconds()
+			}
+			return 0
+		}),
+		counter("dragonfly_journal_appended_total", "Records that were kept.", func(s registry.JournalStats) int64 { return s.Appended }),
+		counter("dragonfly_journal_applied_total", "Records that were applied or buried.", func(s registry.JournalStats) int64 { return s.Settled }),
+		counter("dragonfly_journal_refused_total", "Records that were refused.", func(s registry.JournalStats) int64 { return s.Refused }),
 	}
 }

@@ -45,6 +45,7 @@ func policy() auth.Policy {
 		"POST /api/v1/tokens":         auth.Viewer,
 		"DELETE /api/v1/tokens/{id}":  auth.Viewer,
 		"GET /api/v1/audit":           auth.Operator,
+		"GET /api/v1/journal":         auth.Operator,
 
 		"GET /openapi.json":     auth.Viewer,
 		"GET /openapi.yaml":     auth.Viewer,

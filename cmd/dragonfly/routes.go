@@ -143,9 +143,11 @@ func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 		Problems []string `json:"problems,omitempty"`
 	}{"ready", a.problems()}
 	status := http.StatusOK
-	if err := a.store.Ping(ctx); err != nil {
+	if !a.registry.Outage().Since.IsZero() {
+		body.Status, status = "degraded", http.StatusServiceUnavailable // problems says why
+	} else if err := a.store.Ping(ctx); err != nil {
 		a.log.Debug("readiness", "err", err)
-		body.Problems = append(body.Problems, "the database does not answer; boots go on, registrations wait")
+		body.Problems = append(body.Problems, "the database does not answer")
 		body.Status, status = "not ready", http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, body)
@@ -153,7 +155,7 @@ func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 
 // problems is what an operator should mend, each with how.
 func (a *appliance) problems() []string {
-	var found []string
+	found := a.outageProblems()
 	build := ": run `dragonfly image build --out " + a.cfg.ImageDir + "`"
 	kernel := filepath.Join(a.cfg.ImageDir, runtime.GOARCH, "vmlinuz")
 	if _, err := os.Stat(kernel); err != nil {

@@ -33,7 +33,16 @@ func unserved(t *testing.T) *appliance {
 			t.Error(err)
 		}
 	})
-	a, err := newAppliance(t.Context(), cfg, store, log)
+	standby, err := openStandby(cfg.DataDir, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := standby.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	a, err := newAppliance(t.Context(), cfg, store, standby, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,12 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	a, err := newAppliance(ctx, cfg, store, log)
+	standby, err := openStandby(cfg.DataDir, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, standby.close()) }()
+	a, err := newAppliance(ctx, cfg, store, standby, log)
 	if err != nil {
 		return err
 	}
@@ -82,6 +87,7 @@ type appliance struct {
 	ports    *ports
 	boot     []*bootServer
 	store    *rqlite.Store
+	standby  *standby
 	registry *registry.Registry
 	tokens   *auth.Tokens
 	accounts *auth.Accounts
@@ -89,24 +95,25 @@ type appliance struct {
 	box      *auth.Box
 }
 
-func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, log *slog.Logger) (*appliance, error) {
+func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, standby *standby, log *slog.Logger) (*appliance, error) {
 	box, err := auth.OpenBox(filepath.Join(cfg.DataDir, "secrets.key"))
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := auth.NewTokens(ctx, auth.SealedSecrets{Secrets: store, Box: box})
+	kept := remembered{store, standby.copy, log}
+	tokens, err := auth.NewTokens(ctx, auth.SealedSecrets{Secrets: kept, Box: box})
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := auth.NewAccounts(store)
+	accounts, err := auth.NewAccounts(kept)
 	if err != nil {
 		return nil, err
 	}
-	reg, err := registry.New(ctx, store, log)
+	reg, err := registry.NewWithStandby(ctx, store, standby.forRegistry(), log)
 	if err != nil {
 		return nil, err
 	}
-	return &appliance{cfg: cfg, log: log, store: store, registry: reg, box: box,
+	return &appliance{cfg: cfg, log: log, store: store, standby: standby, registry: reg, box: box,
 		tokens: tokens, accounts: accounts, sessions: auth.NewSessions(accounts)}, nil
 }
 
@@ -176,6 +183,9 @@ func (a *appliance) status() string {
 	line := fmt.Sprintf("serving HTTP on %s, %d machines", a.ports.http.Addr(), a.registry.Count())
 	for _, on := range a.answering() {
 		line += ", booting on " + on
+	}
+	if o := a.registry.Outage(); !o.Since.IsZero() {
+		line += ", DATABASE AWAY since " + o.Since.Local().Format("15:04:05")
 	}
 	return line
 }

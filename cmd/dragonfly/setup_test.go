@@ -15,28 +15,28 @@ import (
 	"dragonfly/registry/api"
 )
 
-// journal is a log that tests read.
-type journal struct {
+// testLog is a log that tests read.
+type testLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
+func (l *testLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
 }
 
-func (j *journal) find(pattern string) []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return regexp.MustCompile(pattern).FindStringSubmatch(j.text.String())
+func (l *testLog) find(pattern string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return regexp.MustCompile(pattern).FindStringSubmatch(l.text.String())
 }
 
 // startLogged is start with a log.
-func startLogged(t *testing.T, cfg config) (*rig, *journal) {
+func startLogged(t *testing.T, cfg config) (*rig, *testLog) {
 	t.Helper()
-	log := &journal{}
+	log := &testLog{}
 	ctx, stop := context.WithCancel(t.Context())
 	r := &rig{cfg: cfg, url: fmt.Sprintf("http://127.0.0.1:%d", cfg.Port), stop: stop, done: make(chan error, 1)}
 	go func() { r.done <- serve(ctx, cfg, slog.New(slog.NewTextHandler(log, nil))) }()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"dragonfly/registry"
 	"dragonfly/registry/rqlite"
 	"dragonfly/registry/rqlite/node"
 )
@@ -19,6 +20,10 @@ func openStore(ctx context.Context, cfg config, log *slog.Logger) (*rqlite.Store
 		}
 		remote.Log = log
 		store, err := rqlite.Open(ctx, remote)
+		if errors.Is(err, registry.ErrUnavailable) && ctx.Err() == nil {
+			log.Error("the database cannot be reached; starting with what is known, where something is", "err", err)
+			err = nil // whether there is something the registry finds out
+		}
 		return store, func() error { return nil }, err
 	}
 	embedded, err := node.Start(ctx, node.Config{Dir: cfg.DataDir, Log: log})

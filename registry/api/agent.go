@@ -104,9 +104,12 @@ func (s *Server) register(ctx context.Context, in *registerInput) (*registerOutp
 		return nil, s.problem(err)
 	}
 	out := &registerOutput{Status: http.StatusOK, Body: RegisterReply{
-		ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID), Next: registry.Wait,
+		Status: "committed", ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID), Next: registry.Wait,
 	}}
-	if created {
+	switch {
+	case m.Journaled:
+		out.Status, out.Body.Status = http.StatusAccepted, "journaled"
+	case created:
 		out.Status = http.StatusCreated
 	}
 	return out, nil

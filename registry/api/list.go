@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -21,6 +22,8 @@ type listOutput struct {
 	Body struct {
 		Machines []Machine `json:"machines"`
 		Next     string    `json:"next_page_token,omitempty" doc:"empty on the last page"`
+		Stale    bool      `json:"stale,omitempty" doc:"the database is away, and this is what was known of the machines"`
+		AsOf     time.Time `json:"as_of,omitzero" doc:"when what is stale was read"`
 	}
 }
 
@@ -34,8 +37,14 @@ func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, 
 		return nil, s.problem(err)
 	}
 	out := &listOutput{}
+	if outage := s.registry.Outage(); !outage.Since.IsZero() {
+		out.Body.Stale, out.Body.AsOf = true, outage.AsOf
+	}
 	out.Body.Machines = make([]Machine, 0, len(machines))
 	for _, m := range machines {
+		if !m.AsOf.IsZero() { // also where the database came back meanwhile
+			out.Body.Stale, out.Body.AsOf = true, m.AsOf
+		}
 		out.Body.Machines = append(out.Body.Machines, machineOf(m, s.now(), false))
 	}
 	if len(machines) == in.PageSize {

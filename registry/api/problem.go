@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -34,6 +35,13 @@ func (s *Server) problem(err error) error {
 		return huma.NewError(http.StatusLocked, err.Error()+"; unlock it first")
 	case errors.Is(err, context.Canceled):
 		return huma.NewError(499, "the client went away") // nobody reads it; it keeps our log clean
+	case errors.Is(err, registry.ErrJournalFull):
+		return huma.ErrorWithHeaders(huma.Error503ServiceUnavailable("the database is away and the journal on this host takes no more: nothing was saved; retry in a moment"),
+			http.Header{"Retry-After": {"10"}})
+	case errors.Is(err, registry.ErrUnavailable) && !s.registry.Outage().Since.IsZero():
+		return huma.ErrorWithHeaders(huma.Error503ServiceUnavailable("the database is away since "+
+			s.registry.Outage().Since.UTC().Format(time.RFC3339)+": what this asks for is not done, and not kept for later; try again when it is back"),
+			http.Header{"Retry-After": {"5"}})
 	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return huma.ErrorWithHeaders(huma.Error503ServiceUnavailable(registry.ErrUnavailable.Error()),
 			http.Header{"Retry-After": {"2"}})

@@ -60,4 +60,5 @@ func Mount(router chi.Router, cfg Config) {
 	s.mountMachines(api)
 	s.mountEvents(api)
 	s.mountUsers(api)
+	s.mountJournal(api)
 }

@@ -17,13 +17,16 @@ type RegisterRequest struct {
 	Hardware registry.Hardware `json:"hardware"`
 }
 
-// RegisterReply answers a registration: 201 for a new machine, 200 for a known one.
+// RegisterReply answers a registration: 201 for a new machine, 200 for a known
+// one, 202 where the database is away and the registration waits in the journal,
+// on disk.
 type RegisterReply struct {
-	ID    string               `json:"id"`
-	Name  string               `json:"name"`
-	State registry.State       `json:"state"`
-	Token string               `json:"token" doc:"the machine token, for every later call"`
-	Next  registry.Instruction `json:"next" enum:"wait,reboot,local_boot"`
+	Status string               `json:"status" enum:"committed,journaled"`
+	ID     string               `json:"id"`
+	Name   string               `json:"name"`
+	State  registry.State       `json:"state"`
+	Token  string               `json:"token" doc:"the machine token, for every later call"`
+	Next   registry.Instruction `json:"next" enum:"wait,reboot,local_boot"`
 }
 
 // NextReply is the next instruction for a waiting agent.
@@ -57,6 +60,9 @@ type Machine struct {
 	RegisteredAt time.Time            `json:"registered_at,omitzero"`
 	SeenAt       time.Time            `json:"seen_at,omitzero"`
 	Version      int64                `json:"version"`
+	Stale        bool                 `json:"stale,omitempty" doc:"the database is away, and this is what was known of the machine"`
+	AsOf         time.Time            `json:"as_of,omitzero" doc:"when what is stale was read"`
+	Journaled    bool                 `json:"journaled,omitempty" doc:"its last registration waits in the journal of this server"`
 	Hardware     *registry.Hardware   `json:"hardware,omitempty" doc:"left out of lists"`
 }
 
@@ -101,6 +107,7 @@ func machineOf(m registry.Machine, now time.Time, withHardware bool) Machine {
 		Owner: m.Owner, Note: m.Note, Tags: m.Tags, Labels: m.Labels, Lock: m.Lock,
 		MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Pending: m.Pending,
 		CreatedAt: m.CreatedAt, RegisteredAt: m.RegisteredAt, SeenAt: m.SeenAt, Version: m.Version,
+		Stale: !m.AsOf.IsZero(), AsOf: m.AsOf, Journaled: m.Journaled,
 	}
 	if withHardware {
 		out.Hardware = &m.Hardware

@@ -96,7 +96,7 @@ func testFilter(t *testing.T, s registry.Store) {
 				want = append(want, m)
 			}
 		}
-		slices.SortFunc(want, func(a, b registry.Machine) int { return compare(q.Sort, q.Sort.Position(a), q.Sort.Position(b)) })
+		slices.SortFunc(want, func(a, b registry.Machine) int { return q.Sort.Compare(q.Sort.Position(a), q.Sort.Position(b)) })
 		q.Limit = 7
 		var got []registry.Machine
 		for {

@@ -1,14 +1,12 @@
 package registrytest
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +48,7 @@ func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registr
 	var found []registry.Machine
 	for id, m := range s.machines {
 		m.SeenAt = s.seen[id]
-		if !matches(q, m) {
+		if !q.Match(m) {
 			continue
 		}
 		m, err := stored(m) // a copy, so that the caller cannot change ours
@@ -62,37 +60,11 @@ func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registr
 		}
 		found = append(found, m)
 	}
-	slices.SortFunc(found, func(a, b registry.Machine) int { return compare(q.Sort, q.Sort.Position(a), q.Sort.Position(b)) })
+	slices.SortFunc(found, func(a, b registry.Machine) int { return q.Sort.Compare(q.Sort.Position(a), q.Sort.Position(b)) })
 	if q.Limit > 0 && len(found) > q.Limit {
 		found = found[:q.Limit]
 	}
 	return found, nil
-}
-
-// matches says what [registry.Query] says.
-func matches(q registry.Query, m registry.Machine) bool {
-	if q.State != "" && m.State != q.State || !q.Filter.Match(m, q.Now) {
-		return false
-	}
-	if q.After != (registry.Position{}) && compare(q.Sort, q.Sort.Position(m), q.After) <= 0 {
-		return false
-	}
-	all := len(q.IDs)+len(q.Names)+len(q.MACs) == 0 && q.UUID == "" && q.Serial == ""
-	return all ||
-		slices.Contains(q.IDs, m.ID) ||
-		slices.Contains(q.Names, m.Name) ||
-		slices.ContainsFunc(q.MACs, func(mac registry.MAC) bool { return slices.Contains(m.MACs, mac) }) ||
-		q.UUID != "" && q.UUID == m.Hardware.System.UUID ||
-		q.Serial != "" && q.Serial == m.Hardware.System.Serial
-}
-
-// compare orders positions as s says.
-func compare(s registry.Sort, a, b registry.Position) int {
-	c := cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Name, b.Name))
-	if s.Desc {
-		return -c
-	}
-	return c
 }
 
 // Commit is [registry.Store.Commit].
@@ -222,6 +194,9 @@ func (s *MemoryStore) LastEvent(ctx context.Context) (int64, error) {
 	defer s.mu.Unlock()
 	return s.lastSeq, ctx.Err()
 }
+
+// Ping is [registry.Store.Ping].
+func (s *MemoryStore) Ping(ctx context.Context) error { return ctx.Err() }
 
 // Touch is [registry.Store.Touch].
 func (s *MemoryStore) Touch(ctx context.Context, seen map[string]time.Time) error {

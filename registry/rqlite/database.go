@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/rqlite/gorqlite"
@@ -102,6 +103,10 @@ func (d *database) write(ctx context.Context, statements ...statement) error {
 	return nil
 }
 
+// cannotWrite is what SQLite says when nothing is wrong with a statement and the
+// host cannot carry it out.
+var cannotWrite = []string{"database or disk is full", "disk I/O error", "attempt to write a readonly database", "database is locked"}
+
 // sortError turns the failure of s into a lost race, [registry.ErrUnavailable],
 // or a fault of our own.
 func sortError(s statement, err error, rep *report) error {
@@ -110,6 +115,9 @@ func sortError(s statement, err error, rep *report) error {
 			if strings.Contains(refused.Message, part) {
 				return meaning
 			}
+		}
+		if slices.ContainsFunc(cannotWrite, func(why string) bool { return strings.Contains(refused.Message, why) }) {
+			return fmt.Errorf("%s: %w: %w", s.name, registry.ErrUnavailable, refused)
 		}
 		return fmt.Errorf("%s: %w", s.name, refused)
 	}

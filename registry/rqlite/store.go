@@ -23,9 +23,11 @@ package rqlite
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"dragonfly/registry"
@@ -41,30 +43,50 @@ type Config struct {
 
 // Store is a [registry.Store] over rqlite. It is safe for concurrent use.
 type Store struct {
-	db    *database
-	batch *batcher
-	log   *slog.Logger
+	db       *database
+	batch    *batcher
+	log      *slog.Logger
+	migrated atomic.Bool // the schema is up to date
 }
 
 var _ registry.Store = (*Store)(nil)
 
-// Open connects, and brings the schema up to date. It fails when the database
-// cannot be reached within the patience of cfg.HTTP, and when its schema is newer
-// than this program.
+// Open connects, and brings the schema up to date. It fails when the schema is
+// newer than this program. A database that cannot be reached within the patience
+// of cfg.HTTP is [registry.ErrUnavailable], and there is a store beside that error:
+// it works from the first [Store.Ping] on that succeeds.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	db, err := connect(cmp.Or(cfg.URL, "http://embedded"), cfg.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	s := &Store{db: db, batch: &batcher{db: db}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
-	if err := s.migrate(ctx); err != nil {
+	if err := s.prepare(ctx); err != nil && !errors.Is(err, registry.ErrUnavailable) {
 		return nil, fmt.Errorf("open database: %w", err)
+	} else if err != nil {
+		return s, fmt.Errorf("open database: %w", err)
 	}
 	return s, nil
 }
 
-// Ping asks whether the database answers and has a leader now.
+// prepare brings the schema up to date, once.
+func (s *Store) prepare(ctx context.Context) error {
+	if s.migrated.Load() {
+		return nil
+	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	s.migrated.Store(true)
+	return nil
+}
+
+// Ping asks whether the database answers and has a leader now, and brings the
+// schema up to date where that was not done yet.
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	_, err := s.db.readLatest(ctx, statement{name: "ping", sql: `SELECT 1`})
 	return err
 }
