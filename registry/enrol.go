@@ -73,22 +73,22 @@ func mergeMACs(now, before []MAC) []MAC {
 }
 
 // discover is the record of an address seen for the first time.
-func discover(mac MAC, at time.Time, taken int) Machine {
-	m := newMachine(newID(), Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
+func (r *Registry) discover(mac MAC, at time.Time, taken int) Machine {
+	m := r.newMachine(newID(), Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
 	m.SeenAt = at
 	return m
 }
 
 func newID() string { return "m-" + strings.ToLower(rand.Text())[:12] }
 
-// newMachine is a fresh record for reg. taken counts the names of its seed that
-// belong to others.
-func newMachine(id string, reg Registration, now time.Time, taken int) Machine {
+// newMachine is a fresh record for reg. taken counts the names that turned out to
+// belong to machines that are not known here yet.
+func (r *Registry) newMachine(id string, reg Registration, now time.Time, taken int) Machine {
 	seed := reg.MAC.String()
 	if uuid := reg.Hardware.System.UUID; usableUUID(uuid) {
 		seed = uuid
 	}
-	return Machine{ID: id, Name: Name(seed, taken), State: Discovered, MACs: reg.MACs, CreatedAt: now}
+	return Machine{ID: id, Name: r.index.freeName(id, seed, taken), State: Discovered, MACs: reg.MACs, CreatedAt: now}
 }
 
 func registeredMessage(before, after Machine) string {

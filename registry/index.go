@@ -19,6 +19,7 @@ type Index struct {
 	mu    sync.RWMutex
 	byMAC map[MAC]Entry
 	byID  map[string]indexed // to drop addresses that moved away
+	named map[string]string  // the IDs by name
 	state map[State]int
 }
 
@@ -31,7 +32,7 @@ type indexed struct {
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, state: map[State]int{}}
+	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, named: map[string]string{}, state: map[State]int{}}
 }
 
 // Lookup returns the machine that has mac.
@@ -58,15 +59,25 @@ func (x *Index) find(names []string, macs []MAC) (ids []string) {
 			ids = append(ids, e.ID)
 		}
 	}
-	for id, m := range x.byID {
-		if len(names) == 0 {
-			break
-		}
-		if slices.Contains(names, m.name) && !slices.Contains(ids, id) {
+	for _, name := range names {
+		if id, ok := x.named[name]; ok && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// freeName is the first [Name] for seed, from an attempt on, that no machine but
+// the one with that ID has, as far as it is known here.
+func (x *Index) freeName(id, seed string, attempt int) string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for ; ; attempt++ {
+		name := Name(seed, attempt)
+		if holder, taken := x.named[name]; !taken || holder == id {
+			return name
+		}
+	}
 }
 
 // clear forgets every machine.
@@ -75,6 +86,7 @@ func (x *Index) clear() {
 	defer x.mu.Unlock()
 	clear(x.byMAC)
 	clear(x.byID)
+	clear(x.named)
 	clear(x.state)
 }
 
@@ -97,6 +109,7 @@ func (x *Index) put(m Machine) {
 	for _, mac := range m.MACs {
 		x.byMAC[mac] = Entry{ID: m.ID, Name: m.Name, State: m.State}
 	}
+	x.named[m.Name] = m.ID
 	x.byID[m.ID] = indexed{name: m.Name, macs: m.MACs, state: m.State, version: m.Version}
 	x.state[m.State]++
 }
@@ -117,6 +130,9 @@ func (x *Index) drop(id string) {
 		if x.byMAC[mac].ID == id { // the address may have moved to another machine
 			delete(x.byMAC, mac)
 		}
+	}
+	if x.named[old.name] == id { // the name, too
+		delete(x.named, old.name)
 	}
 	x.state[old.state]--
 	delete(x.byID, id)

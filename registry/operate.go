@@ -27,6 +27,9 @@ type operation struct {
 // [*ConflictError] when version is not [AnyVersion] and not the one that is
 // stored.
 func (r *Registry) operate(ctx context.Context, id string, version int64, op operation) (Machine, error) {
+	if err := r.writable(); err != nil {
+		return Machine{}, err
+	}
 	for range attempts {
 		m, err := r.Machine(ctx, id)
 		if err != nil {
@@ -224,6 +227,9 @@ func (r *Registry) step(ctx context.Context, id string, version int64, cause Cau
 // there. A machine that is being installed, or is locked, is refused. One that
 // boots from the network again is discovered anew.
 func (r *Registry) Delete(ctx context.Context, id string, version int64) error {
+	if err := r.writable(); err != nil {
+		return err
+	}
 	m, err := r.Machine(ctx, id)
 	if err != nil {
 		return err

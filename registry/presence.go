@@ -219,8 +219,8 @@ func (r *Registry) flushPresence(ctx context.Context) {
 		r.presence.giveBack(dirty)
 	} else if len(dirty) > 0 {
 		if err := r.store.Touch(ctx, dirty); err != nil {
-			r.presence.giveBack(dirty)
 			r.log.Warn("write signs of life", "count", len(dirty), "err", err)
+			r.presence.giveBack(dirty)
 		}
 	}
 	events := make([]Event, 0, len(gone))

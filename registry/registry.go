@@ -252,7 +252,7 @@ func (r *Registry) enrolOnce(ctx context.Context, e enrolment, taken int, obsole
 	}
 	match, known := Match(reg, candidates, r.presence.polling)
 	if !known {
-		match = newMachine(e.ID, reg, e.At, taken)
+		match = r.newMachine(e.ID, reg, e.At, taken)
 	}
 	if obsolete(match) {
 		return match, false, nil
@@ -303,10 +303,18 @@ func (r *Registry) update(ctx context.Context, m Machine, event Event) (Machine,
 
 // commit is write, for what is refused while the store is away.
 func (r *Registry) commit(ctx context.Context, c Change) error {
+	if err := r.writable(); err != nil {
+		return err
+	}
+	return r.write(ctx, c)
+}
+
+// writable is why nothing can be changed now; nil when it can.
+func (r *Registry) writable() error {
 	if outage := r.Outage(); !outage.Since.IsZero() {
 		return fmt.Errorf("%w (away since %s)", ErrUnavailable, outage.Since.UTC().Format(time.RFC3339))
 	}
-	return r.write(ctx, c)
+	return nil
 }
 
 // write writes c, brings the index up to date and wakes whoever waits for it.

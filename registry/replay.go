@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,7 +61,7 @@ var errBack = errors.New("the database is back")
 // foresee is the machine that a registration will make, as far as it is known
 // here: another server may have changed it, and a new name may be taken.
 func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
-	match := newMachine(e.ID, e.Registration, e.At, 0)
+	match := r.newMachine(e.ID, e.Registration, e.At, 0)
 	if ids := r.index.find(nil, e.Registration.MACs); len(ids) > 0 {
 		known, err := r.standby.Copy.Machines(context.Background(), Query{IDs: ids})
 		if err != nil {
@@ -114,22 +115,19 @@ func (r *Registry) journalSteps(steps bootSteps) error {
 const replayBatch = 100
 
 // replay applies the journal in its order, and ends the outage when nothing is
-// left of it. The last records are applied while nobody can append.
+// left of it. The last records are applied while nobody can append: those that
+// came while the ones before them were applied. Each round leaves fewer, or else
+// they come as fast as they are applied and it would never end.
 func (r *Registry) replay(ctx context.Context) error {
 	p := &replayer{registry: r, ours: map[string]bool{}}
-	drain := func() error {
-		for {
-			if n, err := r.standby.Journal.Drain(replayBatch, func(records [][]byte) error { return p.apply(ctx, records) }); err != nil || n == 0 {
-				return err
-			}
+	for before, left := math.MaxInt, r.standby.Journal.Stats().Records; left > replayBatch && left < before/2; before, left = left, r.standby.Journal.Stats().Records {
+		if err := p.drain(ctx, left); err != nil {
+			return err
 		}
-	}
-	if err := drain(); err != nil {
-		return err
 	}
 	r.outage.filing.Lock()
 	defer r.outage.filing.Unlock()
-	if err := drain(); err != nil {
+	if err := p.drain(ctx, math.MaxInt); err != nil {
 		return err
 	}
 	r.outage.mu.Lock()
@@ -147,6 +145,18 @@ type replayer struct {
 	ours     map[string]bool // machines that this replay has written
 	applied  atomic.Int64
 	buried   atomic.Int64
+}
+
+// drain applies records until so many are, or nothing is left.
+func (p *replayer) drain(ctx context.Context, records int) error {
+	for done := 0; done < records; {
+		n, err := p.registry.standby.Journal.Drain(replayBatch, func(records [][]byte) error { return p.apply(ctx, records) })
+		if err != nil || n == 0 {
+			return err
+		}
+		done += n
+	}
+	return nil
 }
 
 // apply settles records: together those that are about different machines, one

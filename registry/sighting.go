@@ -178,7 +178,7 @@ func (r *Registry) chronicle(batch []Sighting, taken int) (change Change, kept i
 		case len(fresh) >= room:
 			continue
 		default:
-			m = discover(s.MAC, s.At, taken)
+			m = r.discover(s.MAC, s.At, taken)
 			fresh[s.MAC], entry.ID = m, m.ID
 			change.Put = append(change.Put, m)
 			change.Events = append(change.Events, m.event(MachineDiscovered, s.At, "seen for the first time"))

@@ -167,14 +167,20 @@ func (r *Registry) comeBack(ctx context.Context) {
 		err = r.reload(ctx)
 	}
 	if err == nil {
+		r.blame("it answers again; the journal is applied first")
 		err = r.replay(ctx)
 	}
 	if err != nil {
 		r.log.Debug("the database is still away", "err", err)
-		r.outage.mu.Lock()
-		r.outage.now.Cause = err.Error()
-		r.outage.mu.Unlock()
+		r.blame(err.Error())
 	}
+}
+
+// blame notes why the store is still away.
+func (r *Registry) blame(cause string) {
+	r.outage.mu.Lock()
+	defer r.outage.mu.Unlock()
+	r.outage.now.Cause = cause
 }
 
 // reload reads what a start without the store left open, and starts anew when the

@@ -53,12 +53,18 @@ type changeInput struct {
 	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed"`
 }
 
+// neverStored is a version that no stored machine has.
+const neverStored = -1
+
 // matched is the version that If-Match asks for.
 func matched(etag string) (int64, error) {
 	if etag == "" || etag == "*" {
 		return registry.AnyVersion, nil
 	}
 	version, err := strconv.ParseInt(strings.Trim(etag, `"`), 10, 64)
+	if version == 0 && err == nil { // of a machine that waits in the journal
+		return neverStored, nil
+	}
 	if err != nil || version < 1 {
 		return 0, huma.Error422UnprocessableEntity("If-Match is not an ETag of ours",
 			&huma.ErrorDetail{Location: "header.If-Match", Message: `want the ETag of the machine, such as "3"`, Value: etag})

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"dragonfly/registry"
+	"dragonfly/registry/api"
+)
+
+// envOutage is how long the database is away in [TestOutage]; a second by default.
+const envOutage = "DRAGONFLY_TEST_OUTAGE"
+
+// rqlited is a real rqlite of its own process.
+type rqlited struct {
+	binary, dir, address, raft string
+	cmd                        *exec.Cmd
+}
+
+// buildRqlited builds rqlited at the version that this program embeds. What only
+// that command needs is not in go.mod: a copy takes it.
+func buildRqlited(t *testing.T) *rqlited {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary := filepath.Join(dir, "rqlited")
+	build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-modfile="+filepath.Join(dir, "go.mod"), "-o", binary, "github.com/rqlite/rqlite/v8/cmd/rqlited")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build rqlited: %v\n%s", err, out)
+	}
+	return &rqlited{binary: binary, dir: filepath.Join(dir, "data"),
+		address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), raft: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+}
+
+func (q *rqlited) start(t *testing.T) {
+	t.Helper()
+	q.cmd = exec.Command(q.binary, "-node-id", "1", "-http-addr", q.address, "-raft-addr", q.raft, q.dir)
+	if err := q.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.end(t) })
+}
+
+func (q *rqlited) end(t *testing.T) {
+	t.Helper()
+	if q.cmd == nil {
+		return
+	}
+	if err := q.cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = q.cmd.Wait() // it was killed
+	q.cmd = nil
+}
+
+// racks registers, with 8 clients, one machine after the other until it is told to stop.
+type racks struct {
+	url  string
+	next atomic.Int64
+	stop atomic.Bool
+	all  sync.WaitGroup
+
+	mu        sync.Mutex
+	acked     map[registry.MAC]string // the machine's name
+	journaled int
+	failed    map[string]int
+	slowest   time.Duration
+}
+
+func loadRacks(url string, rack byte) *racks {
+	l := &racks{url: url, acked: map[registry.MAC]string{}, failed: map[string]int{}}
+	for range 8 {
+		l.all.Go(func() {
+			for !l.stop.Load() {
+				n := l.next.Add(1)
+				mac := registry.MAC{0x52, 0x54, rack, byte(n >> 16), byte(n >> 8), byte(n)}
+				from := time.Now()
+				reply, err := enlist(url, mac)
+				l.note(mac, reply, err, time.Since(from))
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+	return l
+}
+
+func (l *racks) note(mac registry.MAC, reply api.RegisterReply, err error, took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slowest = max(l.slowest, took)
+	if err != nil {
+		l.failed[err.Error()]++
+		return
+	}
+	l.acked[mac] = reply.Name
+	if reply.Status == "journaled" {
+		l.journaled++
+	}
+}
+
+// enlist does what a machine does from its script on.
+func enlist(url string, mac registry.MAC) (reply api.RegisterReply, err error) {
+	resp, err := http.Get(url + "/boot/" + mac.String() + "/auto.ipxe?arch=bios")
+	if err != nil {
+		return reply, err
+	}
+	defer resp.Body.Close()
+	script, err := io.ReadAll(resp.Body)
+	token := bootToken.FindSubmatch(script)
+	if err != nil || token == nil {
+		return reply, errors.Join(err, fmt.Errorf("script: %s", resp.Status))
+	}
+	agent := &api.Client{Base: url, Token: string(token[1])}
+	return agent.Register(context.Background(), api.RegisterRequest{MAC: mac, Hostname: "host",
+		Hardware: registry.Hardware{System: registry.System{Vendor: "Acme", Serial: "SN-" + mac.String()}}})
+}
+
+// await asks /readyz until it says what is wanted.
+func (r *rig) await(t *testing.T, status string) string {
+	t.Helper()
+	for range 1500 {
+		if resp, err := http.Get(r.url + "/readyz"); err == nil {
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err == nil && strings.Contains(string(body), `"status":"`+status+`"`) {
+				return string(body)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	_, journal, _ := r.cli(t, "", "journal")
+	t.Fatalf("the appliance does not become %s:\n%s", status, journal)
+	return ""
+}
+
+// TestOutage takes a real rqlite away under a load of registrations, restarts the
+// appliance meanwhile, and looks for every machine that was acknowledged.
+func TestOutage(t *testing.T) {
+	away := time.Second
+	if text := os.Getenv(envOutage); text != "" {
+		var err error
+		if away, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := buildRqlited(t)
+	db.start(t)
+	cfg := testConfig(t)
+	cfg.Rqlite = db.address
+	r := start(t, cfg)
+
+	r.run(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin")
+	token := r.admin(t).Token
+	before := loadRacks(r.url, 1)
+	time.Sleep(time.Second)
+	db.end(t)
+	body := r.await(t, "degraded")
+	if !strings.Contains(body, "the database is away since") {
+		t.Errorf("/readyz: %s", body)
+	}
+	r.wantRefusals(t, token)
+	time.Sleep(away / 2)
+	before.end(t)
+	r.end(t)
+
+	r = startDegraded(t, cfg)
+	during := loadRacks(r.url, 2)
+	time.Sleep(max(away/2, time.Second))
+	db.start(t)
+	r.await(t, "ready")
+	during.end(t)
+	if before.journaled == 0 || during.journaled == 0 {
+		t.Errorf("%d and %d registrations were journaled; the test proves nothing", before.journaled, during.journaled)
+	}
+	r.wantAll(t, token, before.acked)
+	r.wantAll(t, token, during.acked)
+	if code, _ := r.ask(t, "", "/api/v1/machines"); code != http.StatusUnauthorized {
+		t.Errorf("anybody may read: %d", code)
+	}
+	t.Logf("away %s: before the restart %d acknowledged (%d journaled, slowest %s), after it %d (%d, %s)", away,
+		len(before.acked), before.journaled, before.slowest, len(during.acked), during.journaled, during.slowest)
+}
+
+// end ends the load; none of its registrations may have failed.
+func (l *racks) end(t *testing.T) {
+	t.Helper()
+	l.stop.Store(true)
+	l.all.Wait()
+	for failure, times := range l.failed {
+		t.Errorf("%d times: %s", times, failure)
+	}
+}
+
+// startDegraded starts an appliance whose database is away.
+func startDegraded(t *testing.T, cfg config) *rig {
+	t.Helper()
+	r, _ := startLogged(t, cfg)
+	r.await(t, "degraded")
+	return r
+}
+
+// ask is get with an API token, where it is not empty.
+func (r *rig) ask(t *testing.T, token, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// wantRefusals checks that what an operator asks for is refused, and why.
+func (r *rig) wantRefusals(t *testing.T, token string) {
+	t.Helper()
+	code, list := r.ask(t, token, "/api/v1/machines?page_size=1")
+	if code != http.StatusOK || !strings.Contains(list, `"stale":true`) || !strings.Contains(list, `"as_of"`) {
+		t.Errorf("the list while away: %d %s", code, list)
+	}
+	var page struct{ Machines []api.Machine }
+	if err := json.Unmarshal([]byte(list), &page); err != nil || len(page.Machines) == 0 {
+		t.Fatalf("the list while away: %s, %v", list, err)
+	}
+	code, _, stderr := r.cli(t, "", "machine", "tag", page.Machines[0].Name, "x")
+	if code != exitError || !strings.Contains(stderr, "the database is away since") {
+		t.Errorf("a tag while away: %d, %s", code, stderr)
+	}
+	code, out, stderr := r.cli(t, "", "journal")
+	if code != 0 || !strings.Contains(out, "away since") {
+		t.Errorf("dragonfly journal: %d, %s%s", code, out, stderr)
+	}
+}
+
+// wantAll checks that each machine is there, registered once.
+func (r *rig) wantAll(t *testing.T, token string, acked map[registry.MAC]string) {
+	t.Helper()
+	missing, doubled := 0, 0
+	for mac, name := range acked {
+		code, body := r.ask(t, token, "/api/v1/machines/"+name+"/timeline?limit=50")
+		if code != http.StatusOK {
+			missing++
+		} else if strings.Count(body, `"machine.registered"`) != 1 || !strings.Contains(body, mac.String()) {
+			if doubled++; doubled == 1 {
+				t.Logf("%s: %s", name, body)
+			}
+		}
+	}
+	if missing+doubled > 0 {
+		t.Errorf("of %d acknowledged machines %d are missing and %d were written otherwise than once", len(acked), missing, doubled)
+	}
+}
+
+// TestDatabaseStandsStill stops a real rqlite so that it takes connections and
+// says nothing.
+func TestDatabaseStandsStill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	db := buildRqlited(t)
+	db.start(t)
+	cfg := testConfig(t)
+	cfg.Rqlite = db.address
+	r := start(t, cfg)
+	if err := db.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	r.await(t, "degraded")
+	from := time.Now()
+	reply, err := enlist(r.url, registry.MAC{0x52, 0x54, 0, 0, 0, 1})
+	if err != nil || reply.Status != "journaled" || time.Since(from) > time.Second {
+		t.Errorf("after %s: %+v, %v", time.Since(from), reply, err)
+	}
+	if err := db.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	r.await(t, "ready")
+	r.wantAll(t, "", map[registry.MAC]string{{0x52, 0x54, 0, 0, 0, 1}: reply.Name})
+}
