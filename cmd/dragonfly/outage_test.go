@@ -82,7 +82,7 @@ type racks struct {
 	all  sync.WaitGroup
 
 	mu        sync.Mutex
-	acked     map[registry.MAC]string // the machine's name
+	acked     map[registry.MAC]string // the machine's ID
 	journaled int
 	failed    map[string]int
 	slowest   time.Duration
@@ -113,7 +113,7 @@ func (l *racks) note(mac registry.MAC, reply api.RegisterReply, err error, took 
 		l.failed[err.Error()]++
 		return
 	}
-	l.acked[mac] = reply.Name
+	l.acked[mac] = reply.ID
 	if reply.Status == "journaled" {
 		l.journaled++
 	}
@@ -267,13 +267,13 @@ func (r *rig) wantRefusals(t *testing.T, token string) {
 func (r *rig) wantAll(t *testing.T, token string, acked map[registry.MAC]string) {
 	t.Helper()
 	missing, doubled := 0, 0
-	for mac, name := range acked {
-		code, body := r.ask(t, token, "/api/v1/machines/"+name+"/timeline?limit=50")
+	for mac, id := range acked {
+		code, body := r.ask(t, token, "/api/v1/machines/"+id+"/timeline?limit=50")
 		if code != http.StatusOK {
 			missing++
 		} else if strings.Count(body, `"machine.registered"`) != 1 || !strings.Contains(body, mac.String()) {
 			if doubled++; doubled == 1 {
-				t.Logf("%s: %s", name, body)
+				t.Logf("%s: %s", id, body)
 			}
 		}
 	}
@@ -306,5 +306,5 @@ func TestDatabaseStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.await(t, "ready")
-	r.wantAll(t, "", map[registry.MAC]string{{0x52, 0x54, 0, 0, 0, 1}: reply.Name})
+	r.wantAll(t, "", map[registry.MAC]string{{0x52, 0x54, 0, 0, 0, 1}: reply.ID})
 }

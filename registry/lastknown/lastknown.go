@@ -21,6 +21,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"dragonfly/registry"
 )
@@ -51,7 +52,7 @@ var (
 // set aside; one that another process has open is an error.
 func Open(file string, log *slog.Logger) (*Copy, error) {
 	c, err := open(file)
-	if err == nil || errors.Is(err, bolt.ErrTimeout) || errors.Is(err, os.ErrPermission) {
+	if err == nil || errors.Is(err, berrors.ErrTimeout) || errors.Is(err, os.ErrPermission) {
 		return c, err
 	}
 	log.Error("the last known state is damaged; it is set aside and made anew", "file", file, "err", err)
