@@ -24,7 +24,7 @@ help:
 deps: $(BIN)/.deps
 $(BIN)/.deps: Makefile
 	@mkdir -p $(BIN)
-	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null | awk '$$2=="installed"{print $$1}' | sort -u | comm -13 - <(printf '%s\n' $(PACKAGES) | sort -u)); \
+	@missing=$$({ dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null || true; } | awk '$$2=="installed"{print $$1}' | sort -u | comm -13 - <(printf '%s\n' $(PACKAGES) | sort -u)); \
 	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq; \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi

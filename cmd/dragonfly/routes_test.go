@@ -24,7 +24,7 @@ import (
 func unserved(t *testing.T) *appliance {
 	t.Helper()
 	log, cfg := slog.New(slog.DiscardHandler), testConfig(t)
-	store, closeStore, err := openStore(t.Context(), cfg, log)
+	store, closeStore, err := openStore(t.Context(), cfg, false, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,16 +60,16 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer ports.close()
-	store, closeStore, err := openStore(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeStore()) }()
 	standby, err := openStandby(cfg.DataDir, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, standby.close()) }()
+	store, closeStore, err := openStore(ctx, cfg, standby.copy.Mark() != registry.Mark{}, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
 	a, err := newAppliance(ctx, cfg, store, standby, log)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -65,6 +66,7 @@ func Open(file string, log *slog.Logger) (*Copy, error) {
 // open fails with an error, and never a panic, for a file that is damaged.
 func open(file string) (c *Copy, err error) {
 	c = &Copy{file: file, pending: map[string]*registry.Machine{}, versions: map[string]int64{}}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt maps the file: one that was cut short faults
 	defer func() {
 		if damage := recover(); damage != nil { // bbolt panics where a page is not what it should be
 			c, err = nil, fmt.Errorf("open last known state %s: %v", file, damage)
@@ -74,6 +76,9 @@ func open(file string) (c *Copy, err error) {
 		return nil, fmt.Errorf("open last known state %s: %w", file, err)
 	}
 	err = c.db.Update(func(tx *bolt.Tx) error {
+		if stat, err := os.Stat(file); err != nil || stat.Size() < tx.Size() {
+			return errors.Join(err, errors.New("the file was cut short"))
+		}
 		for _, name := range buckets {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
