@@ -65,9 +65,10 @@ lab: image
 demo: image
 	$(SUDO) $(BIN)/dragonfly-lab demo --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
 
-## bench: benchmarks of the paths that have to be fast
+## bench: benchmarks of the paths that have to be fast; beside PostgreSQL where that is installed
 bench: assets
 	go test -run '^$$' -bench . -benchmem ./boot/... ./registry/... ./ui/...
+	go test -run '^$$' -bench 'Registrations|Storm' -benchtime 1x -v ./cmd/dragonfly
 
 ## lint: gofmt, templ, go vet, staticcheck, and govulncheck where its database is reachable
 lint: assets
