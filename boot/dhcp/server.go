@@ -23,7 +23,10 @@ type Server struct {
 	Policy  boot.Policy
 	// Sight is told of every answer; it must not block. May be nil.
 	Sight func(registry.Sighting)
-	Log   *slog.Logger
+	// Answered is told of every client that was answered; it must not block. May
+	// be nil.
+	Answered func(boot.Client)
+	Log      *slog.Logger
 	Stats Stats
 	// Client is where clients without an address are answered. The zero value is
 	// 255.255.255.255:68; tests on loopback have no broadcast.
@@ -99,6 +102,9 @@ func (s *Server) answer(desk *desk, packet []byte, in arrival) (reply []byte, to
 	}
 	to = s.destination(&req, in)
 	s.sight(&req, offer, to)
+	if s.Answered != nil {
+		s.Answered(req.Client)
+	}
 	return Reply(desk.space, &req, offer, s.Self), to, true
 }
 

@@ -12,6 +12,7 @@ import (
 	"dragonfly/boot"
 	"dragonfly/boot/dhcp"
 	"dragonfly/boot/ipxe"
+	"dragonfly/boot/ndp"
 	"dragonfly/boot/tftp"
 	"dragonfly/registry"
 )
@@ -30,6 +31,8 @@ type bootSockets struct {
 	on   bootInterface
 	dhcp dhcp.Sockets
 	tftp *net.UDPConn
+	ndp  *ndp.Socket // nil where iPXE is left to wait
+	slow error       // why ndp is nil, where it should not be
 }
 
 // bind binds every port of the configuration, or none.
@@ -54,7 +57,7 @@ func bind(cfg config) (_ *ports, err error) {
 		return nil, err
 	}
 	for _, on := range interfaces {
-		service, err := bindBoot(on)
+		service, err := bindBoot(on, cfg.HurryIPXE)
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +66,9 @@ func bind(cfg config) (_ *ports, err error) {
 	return p, nil
 }
 
-func bindBoot(on bootInterface) (*bootSockets, error) {
+// bindBoot opens the sockets of one interface. Without IPv6 boots take a few
+// seconds longer, which is no reason not to start.
+func bindBoot(on bootInterface, hurry bool) (*bootSockets, error) {
 	sockets, err := dhcp.Listen(on.Name)
 	if err != nil {
 		return nil, explainTaken(err, "udp", 67, 4011)
@@ -73,7 +78,11 @@ func bindBoot(on bootInterface) (*bootSockets, error) {
 		sockets.Close()
 		return nil, explainTaken(err, "udp", tftpPort)
 	}
-	return &bootSockets{on: on, dhcp: sockets, tftp: conn}, nil
+	b := &bootSockets{on: on, dhcp: sockets, tftp: conn}
+	if hurry {
+		b.ndp, b.slow = ndp.Listen(on.Name)
+	}
+	return b, nil
 }
 
 func (p *ports) close() {
@@ -85,6 +94,9 @@ func (p *ports) close() {
 	for _, b := range p.boot {
 		b.dhcp.Close()
 		b.tftp.Close()
+		if b.ndp != nil {
+			b.ndp.Close()
+		}
 	}
 }
 
@@ -97,24 +109,43 @@ type bootServer struct {
 	dhcp *dhcp.Server
 	tftp *tftp.Server
 	conn *net.UDPConn // of tftp
+	ndp  *ndp.Server  // may be nil
 }
 
 // newBootServers makes the servers of every boot interface.
 func (a *appliance) newBootServers() (all []*bootServer) {
 	for _, b := range a.ports.boot {
 		log := a.log.With("interface", b.on.Name)
-		all = append(all, &bootServer{on: b.on.Name, conn: b.tftp,
+		server := &bootServer{on: b.on.Name, conn: b.tftp,
 			dhcp: &dhcp.Server{Sockets: b.dhcp, Self: dhcp.Self{Addr: b.on.Addr, HTTPPort: a.ports.httpPort()},
 				Policy: a.policy(), Sight: a.registry.Sight, Log: log},
 			tftp: &tftp.Server{Dir: filepath.Join(a.cfg.ImageDir, "nbp"), Programs: ipxe.Programs(),
 				Sight: a.registry.Sight, Log: log, Autoexec: a.autoexec},
-		})
+		}
+		if b.slow != nil {
+			log.Info("iPXE waits for an IPv6 router at every boot, since it cannot be told that there is none", "err", b.slow)
+		}
+		if b.ndp != nil {
+			server.ndp = &ndp.Server{Socket: b.ndp, Log: log}
+			server.dhcp.Answered = server.expect
+		}
+		all = append(all, server)
 	}
 	return all
 }
 
+// expect has the iPXE that was just answered told that there is no IPv6 router.
+func (b *bootServer) expect(c boot.Client) {
+	if c.Kind == boot.IPXE {
+		b.ndp.Expect(c.MAC)
+	}
+}
+
 // serve answers until ctx ends.
 func (b *bootServer) serve(ctx context.Context, group *errgroup.Group) {
+	if b.ndp != nil {
+		group.Go(func() error { return b.ndp.Serve(ctx) })
+	}
 	group.Go(func() error { return b.dhcp.Serve(ctx) })
 	group.Go(func() error { return b.tftp.Serve(ctx, b.conn) })
 }

@@ -44,10 +44,22 @@ func (b *bootServer) register(all *prometheus.Registry) {
 			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome.String()},
 		}, func() float64 { return float64(b.dhcp.Stats.Count(outcome)) }))
 	}
+	if b.ndp != nil {
+		b.registerNDP(all)
+	}
 	for outcome, count := range map[string]*atomic.Uint64{"sent": &b.tftp.Stats.Sent, "probed": &b.tftp.Stats.Probed,
 		"refused": &b.tftp.Stats.Refused, "failed": &b.tftp.Stats.Failed} {
 		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "dragonfly_tftp_transfers_total", Help: "TFTP transfers by what became of them.",
+			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome},
+		}, func() float64 { return float64(count.Load()) }))
+	}
+}
+
+func (b *bootServer) registerNDP(all *prometheus.Registry) {
+	for outcome, count := range map[string]*atomic.Uint64{"answered": &b.ndp.Stats.Answered, "ignored": &b.ndp.Stats.Ignored, "failed": &b.ndp.Stats.Failed} {
+		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "dragonfly_router_solicitations_total", Help: "IPv6 router solicitations by what became of them.",
 			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome},
 		}, func() float64 { return float64(count.Load()) }))
 	}
