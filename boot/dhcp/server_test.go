@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -124,6 +125,8 @@ func TestAnswerCountsAndTells(t *testing.T) {
 	var log strings.Builder
 	server, desk := newServer(), newDesk()
 	server.Sight = func(s registry.Sighting) { seen = append(seen, s) }
+	var answered []boot.Kind
+	server.Answered = func(c boot.Client) { answered = append(answered, c.Kind) }
 	server.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	captured := packets(t)
 	for _, p := range [][]byte{captured["ovmf-pxe-discover"], captured["ovmf-pxe-request"],
@@ -141,6 +144,9 @@ func TestAnswerCountsAndTells(t *testing.T) {
 		!strings.Contains(seen[0].Detail, "snponly.efi") {
 		t.Errorf("sightings: %+v", seen)
 	}
+	if !slices.Equal(answered, []boot.Kind{boot.PXE, boot.PXE}) {
+		t.Errorf("told of %v", answered)
+	}
 	if got := strings.Count(log.String(), "level=DEBUG"); got != 6 {
 		t.Errorf("%d debug lines for 6 packets:\n%s", got, &log)
 	}
@@ -151,6 +157,7 @@ func TestAnswerCountsAndTells(t *testing.T) {
 func TestAnswerAllocatesNothing(t *testing.T) {
 	server, desk := newServer(), newDesk()
 	server.Sight = func(registry.Sighting) {}
+	server.Answered = func(boot.Client) {}
 	for name, p := range packets(t) {
 		for _, via := range []Service{ProxyDHCP, BINL} {
 			if n := testing.AllocsPerRun(100, func() { server.answer(desk, p, arrival{via: via}) }); n != 0 {

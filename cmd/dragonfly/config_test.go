@@ -33,7 +33,8 @@ func TestConfigPrecedence(t *testing.T) {
 		environ []string
 		want    func(config) bool
 	}{
-		{"defaults", nil, nil, func(c config) bool { return c.Host == "0.0.0.0" && c.LogLevel == "info" }},
+		{"defaults", nil, nil, func(c config) bool { return c.Host == "0.0.0.0" && c.LogLevel == "info" && c.HurryIPXE }},
+		{"iPXE may wait", []string{"--hurry-ipxe=false"}, nil, func(c config) bool { return !c.HurryIPXE }},
 		{"the file beats the defaults", nil, nil, func(c config) bool { return c.Port == 1 && c.Boot && c.BootInterfaces[0] == "eth7" }},
 		{"the environment beats the file", nil, []string{"DRAGONFLY_PORT=2"}, func(c config) bool { return c.Port == 2 && c.DataDir == "/file" }},
 		{"a flag beats the environment", []string{"--port", "3"}, []string{"DRAGONFLY_PORT=2"}, func(c config) bool { return c.Port == 3 }},
