@@ -79,10 +79,15 @@ func machineListCommand() *cobra.Command {
 		Use: "list [FILTER...]", Short: "List machines",
 		Example: `  dragonfly machine list state:ready tag:gpu
   dragonfly machine list --sort -registered -o wide
+  dragonfly machine list --fields name,hardware.memory.bytes,hardware.disks.serial
   dragonfly machine lock $(dragonfly machine list owner:ana -o name)`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sort, _ := cmd.Flags().GetString("sort")
-			machines, err := control(cmd).AllMachines(cmd.Context(), api.Selection{Filter: strings.Join(args, " "), Sort: sort})
+			selection := api.Selection{Filter: strings.Join(args, " "), Sort: sort}
+			if fields, _ := cmd.Flags().GetStringSlice("fields"); len(fields) > 0 {
+				return listFields(cmd, selection, fields)
+			}
+			machines, err := control(cmd).AllMachines(cmd.Context(), selection)
 			if err != nil {
 				return fmt.Errorf("list machines: %w", err)
 			}
@@ -90,6 +95,7 @@ func machineListCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().String("sort", "name", "name, state, vendor, model, created or registered; with - before it, the other way round")
+	cmd.Flags().StringSlice("fields", nil, "show these members of the API's answer, such as name,hardware.disks.serial")
 	wideFlag(cmd)
 	controlFlags(cmd)
 	return cmd

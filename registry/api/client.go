@@ -100,6 +100,26 @@ func (c *Client) AllMachines(ctx context.Context, s Selection) (all []Machine, e
 	}
 }
 
+// Fields lists every machine of the selection, with only the named members, such
+// as "name" and "hardware.disks"; one that is empty is not there.
+func (c *Client) Fields(ctx context.Context, s Selection, fields ...string) (all []map[string]any, err error) {
+	query := url.Values{"page_size": {"500"}, "filter": {s.Filter}, "sort": {s.Sort}, "fields": {strings.Join(fields, ",")}}
+	for {
+		var page struct {
+			Machines []map[string]any `json:"machines"`
+			Next     string           `json:"next_page_token"`
+		}
+		if err := c.do(ctx, http.MethodGet, "/api/v1/machines?"+query.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Machines...)
+		if page.Next == "" {
+			return all, nil
+		}
+		query.Set("page_token", page.Next)
+	}
+}
+
 // Edit changes what p sets of a machine, whatever its version is.
 func (c *Client) Edit(ctx context.Context, id string, p PatchRequest) (Machine, error) {
 	var reply Machine

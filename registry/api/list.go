@@ -12,15 +12,20 @@ import (
 )
 
 type listInput struct {
-	Filter    string `query:"filter" maxLength:"1000" doc:"such as state:ready tag:gpu model:~poweredge -tag:old"`
-	Sort      string `query:"sort" maxLength:"40" doc:"name, state, vendor, model, created or registered; with - before it, the other way round"`
-	PageSize  int    `query:"page_size" minimum:"1" maximum:"1000" default:"100"`
-	PageToken string `query:"page_token" maxLength:"2000" doc:"next_page_token of the page before, with the same filter and sort"`
+	Filter    string   `query:"filter" maxLength:"1000" doc:"such as state:ready tag:gpu model:~poweredge -tag:old"`
+	Sort      string   `query:"sort" maxLength:"40" doc:"name, state, vendor, model, created or registered; with - before it, the other way round"`
+	PageSize  int      `query:"page_size" minimum:"1" maximum:"1000" default:"100" doc:"at most this many; a page with hardware has at most 200"`
+	PageToken string   `query:"page_token" maxLength:"2000" doc:"next_page_token of the page before, with the same filter and sort"`
+	Fields    []string `query:"fields" maxItems:"64" doc:"answer only these members, dotted where they are further down; when left out, all but hardware" example:"id,name,hardware.disks.serial"`
 }
+
+// maxWithHardware bounds a page of machines with their hardware, which is up to a
+// quarter of a megabyte each.
+const maxWithHardware = 200
 
 type listOutput struct {
 	Body struct {
-		Machines []Machine `json:"machines"`
+		Machines []masked  `json:"machines"`
 		Next     string    `json:"next_page_token,omitempty" doc:"empty on the last page"`
 		Stale    bool      `json:"stale,omitempty" doc:"the database is away, and this is what was known of the machines"`
 		AsOf     time.Time `json:"as_of,omitzero" doc:"when what is stale was read"`
@@ -28,9 +33,16 @@ type listOutput struct {
 }
 
 func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, error) {
+	only, err := machineMask(in.Fields)
+	if err != nil {
+		return nil, err
+	}
 	q, err := s.query(in)
 	if err != nil {
 		return nil, err
+	}
+	if only.has("hardware") {
+		q.Brief, q.Limit = false, min(q.Limit, maxWithHardware)
 	}
 	machines, err := s.registry.Machines(ctx, q)
 	if err != nil {
@@ -40,14 +52,14 @@ func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, 
 	if outage := s.registry.Outage(); !outage.Since.IsZero() {
 		out.Body.Stale, out.Body.AsOf = true, outage.AsOf
 	}
-	out.Body.Machines = make([]Machine, 0, len(machines))
+	out.Body.Machines = make([]masked, 0, len(machines))
 	for _, m := range machines {
 		if !m.AsOf.IsZero() { // also where the database came back meanwhile
 			out.Body.Stale, out.Body.AsOf = true, m.AsOf
 		}
-		out.Body.Machines = append(out.Body.Machines, machineOf(m, s.now(), false))
+		out.Body.Machines = append(out.Body.Machines, masked{machineOf(m, s.now(), !q.Brief), only})
 	}
-	if len(machines) == in.PageSize {
+	if len(machines) == q.Limit {
 		out.Body.Next = pageToken{Sort: in.Sort, Position: q.Sort.Position(machines[len(machines)-1])}.encode()
 	}
 	return out, nil

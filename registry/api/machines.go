@@ -44,7 +44,8 @@ func (s *Server) mountMachines(api huma.API) {
 }
 
 type machineInput struct {
-	ID string `path:"id" maxLength:"128" doc:"ID or name"`
+	ID     string   `path:"id" maxLength:"128" doc:"ID or name"`
+	Fields []string `query:"fields" maxItems:"64" doc:"answer only these members, dotted where they are further down; all when left out" example:"id,name,hardware.disks.serial"`
 }
 
 // changeInput is a machine and the version that the client read of it.
@@ -93,9 +94,22 @@ func (s *Server) answer(m registry.Machine, err error, version int64) (*machineO
 	return s.machine(m), nil
 }
 
-func (s *Server) getMachine(ctx context.Context, in *machineInput) (*machineOutput, error) {
+type maskedOutput struct {
+	ETag string `header:"ETag"`
+	Body masked
+}
+
+func (s *Server) getMachine(ctx context.Context, in *machineInput) (*maskedOutput, error) {
+	only, err := machineMask(in.Fields)
+	if err != nil {
+		return nil, err
+	}
 	m, err := s.registry.Machine(ctx, in.ID)
-	return s.answer(m, err, registry.AnyVersion)
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	whole := s.machine(m)
+	return &maskedOutput{ETag: whole.ETag, Body: masked{whole.Body, only}}, nil
 }
 
 type editInput struct {
