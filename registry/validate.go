@@ -73,13 +73,18 @@ func (p Patch) Validate() error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
 		if !labelKey.MatchString(key) {
-			v.add("/labels/"+key, "a key has letters, digits and . _ / -, at most 63")
+			v.add(labelPointer(key), "a key has letters, digits and . _ / -, at most 63")
 		}
 		if value := p.Labels[key]; value != nil {
-			v.text("/labels/"+key, *value)
+			v.text(labelPointer(key), *value)
 		}
 	}
 	return v.err()
+}
+
+// labelPointer is the JSON pointer to a label (RFC 6901 section 3).
+func labelPointer(key string) string {
+	return "/labels/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }
 
 func (v *validator) tags(tags []string) {

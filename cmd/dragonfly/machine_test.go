@@ -37,7 +37,7 @@ func TestMachineCommands(t *testing.T) {
 		{"machine edit " + one.Name + " --name rack1-7 --owner ana --label rack=a1", 0, "rack1-7 is at version 2"},
 		{"machine edit rack1-7 --label rack", 2, "want KEY=VALUE"},
 		{"machine edit rack1-7", 2, "nothing to change"},
-		{"machine edit rack1-7 --name NO", 1, "body.name"},
+		{"machine edit rack1-7 --name NO", 1, "; name: want"},
 		{"machine tag rack1-7 gpu lab", 0, "gpu lab"},
 		{"machine tag rack1-7 lab-", 0, "rack1-7: gpu\n"},
 		{"machine list tag:gpu label.rack:a1 -o wide", 0, "ana"},

@@ -152,7 +152,7 @@ func TestRegisterRefuses(t *testing.T) {
 		{"bad MAC", boot, `{"mac":"52:54:00:01:02","hardware":{}}`, 422, "six hexadecimal bytes"},
 		{"bad MAC in the list", boot, `{"mac":"52:54:00:01:02:03","macs":["x"],"hardware":{}}`, 422, "six hexadecimal bytes"},
 		{"no hardware", boot, `{"mac":"52:54:00:01:02:03"}`, 422, "hardware"},
-		{"unknown member", boot, `{"mac":"52:54:00:01:02:03","hardware":{},"admin":true}`, 422, "unexpected"},
+		{"unknown member", boot, `{"mac":"52:54:00:01:02:03","hardware":{},"admin":true}`, 422, "there is no member"},
 		{"10 MiB", boot, `{"mac":"` + strings.Repeat("a", 10<<20) + `"}`, 413, "too large"},
 		{"10,000 disks", boot, with(func(r *api.RegisterRequest) { r.Hardware.Disks = make([]registry.Disk, 10_000) }), 422, "10000 entries; at most 512"},
 		{"control characters", boot, with(func(r *api.RegisterRequest) { r.Hardware.System.Product = "\x1b[31mred" }), 422, "control character"},

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,36 +21,6 @@ type Client struct {
 	Base  string // such as http://10.0.0.2:3000
 	Token string // boot or machine token; empty on the control socket
 	HTTP  *http.Client
-}
-
-// Error is a problem+json answer (RFC 9457).
-type Error struct {
-	Status int    `json:"status"`
-	Title  string `json:"title"`
-	Detail string `json:"detail"`
-	Errors []struct {
-		Location string `json:"location"`
-		Message  string `json:"message"`
-	} `json:"errors"`
-}
-
-func (e *Error) Error() string {
-	text := e.Detail
-	if text == "" {
-		text = e.Title
-	}
-	for _, field := range e.Errors {
-		text += "; " + field.Location + ": " + field.Message
-	}
-	return fmt.Sprintf("%d: %s", e.Status, text)
-}
-
-// Status is the HTTP status of an [*Error] in err's chain; 0 where there is none.
-func Status(err error) int {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Status
-	}
-	return 0
 }
 
 // Register reports a machine's hardware. The token must be the boot token.

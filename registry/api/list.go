@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"hash/crc32"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -60,7 +61,7 @@ func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, 
 		out.Body.Machines = append(out.Body.Machines, masked{machineOf(m, s.now(), !q.Brief), only})
 	}
 	if len(machines) == q.Limit {
-		out.Body.Next = pageToken{Sort: in.Sort, Position: q.Sort.Position(machines[len(machines)-1])}.encode()
+		out.Body.Next = pageToken{List: in.list(), Position: q.Sort.Position(machines[len(machines)-1])}.encode()
 	}
 	return out, nil
 }
@@ -81,9 +82,9 @@ func (s *Server) query(in *listInput) (q registry.Query, err error) {
 		return q, nil
 	}
 	token, err := parsePageToken(in.PageToken)
-	if err != nil || token.Sort != in.Sort {
+	if err != nil || token.List != in.list() {
 		return q, huma.Error422UnprocessableEntity("page_token is not one of this list: start again without it",
-			&huma.ErrorDetail{Location: "query.page_token", Message: "want next_page_token of the page before, with the same sort"})
+			&huma.ErrorDetail{Location: "query.page_token", Message: "want next_page_token of the page before, with the same filter and sort"})
 	}
 	q.After = token.Position
 	return q, nil
@@ -92,9 +93,12 @@ func (s *Server) query(in *listInput) (q registry.Query, err error) {
 // pageToken is where a page ended. It is opaque to clients, and says nothing that
 // the page did not.
 type pageToken struct {
-	Sort     string            `json:"s,omitempty"`
+	List     uint32            `json:"l"` // which list it is a page of
 	Position registry.Position `json:"p"`
 }
+
+// list tells lists apart: a page of one does not continue another.
+func (in *listInput) list() uint32 { return crc32.ChecksumIEEE([]byte(in.Filter + "\x00" + in.Sort)) }
 
 func (t pageToken) encode() string {
 	text, _ := json.Marshal(t) // strings only: cannot fail

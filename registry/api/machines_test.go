@@ -53,12 +53,12 @@ func TestEditing(t *testing.T) {
 	}{
 		{"PATCH", path, `{"name":"rack1-7","tags":["gpu"],"labels":{"rack":"a1","gone":null},"note":"two\nlines"}`, etag, 200, `"name":"rack1-7"`},
 		{"PATCH", path, `{"owner":"ana"}`, etag, 412, "is at version 2 and version 1 was read"},
-		{"PATCH", path, `{"owner":"ana"}`, "seven", 422, "header.If-Match"},
+		{"PATCH", path, `{"owner":"ana"}`, "seven", 422, `"in":"header","pointer":"/If-Match"`},
 		{"PATCH", "/api/v1/machines/rack1-7", `{"labels":{"rack":null}}`, "*", 200, `"version":3`},
-		{"PATCH", path, `{"ownr":"ana"}`, "", 422, "body.ownr"},
-		{"PATCH", path, `{"owner":7}`, "", 422, "body.owner"},
-		{"PATCH", path, `{"name":"Not A Name"}`, "", 422, "body.name"},
-		{"PATCH", path, `{"tags":["ok","<b>"]}`, "", 422, "body.tags.1"},
+		{"PATCH", path, `{"ownr":"ana"}`, "", 422, `"in":"body","pointer":"/ownr"`},
+		{"PATCH", path, `{"owner":7}`, "", 422, `"in":"body","pointer":"/owner"`},
+		{"PATCH", path, `{"name":"Not A Name"}`, "", 422, `"in":"body","pointer":"/name"`},
+		{"PATCH", path, `{"tags":["ok","<b>"]}`, "", 422, `"in":"body","pointer":"/tags/1"`},
 		{"PATCH", path, `{`, "", 400, "unexpected end"},
 		{"PATCH", "/api/v1/machines/nobody", `{}`, "", 404, "not found"},
 		{"PUT", path + "/lock", `{"note":"copying"}`, "", 200, `"lock":{`},
@@ -70,7 +70,7 @@ func TestEditing(t *testing.T) {
 		{"POST", path + "/restore", "", "", 200, `"state":"ready"`},
 		{"GET", path + "/timeline?limit=3", "", "", 200, "from retired to ready"},
 		{"GET", path + "/history", "", "", 200, `"changes":[]`},
-		{"GET", path + "/timeline?limit=0", "", "", 422, "query.limit"},
+		{"GET", path + "/timeline?limit=0", "", "", 422, `"in":"query","pointer":"/limit"`},
 		{"DELETE", path, "", `"1"`, 412, "is at version 7"},
 		{"DELETE", path, "", "", 204, ""},
 		{"GET", path, "", "", 404, "not found"},
@@ -123,13 +123,18 @@ func TestListing(t *testing.T) {
 			t.Errorf("order: %s", order)
 		}
 	}
+	_, next, err := operator.Machines(t.Context(), api.Selection{}, "", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for query, want := range map[string]string{
-		"filter=state:redy":          "did you mean ready?",
-		"filter=colour:red":          "query.filter",
-		"sort=colour":                "query.sort",
-		"page_token=x":               "query.page_token",
-		"page_token=e30&sort=-model": "query.page_token",
-		"page_size=0":                "query.page_size",
+		"filter=tag:gpu&page_token=" + next: "start again without it",
+		"filter=state:redy":                 "did you mean ready?",
+		"filter=colour:red":                 `"in":"query","pointer":"/filter"`,
+		"sort=colour":                       `"in":"query","pointer":"/sort"`,
+		"page_token=x":                      `"in":"query","pointer":"/page_token"`,
+		"page_token=e30&sort=-model":        `"in":"query","pointer":"/page_token"`,
+		"page_size=0":                       `"in":"query","pointer":"/page_size"`,
 	} {
 		if status, _, body := s.call(t, "GET", "/api/v1/machines?"+query, ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", query, status, body)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,11 +16,7 @@ import (
 // logged and not told.
 func (s *Server) problem(err error) error {
 	if invalid, ok := errors.AsType[*registry.InvalidError](err); ok {
-		details := make([]error, 0, len(invalid.Fields))
-		for _, f := range invalid.Fields {
-			details = append(details, &huma.ErrorDetail{Location: "body" + strings.ReplaceAll(f.Pointer, "/", "."), Message: f.Message})
-		}
-		return huma.Error422UnprocessableEntity("some fields are not acceptable", details...)
+		return refused(invalid)
 	}
 	_, conflict := errors.AsType[*registry.ConflictError](err)
 	_, refused := errors.AsType[*registry.TransitionError](err)
@@ -34,7 +29,7 @@ func (s *Server) problem(err error) error {
 	case locked:
 		return huma.NewError(http.StatusLocked, err.Error()+"; unlock it first")
 	case errors.Is(err, context.Canceled):
-		return huma.NewError(499, "the client went away") // nobody reads it; it keeps our log clean
+		return huma.NewError(statusGone, "the client went away") // nobody reads it; it keeps our log clean
 	case errors.Is(err, registry.ErrJournalFull):
 		return huma.ErrorWithHeaders(huma.Error503ServiceUnavailable("the database is away and the journal on this host takes no more: nothing was saved; retry in a moment"),
 			http.Header{"Retry-After": {"10"}})
@@ -50,11 +45,24 @@ func (s *Server) problem(err error) error {
 	return huma.Error500InternalServerError("an internal error, which was logged; trying again may help")
 }
 
+// statusGone is what nginx logs for a client that went away.
+const statusGone = 499
+
+// refused is the problem with what the registry does not accept.
+func refused(invalid *registry.InvalidError) *Error {
+	e := &Error{Status: http.StatusUnprocessableEntity, Title: http.StatusText(http.StatusUnprocessableEntity),
+		Detail: "some fields are not acceptable"}
+	for _, f := range invalid.Fields[:min(len(invalid.Fields), maxErrors)] {
+		e.Errors = append(e.Errors, FieldError{In: "body", Pointer: f.Pointer, Message: f.Message})
+	}
+	return e
+}
+
 // WriteProblem answers with a problem+json document (RFC 9457), for handlers
 // outside this package.
 func WriteProblem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Type", problemType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "title": http.StatusText(status), "detail": detail})
+	_ = json.NewEncoder(w).Encode(&Error{Status: status, Title: http.StatusText(status), Detail: detail})
 }

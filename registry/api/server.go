@@ -50,6 +50,8 @@ func Mount(router chi.Router, cfg Config) {
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.SchemasPath = ""  // the schemas are in the OpenAPI document
 	config.CreateHooks = nil // no $schema member in answers
+	config.Transformers = []huma.Transformer{problemOf(config.OpenAPI)}
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	config.OpenAPIPath = "/openapi"
 	config.Info.Description = "Machines, their hardware and what happens to them."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

@@ -126,10 +126,22 @@ func (s *Server) putUser(ctx context.Context, in *userInput) (*struct{}, error) 
 		return nil, huma.Error412PreconditionFailed(err.Error())
 	}
 	if err != nil {
-		return nil, s.refusal(err)
+		return nil, inPath(s.refusal(err), "/name")
 	}
 	s.log.Info("account written", "user", in.Name, "by", registry.ActorOf(ctx).Name)
 	return nil, nil
+}
+
+// inPath says that what is wrong at a pointer is in the path, and not in the body.
+func inPath(err error, pointer string) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		for i, f := range e.Errors {
+			if f.Pointer == pointer {
+				e.Errors[i].In = "path"
+			}
+		}
+	}
+	return err
 }
 
 type userNameInput struct {

@@ -206,19 +206,19 @@ func TestBadInputAboutAccounts(t *testing.T) {
 		code               int
 		says               string
 	}{
-		{"PUT", "/api/v1/users/ana", `{"password":7}`, 422, "body.password"},
-		{"PUT", "/api/v1/users/ana", `{"pasword":"` + password + `"}`, 422, "body.pasword"},
-		{"PUT", "/api/v1/users/ana", `{"password":"` + password + `","role":["admin"]}`, 422, "body.role"},
-		{"PUT", "/api/v1/users/A%27;--", `{"password":"` + password + `"}`, 422, "body.name"},
+		{"PUT", "/api/v1/users/ana", `{"password":7}`, 422, `"in":"body","pointer":"/password"`},
+		{"PUT", "/api/v1/users/ana", `{"pasword":"` + password + `"}`, 422, `"in":"body","pointer":"/pasword"`},
+		{"PUT", "/api/v1/users/ana", `{"password":"` + password + `","role":["admin"]}`, 422, `"in":"body","pointer":"/role"`},
+		{"PUT", "/api/v1/users/A%27;--", `{"password":"` + password + `"}`, 422, `"in":"path","pointer":"/name"`},
 		{"PUT", "/api/v1/users/ana", `{"password":`, 400, ""},
 		{"PUT", "/api/v1/users/ana", `{"password":"` + strings.Repeat("x", 1<<20) + `"}`, 413, ""},
-		{"PUT", "/api/v1/users/ana", "{\"password\":\"\xff\xfe horse battery\",\"role\":\"\xff\"}", 422, "body.role"},
-		{"POST", "/api/v1/tokens", `{"name":"a","role":"viewer","expires_at":"tomorrow"}`, 422, "body.expires_at"},
+		{"PUT", "/api/v1/users/ana", "{\"password\":\"\xff\xfe horse battery\",\"role\":\"\xff\"}", 400, "byte 13 is not UTF-8"},
+		{"POST", "/api/v1/tokens", `{"name":"a","role":"viewer","expires_at":"tomorrow"}`, 422, `"in":"body","pointer":"/expires_at"`},
 		{"POST", "/api/v1/tokens", `{"role":"viewer"}`, 422, "name"},
-		{"POST", "/api/v1/setup", `{"token":1,"name":"ana","password":"x"}`, 422, "body.token"},
-		{"GET", "/api/v1/audit?limit=0", "", 422, "query.limit"},
-		{"GET", "/api/v1/audit?limit=1001", "", 422, "query.limit"},
-		{"GET", "/api/v1/audit?before=x", "", 422, "query.before"},
+		{"POST", "/api/v1/setup", `{"token":1,"name":"ana","password":"x"}`, 422, `"in":"body","pointer":"/token"`},
+		{"GET", "/api/v1/audit?limit=0", "", 422, `"in":"query","pointer":"/limit"`},
+		{"GET", "/api/v1/audit?limit=1001", "", 422, `"in":"query","pointer":"/limit"`},
+		{"GET", "/api/v1/audit?before=x", "", 422, `"in":"query","pointer":"/before"`},
 		{"GET", "/api/v1/audit?object=x%27%3B--", "", 200, `"entries":[]`},
 	} {
 		code, body := o.send(t, try.method, try.path, try.body)
