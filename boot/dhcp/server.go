@@ -27,7 +27,7 @@ type Server struct {
 	// be nil.
 	Answered func(boot.Client)
 	Log      *slog.Logger
-	Stats Stats
+	Stats    Stats
 	// Client is where clients without an address are answered. The zero value is
 	// 255.255.255.255:68; tests on loopback have no broadcast.
 	Client netip.AddrPort
