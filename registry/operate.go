@@ -55,6 +55,9 @@ func (r *Registry) carryOut(ctx context.Context, m Machine, op operation) (Machi
 	if err != nil {
 		return Machine{ID: m.ID}, fmt.Errorf("%s %s: %w", op.kind.verb(), before.Name, err)
 	}
+	if dryRun(ctx) {
+		return m, nil
+	}
 	audit, err := audited(op.kind, before, m)
 	if err != nil {
 		return Machine{ID: m.ID}, err
@@ -100,6 +103,8 @@ type Patch struct {
 	Note   *string
 	Tags   *[]string          // instead of those there are
 	Labels map[string]*string // one by one; nil takes the label away
+
+	AddTags, RemoveTags []string // to and from those there are, or those of Tags
 }
 
 // Edit changes what operators say of a machine. It errs with [*InvalidError],
@@ -112,6 +117,9 @@ func (r *Registry) Edit(ctx context.Context, id string, version int64, p Patch) 
 	return r.operate(ctx, id, version, operation{MachineEdited, func(m *Machine) (string, error) {
 		before := *m
 		p.apply(m)
+		if len(m.Tags) > maxTags {
+			return "", &InvalidError{Fields: []FieldError{{"/tags", fmt.Sprintf("the machine would have %d tags; at most %d", len(m.Tags), maxTags)}}}
+		}
 		if len(m.Labels) > maxLabels {
 			return "", &InvalidError{Fields: []FieldError{{"/labels", fmt.Sprintf("the machine would have %d labels; at most %d", len(m.Labels), maxLabels)}}}
 		}
@@ -146,9 +154,7 @@ func (p Patch) apply(m *Machine) {
 			*set.to = *set.from
 		}
 	}
-	if p.Tags != nil {
-		m.Tags = slices.Compact(slices.Sorted(slices.Values(*p.Tags)))
-	}
+	p.retag(m)
 	m.Labels = maps.Clone(m.Labels)
 	for key, value := range p.Labels {
 		if value == nil {
@@ -160,6 +166,20 @@ func (p Patch) apply(m *Machine) {
 		}
 		m.Labels[key] = *value
 	}
+}
+
+// retag changes the tags of m. Those there are stay as they are stored where
+// nothing is asked of them.
+func (p Patch) retag(m *Machine) {
+	if p.Tags == nil && len(p.AddTags)+len(p.RemoveTags) == 0 {
+		return
+	}
+	tags := m.Tags
+	if p.Tags != nil {
+		tags = *p.Tags
+	}
+	tags = slices.Compact(slices.Sorted(slices.Values(slices.Concat(tags, p.AddTags))))
+	m.Tags = slices.DeleteFunc(tags, func(tag string) bool { return slices.Contains(p.RemoveTags, tag) })
 }
 
 // Lock keeps a machine from whatever destroys: deploying, retiring, deleting.
@@ -242,6 +262,9 @@ func (r *Registry) Delete(ctx context.Context, id string, version int64) error {
 	}
 	if m.State == Installing {
 		return fmt.Errorf("delete %s: %w", m.Name, &TransitionError{From: m.State, Cause: CauseDelete})
+	}
+	if dryRun(ctx) {
+		return nil
 	}
 	audit, err := audited(MachineDeleted, m, Machine{ID: m.ID})
 	if err != nil {

@@ -276,19 +276,15 @@ func (r *Registry) Instruct(ctx context.Context, id string, what Instruction) (M
 		return Machine{}, &InvalidError{Fields: []FieldError{{Pointer: "/instruction",
 			Message: "want wait, reboot or local_boot"}}}
 	}
-	m, err := r.Machine(ctx, id)
-	if err != nil {
-		return Machine{}, err
-	}
 	if what == Wait {
 		what = ""
 	}
-	m.Pending = what
-	message := "told to " + string(what) + " at its next poll"
-	if what == "" {
-		message = "the queued instruction was taken back"
-	}
-	return r.update(ctx, m, m.event(MachineInstructed, r.now(), message))
+	return r.operate(ctx, id, AnyVersion, operation{MachineInstructed, func(m *Machine) (string, error) {
+		if m.Pending = what; what == "" {
+			return "the queued instruction was taken back", nil
+		}
+		return "told to " + string(what) + " at its next poll", nil
+	}})
 }
 
 // update writes m at the version it was read and returns it as stored.

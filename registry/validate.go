@@ -69,8 +69,10 @@ func (p Patch) Validate() error {
 		v.add("/note", fmt.Sprintf("want plain text of at most %d bytes", maxNote))
 	}
 	if p.Tags != nil {
-		v.tags(*p.Tags)
+		v.tags("/tags", *p.Tags)
 	}
+	v.tags("/add_tags", p.AddTags)
+	v.tags("/remove_tags", p.RemoveTags)
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
 		if !labelKey.MatchString(key) {
 			v.add(labelPointer(key), "a key has letters, digits and . _ / -, at most 63")
@@ -87,13 +89,13 @@ func labelPointer(key string) string {
 	return "/labels/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }
 
-func (v *validator) tags(tags []string) {
+func (v *validator) tags(pointer string, tags []string) {
 	if len(tags) > maxTags {
-		v.add("/tags", fmt.Sprintf("%d tags; at most %d", len(tags), maxTags))
+		v.add(pointer, fmt.Sprintf("%d tags; at most %d", len(tags), maxTags))
 	}
 	for i, tag := range tags {
 		if !labelKey.MatchString(tag) {
-			v.add(fmt.Sprintf("/tags/%d", i), "a tag has letters, digits and . _ / -, at most 63")
+			v.add(fmt.Sprintf("%s/%d", pointer, i), "a tag has letters, digits and . _ / -, at most 63")
 		}
 	}
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,8 +28,7 @@ Fields: id name state mac serial uuid vendor model arch host ip bmc tag owner
 online locked, and label.KEY.`}
 	machine.AddCommand(machineListCommand(), machineShowCommand(), machineEditCommand(), machineTagCommand(),
 		machineLockCommand(), machineUnlockCommand(), machineDeleteCommand(),
-		machineStepCommand("retire", "Take machines out of use; they boot from their own disks", (*api.Client).Retire),
-		machineStepCommand("restore", "Bring retired machines back", (*api.Client).Restore))
+		machineRetireCommand(), machineRestoreCommand())
 	return machine
 }
 
@@ -83,7 +82,8 @@ func machineListCommand() *cobra.Command {
   dragonfly machine lock $(dragonfly machine list owner:ana -o name)`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sort, _ := cmd.Flags().GetString("sort")
-			selection := api.Selection{Filter: strings.Join(args, " "), Sort: sort}
+			terms, _ := cmd.Flags().GetStringArray("term")
+			selection := api.Selection{Filter: strings.Join(append(args, terms...), " "), Sort: sort}
 			if fields, _ := cmd.Flags().GetStringSlice("fields"); len(fields) > 0 {
 				return listFields(cmd, selection, fields)
 			}
@@ -96,9 +96,26 @@ func machineListCommand() *cobra.Command {
 	}
 	cmd.Flags().String("sort", "name", "name, state, vendor, model, created or registered; with - before it, the other way round")
 	cmd.Flags().StringSlice("fields", nil, "show these members of the API's answer, such as name,hardware.disks.serial")
+	cmd.Flags().StringArray("term", nil, "a term of the filter")
+	_ = cmd.Flags().MarkHidden("term") // it is there
 	wideFlag(cmd)
 	controlFlags(cmd)
 	return cmd
+}
+
+// turnedRound lets terms such as -tag:old stand among the arguments of machine
+// list, where they would be taken for flags.
+func turnedRound(args []string) []string {
+	if len(args) < 2 || !strings.HasPrefix(args[0], "machine") || args[1] != "list" {
+		return args
+	}
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if field, _, found := strings.Cut(arg, ":"); found && len(field) > 2 && field[0] == '-' && field[1] != '-' && !strings.Contains(field, "=") {
+			args[i] = "--term=" + arg
+		}
+	}
+	return args
 }
 
 func machineShowCommand() *cobra.Command {
@@ -178,142 +195,4 @@ func patchOf(cmd *cobra.Command) (p api.PatchRequest, err error) {
 		return p, usageError{errors.New("nothing to change: give --name, --owner, --note or --label")}
 	}
 	return p, nil
-}
-
-func machineTagCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "tag MACHINE [TAG...] [TAG-...]", Short: "Give a machine tags, and with - behind them take them away",
-		Example: "  dragonfly machine tag brave-otter gpu lab old-",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return usageError{fmt.Errorf("want a machine and tags; see %s --help", cmd.CommandPath())}
-			}
-			m, err := retag(cmd.Context(), control(cmd), args[0], args[1:])
-			if err != nil {
-				return fmt.Errorf("tag %s: %w", args[0], err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", m.Name, strings.Join(m.Tags, " "))
-			return nil
-		},
-	}
-	controlFlags(cmd)
-	return cmd
-}
-
-// retag puts tags in and takes out those that end in "-".
-func retag(ctx context.Context, client *api.Client, id string, changes []string) (api.Machine, error) {
-	m, err := client.Machine(ctx, id)
-	if err != nil {
-		return m, err
-	}
-	have := map[string]bool{}
-	for _, tag := range m.Tags {
-		have[tag] = true
-	}
-	for _, tag := range changes {
-		bare, gone := strings.CutSuffix(tag, "-")
-		have[bare] = !gone
-	}
-	tags := []string{}
-	for tag, keep := range have {
-		if keep {
-			tags = append(tags, tag)
-		}
-	}
-	return client.EditAt(ctx, m.ID, m.Version, api.PatchRequest{Tags: &tags})
-}
-
-// forEach does something to every machine named and goes on after a failure.
-func forEach(args []string, do func(id string) error) error {
-	var errs []error
-	for _, id := range args {
-		if err := do(id); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", id, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func machineStepCommand(verb, short string, do func(*api.Client, context.Context, string) (api.Machine, error)) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: verb + " MACHINE...", Short: short, Args: atLeastOne,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return forEach(args, func(id string) error {
-				m, err := do(control(cmd), cmd.Context(), id)
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s is %s\n", m.Name, m.State)
-				}
-				return err
-			})
-		},
-	}
-	controlFlags(cmd)
-	return cmd
-}
-
-func machineLockCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "lock MACHINE...", Short: "Keep machines from whatever destroys", Args: atLeastOne,
-		Example: `  dragonfly machine lock brave-otter --note "its disk is being copied"`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			note, _ := cmd.Flags().GetString("note")
-			return forEach(args, func(id string) error {
-				m, err := control(cmd).Lock(cmd.Context(), id, note)
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s is locked\n", m.Name)
-				}
-				return err
-			})
-		},
-	}
-	cmd.Flags().String("note", "", "why, for whoever comes upon it")
-	controlFlags(cmd)
-	return cmd
-}
-
-func machineUnlockCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "unlock MACHINE...", Short: "Take locks away", Args: atLeastOne,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			force, _ := cmd.Flags().GetBool("force")
-			return forEach(args, func(id string) error {
-				m, err := control(cmd).Unlock(cmd.Context(), id, force)
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s is not locked\n", m.Name)
-				}
-				return err
-			})
-		},
-	}
-	cmd.Flags().Bool("force", false, "also a lock of somebody else")
-	controlFlags(cmd)
-	return cmd
-}
-
-func machineDeleteCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "delete MACHINE...", Short: "Forget machines; one that boots from the network is discovered anew", Args: atLeastOne,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := confirm(cmd, fmt.Sprintf("Forget %s, with hardware and history?", strings.Join(args, ", "))); err != nil {
-				return err
-			}
-			return forEach(args, func(id string) error {
-				err := control(cmd).Delete(cmd.Context(), id)
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s is gone\n", id)
-				}
-				return err
-			})
-		},
-	}
-	yesFlag(cmd)
-	controlFlags(cmd)
-	return cmd
-}
-
-func atLeastOne(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return usageError{fmt.Errorf("want the names or IDs of machines; see %s --help", cmd.CommandPath())}
-	}
-	return nil
 }

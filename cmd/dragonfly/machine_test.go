@@ -27,7 +27,7 @@ func (r *rig) boot(t *testing.T, mac registry.MAC, product string) api.RegisterR
 func TestMachineCommands(t *testing.T) {
 	r := start(t, testConfig(t))
 	one := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")
-	r.boot(t, registry.MAC{2, 0, 0, 0, 0, 2}, "R2")
+	two := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 2}, "R2")
 	for _, step := range []struct {
 		args string
 		code int
@@ -46,6 +46,9 @@ func TestMachineCommands(t *testing.T) {
 		{"machine list name:rack1-7 --fields hardware.system.vendor -o json", 0, `"vendor": "Acme"`},
 		{"machine list --fields nam", 1, "did you mean name?"},
 		{"machine list stat:x", 1, "did you mean state?"},
+		{"machine list -tag:gpu -o name", 0, two.Name},
+		{"machine list tag:gpu -name:rack1-7 -label.rack:a1 -o name", 0, ""},
+		{"machine list -tga:gpu", 1, "did you mean tag?"},
 		{"machine list -o tabel", 2, "did you mean table?"},
 		{"machine lock rack1-7 --note copying", 0, "is locked"},
 		{"machine delete rack1-7 --yes", 1, "locked by console: copying"},
@@ -59,9 +62,23 @@ func TestMachineCommands(t *testing.T) {
 		{"machine restore rack1-7", 0, "rack1-7 is ready"},
 		{"audit rack1-7", 0, "machine.unlocked"},
 		{"audit " + one.ID + " --limit 1 -o json", 0, `"machine.restored"`},
+		{"machine lock --filter model:r1 --yes", 0, "rack1-7 is locked"},
+		{"machine retire --filter vendor:acme --yes", 0, "1 machine to retire: " + two.Name},
+		{"machine retire --filter vendor:acme --yes", 0, "rack1-7 is left as it is: retired rack1-7: the machine is locked by console"},
+		{"machine list state:retired -o name", 0, two.Name + "\n"},
+		{"machine restore --filter vendor:acme", 2, "confirm with --yes"},
+		{"machine restore --filter state:retired --yes", 0, two.Name + " is ready"},
+		{"machine unlock --filter locked:yes --yes", 0, "rack1-7 is not locked"},
+		{"machine tag --filter vendor:acme --yes lab gpu-", 0, two.Name + " is tagged"},
+		{"machine list tag:lab -tag:gpu -o name", 0, "rack1-7\n"},
+		{"machine lock --filter stat:x --yes", 1, "did you mean state?"},
+		{"machine lock --filter model:none --yes", 0, "no machine matches model:none"},
+		{"machine lock --filter model:r1 rack1-7", 2, "want either"},
+		{"machine lock rack1-7 rack1-7", 1, "the same machine"},
+		{"machine delete --filter model:r2 --yes", 0, two.Name + " is gone"},
 		{"machine delete rack1-7 --yes", 0, "rack1-7 is gone"},
-		{"machine list -o name", 0, "-"},
-		{"machine retire", 2, "want the names or IDs"},
+		{"machine list -o name", 0, ""},
+		{"machine retire", 2, "want either the names or IDs"},
 	} {
 		code, out, errs := r.cli(t, "", strings.Fields(step.args)...)
 		if code != step.code || !strings.Contains(out+errs, step.want) {

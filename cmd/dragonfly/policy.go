@@ -22,6 +22,7 @@ func policy() auth.Policy {
 		"GET /api/v1/machines/{id}":              auth.Viewer,
 		"PATCH /api/v1/machines/{id}":            auth.Operator,
 		"DELETE /api/v1/machines/{id}":           auth.Operator,
+		"POST /api/v1/machines/bulk":             auth.Operator,
 		"POST /api/v1/machines/{id}/retire":      auth.Operator,
 		"POST /api/v1/machines/{id}/restore":     auth.Operator,
 		"PUT /api/v1/machines/{id}/lock":         auth.Operator,

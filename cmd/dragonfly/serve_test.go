@@ -121,7 +121,7 @@ func (r *rig) cli(t *testing.T, stdin string, args ...string) (code int, stdout,
 	t.Helper()
 	root := rootCommand()
 	var out, errs bytes.Buffer
-	root.SetArgs(append(args, "--data-dir", r.cfg.DataDir))
+	root.SetArgs(turnedRound(append(args, "--data-dir", r.cfg.DataDir)))
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&out)
 	root.SetErr(&errs)

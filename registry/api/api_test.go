@@ -26,13 +26,22 @@ import (
 // server is the API over a store in memory.
 type server struct {
 	*httptest.Server
+	store    stores
 	registry *registry.Registry
 	tokens   *auth.Tokens
 }
 
-func serve(t *testing.T) *server {
+func serve(t *testing.T) *server { return serveOver(t, registrytest.Memory()) }
+
+// stores is what a server keeps things in.
+type stores interface {
+	registry.Store
+	auth.Store
+	auth.Secrets
+}
+
+func serveOver(t *testing.T, store stores) *server {
 	t.Helper()
-	store := registrytest.Memory()
 	log := slog.New(slog.DiscardHandler)
 	reg, err := registry.New(t.Context(), store, log)
 	if err != nil {
@@ -48,7 +57,7 @@ func serve(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	api.Mount(router, api.Config{Registry: reg, Tokens: tokens, Accounts: accounts, Log: log})
-	s := &server{Server: httptest.NewServer(router), registry: reg, tokens: tokens}
+	s := &server{Server: httptest.NewServer(router), store: store, registry: reg, tokens: tokens}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- reg.Run(ctx) }()

@@ -60,6 +60,7 @@ func Mount(router chi.Router, cfg Config) {
 	api := humachi.New(router, config)
 	s.mountAgent(api)
 	s.mountMachines(api)
+	s.mountBulk(api)
 	s.mountEvents(api)
 	s.mountUsers(api)
 	s.mountJournal(api)

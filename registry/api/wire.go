@@ -82,10 +82,14 @@ type PatchRequest struct {
 	Note   *string            `json:"note,omitempty"`
 	Tags   *[]string          `json:"tags,omitempty" doc:"instead of those there are"`
 	Labels map[string]*string `json:"labels,omitempty" doc:"null takes a label away"`
+
+	AddTags    []string `json:"add_tags,omitempty" doc:"to those there are"`
+	RemoveTags []string `json:"remove_tags,omitempty" doc:"from those there are"`
 }
 
 func (p PatchRequest) patch() registry.Patch {
-	return registry.Patch{Name: p.Name, Owner: p.Owner, Note: p.Note, Tags: p.Tags, Labels: p.Labels}
+	return registry.Patch{Name: p.Name, Owner: p.Owner, Note: p.Note, Tags: p.Tags, Labels: p.Labels,
+		AddTags: p.AddTags, RemoveTags: p.RemoveTags}
 }
 
 // Event is an event on the wire; its number is the id of the server-sent event.
