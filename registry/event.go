@@ -31,16 +31,21 @@ const (
 	MachineOffline    Kind = "machine.offline"
 	MachineBoot       Kind = "machine.boot"     // a sighting: one step of a boot
 	MachineHardware   Kind = "machine.hardware" // a part is new, gone or changed
+	MachineAssigned   Kind = "machine.assigned" // rules gave a new machine its name, tags or the like
 	MachineEdited     Kind = "machine.edited"
 	MachineLocked     Kind = "machine.locked"
 	MachineUnlocked   Kind = "machine.unlocked"
 	MachineRetired    Kind = "machine.retired"
 	MachineRestored   Kind = "machine.restored"
 	MachineDeleted    Kind = "machine.deleted"
+	RulesEdited       Kind = "rules.edited" // the rules on registration; no machine
 )
 
 // reloads reports whether an event of this kind means that the record changed.
 func (k Kind) reloads() bool { return k != MachineBoot && k != MachineOnline && k != MachineOffline }
+
+// changesRules reports whether e says that the rules are others now.
+func changesRules(e Event) bool { return e.Kind == RulesEdited }
 
 // verb is the kind without its object, such as "locked".
 func (k Kind) verb() string {

@@ -43,6 +43,7 @@ const (
 	FieldTag    Field = "tag"
 	FieldLabel  Field = "label"
 	FieldOwner  Field = "owner"
+	FieldOS     Field = "os"     // assigned to it
 	FieldOnline Field = "online" // yes or no
 	FieldLocked Field = "locked" // yes or no
 )
@@ -50,7 +51,7 @@ const (
 // Fields lists every field that has a name.
 func Fields() []Field {
 	return []Field{FieldID, FieldName, FieldState, FieldMAC, FieldSerial, FieldUUID, FieldVendor, FieldModel, FieldArch,
-		FieldHost, FieldIP, FieldBMC, FieldTag, FieldLabel, FieldOwner, FieldOnline, FieldLocked}
+		FieldHost, FieldIP, FieldBMC, FieldTag, FieldLabel, FieldOwner, FieldOS, FieldOnline, FieldLocked}
 }
 
 // Match reports whether m matches at the time now. A store must agree with it.
@@ -114,6 +115,8 @@ func (t Term) texts(m Machine, now time.Time) []string {
 		}
 	case FieldOwner:
 		return []string{m.Owner}
+	case FieldOS:
+		return []string{m.OS}
 	case FieldOnline:
 		return []string{yesNo(m.Online(now))}
 	case FieldLocked:

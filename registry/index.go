@@ -16,11 +16,12 @@ type Entry struct {
 // Index answers "which machine has this address" from memory, so that a boot
 // never waits for the database. It is safe for concurrent use.
 type Index struct {
-	mu    sync.RWMutex
-	byMAC map[MAC]Entry
-	byID  map[string]indexed // to drop addresses that moved away
-	named map[string]string  // the IDs by name
-	state map[State]int
+	mu     sync.RWMutex
+	byMAC  map[MAC]Entry
+	byID   map[string]indexed // to drop addresses that moved away
+	named  map[string]string  // the IDs by name
+	claims map[string]string  // the same, of names that are being written
+	state  map[State]int
 }
 
 type indexed struct {
@@ -32,7 +33,7 @@ type indexed struct {
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, named: map[string]string{}, state: map[State]int{}}
+	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, named: map[string]string{}, claims: map[string]string{}, state: map[State]int{}}
 }
 
 // Lookup returns the machine that has mac.
@@ -77,6 +78,36 @@ func (x *Index) freeName(id, seed string, attempt int) string {
 		if holder, taken := x.named[name]; !taken || holder == id {
 			return name
 		}
+	}
+}
+
+// claim is the first name of text, behind so many that are passed over, that no
+// machine but the one with that ID has or is about to get. It is kept for that
+// machine until [Index.release]: machines of one rack register at once.
+func (x *Index) claim(id string, text nameText, passOver int) string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for n := 1; ; n++ {
+		name := text.at(n)
+		if holder, taken := x.named[name]; taken && holder != id {
+			continue
+		}
+		if holder, taken := x.claims[name]; taken && holder != id {
+			continue
+		}
+		if passOver--; passOver < 0 {
+			x.claims[name] = id
+			return name
+		}
+	}
+}
+
+// release gives back the claim to a name, where the machine has one.
+func (x *Index) release(id, name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.claims[name] == id {
+		delete(x.claims, name)
 	}
 }
 

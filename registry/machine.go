@@ -20,6 +20,7 @@ type Machine struct {
 	Note         string
 	Tags         []string          // sorted, each once
 	Labels       map[string]string // the operator's own keys
+	OS           string            // assigned to it, such as debian-12; nothing installs it yet. Empty: none
 	Lock         *Lock             // while set, nothing that destroys is done; nil: not locked
 	Deadline     time.Time         // when a State that passes fails by itself; zero for one that lasts
 	CreatedAt    time.Time

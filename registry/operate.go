@@ -93,7 +93,7 @@ func audited(action Kind, before, after Machine) (AuditEntry, error) {
 // decided is what operators decide about a machine.
 func (m Machine) decided() map[string]any {
 	return map[string]any{"name": m.Name, "state": m.State, "owner": m.Owner, "note": m.Note,
-		"tags": m.Tags, "labels": m.Labels, "lock": m.Lock, "pending": m.Pending}
+		"tags": m.Tags, "labels": m.Labels, "assigned_os": m.OS, "lock": m.Lock, "pending": m.Pending}
 }
 
 // Patch is what an operator changes of a machine. What is nil stays.
@@ -103,6 +103,7 @@ type Patch struct {
 	Note   *string
 	Tags   *[]string          // instead of those there are
 	Labels map[string]*string // one by one; nil takes the label away
+	OS     *string            // empty: none
 
 	AddTags, RemoveTags []string // to and from those there are, or those of Tags
 }
@@ -149,7 +150,7 @@ func (p Patch) apply(m *Machine) {
 	for _, set := range []struct {
 		to   *string
 		from *string
-	}{{&m.Name, p.Name}, {&m.Owner, p.Owner}, {&m.Note, p.Note}} {
+	}{{&m.Name, p.Name}, {&m.Owner, p.Owner}, {&m.Note, p.Note}, {&m.OS, p.OS}} {
 		if set.from != nil {
 			*set.to = *set.from
 		}

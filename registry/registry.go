@@ -23,6 +23,7 @@ type Registry struct {
 	now      func() time.Time
 	index    *Index
 	feed     *Feed
+	rules    rulebook
 	presence *presence
 	sighted  sightings
 	resolve  func(netip.Addr) MAC // may be nil
@@ -74,11 +75,14 @@ func (r *Registry) startAway() bool {
 // newer is: until then the store counts as away.
 func (r *Registry) fillIndex(ctx context.Context) error {
 	if r.standby == nil {
-		return r.loadIndex(ctx, r.store)
+		return errors.Join(r.loadRules(ctx, true), r.loadIndex(ctx, r.store))
 	}
 	var from machineReader = r.store
 	if r.away() {
 		from = r.standby.Copy
+		r.recallRules()
+	} else if err := r.loadRules(ctx, true); err != nil {
+		return err
 	}
 	if err := r.loadIndex(ctx, from); err != nil {
 		return err
@@ -258,10 +262,13 @@ func (r *Registry) enrolOnce(ctx context.Context, e enrolment, taken int, obsole
 		return match, false, nil
 	}
 	others := slices.DeleteFunc(candidates, func(m Machine) bool { return m.ID == match.ID })
-	m, change, err := enrol(match, others, e)
+	assigned, events := r.assign(match, e, taken)
+	defer r.index.release(assigned.ID, assigned.Name)
+	m, change, err := enrol(assigned, others, e)
 	if err != nil {
 		return Machine{}, false, err
 	}
+	change.Events = append(change.Events, events...)
 	if err := r.write(ctx, change); err != nil {
 		return Machine{}, false, err
 	}
@@ -335,11 +342,14 @@ func (r *Registry) write(ctx context.Context, c Change) error {
 	return nil
 }
 
-// announced reports a machine that c changes without an event that says so.
+// announced reports a record that c changes without an event that says so.
 func announced(c Change) error {
 	named := map[string]bool{}
 	for _, e := range c.Events {
 		named[e.Machine] = named[e.Machine] || e.Kind.reloads()
+	}
+	if c.Rules != nil && !slices.ContainsFunc(c.Events, changesRules) {
+		return errors.New("change of the rules: no event says so")
 	}
 	for _, m := range slices.Concat(c.Put, c.Delete) {
 		if !named[m.ID] {
@@ -350,8 +360,13 @@ func announced(c Change) error {
 }
 
 // follow takes events from the feed, of this process and of every other one on
-// the same database, and reloads the machines they are about.
+// the same database, and reloads what they are about.
 func (r *Registry) follow(ctx context.Context, events []Event) error {
+	if slices.ContainsFunc(events, changesRules) {
+		if err := r.loadRules(ctx, false); err != nil {
+			return err
+		}
+	}
 	changed := map[string]bool{}
 	for _, e := range events {
 		if e.Machine != "" && e.Kind.reloads() {

@@ -48,6 +48,7 @@ func (r *Registry) journal(e enrolment) (m Machine, created bool, err error) {
 	if err != nil {
 		return Machine{}, false, err
 	}
+	defer r.index.release(m.ID, m.Name)
 	if err := r.standby.Journal.Append(text, true); err != nil {
 		return Machine{}, false, err
 	}
@@ -59,7 +60,8 @@ func (r *Registry) journal(e enrolment) (m Machine, created bool, err error) {
 var errBack = errors.New("the database is back")
 
 // foresee is the machine that a registration will make, as far as it is known
-// here: another server may have changed it, and a new name may be taken.
+// here: another server may have changed it, and a new name may be taken. The caller
+// gives back the claim to its name.
 func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
 	match := r.newMachine(e.ID, e.Registration, e.At, 0)
 	if ids := r.index.find(nil, e.Registration.MACs); len(ids) > 0 {
@@ -71,7 +73,8 @@ func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
 			match = same
 		}
 	}
-	m, _, err = enrol(match, nil, e)
+	assigned, _ := r.assign(match, e, 0)
+	m, _, err = enrol(assigned, nil, e)
 	m.Journaled, m.AsOf = true, r.Outage().AsOf
 	return m, match.RegisteredAt.IsZero(), err
 }
@@ -92,6 +95,7 @@ func (r *Registry) foreseeAll() error {
 		}
 		if m, _, err := r.foresee(*rec.Enrolment); err == nil {
 			r.show(m)
+			r.index.release(m.ID, m.Name)
 		}
 		return nil
 	})

@@ -15,6 +15,17 @@ type Standby struct {
 	Journal Journal
 	Dead    DeadLetters
 	Copy    Copy
+
+	Documents Documents // may be nil
+}
+
+// Documents keeps what there is one of on this host's disk. Package
+// registry/lastknown has one.
+type Documents interface {
+	// Document returns what was kept under name; nil when nothing was.
+	Document(name string) []byte
+	// KeepDocument keeps data under name, and returns when it is on disk.
+	KeepDocument(name string, data []byte) error
 }
 
 // Copy is the machines as this process knew them last, on this host's disk. It is
@@ -188,6 +199,9 @@ func (r *Registry) blame(cause string) {
 func (r *Registry) reload(ctx context.Context) error {
 	last, err := r.store.LastEvent(ctx)
 	if err != nil {
+		return err
+	}
+	if err := r.loadRules(ctx, last < r.feed.Last()); err != nil {
 		return err
 	}
 	if r.loaded && last >= r.feed.Last() {

@@ -101,7 +101,7 @@ func (h *host) start(t *testing.T, store registry.Store) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := registry.NewWithStandby(t.Context(), store, &registry.Standby{Journal: j, Dead: j, Copy: c}, log)
+	r, err := registry.NewWithStandby(t.Context(), store, &registry.Standby{Journal: j, Dead: j, Copy: c, Documents: c}, log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	if err == nil {

@@ -74,20 +74,16 @@ func (p Patch) Validate() error {
 	v.tags("/add_tags", p.AddTags)
 	v.tags("/remove_tags", p.RemoveTags)
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
-		if !labelKey.MatchString(key) {
-			v.add(labelPointer(key), "a key has letters, digits and . _ / -, at most 63")
-		}
-		if value := p.Labels[key]; value != nil {
-			v.text(labelPointer(key), *value)
-		}
+		v.label("/labels", key, p.Labels[key])
+	}
+	if p.OS != nil {
+		v.os("/assigned_os", *p.OS)
 	}
 	return v.err()
 }
 
-// labelPointer is the JSON pointer to a label (RFC 6901 section 3).
-func labelPointer(key string) string {
-	return "/labels/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
+// token is key as a part of a JSON pointer (RFC 6901 section 3).
+func token(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
 
 func (v *validator) tags(pointer string, tags []string) {
 	if len(tags) > maxTags {
@@ -97,6 +93,16 @@ func (v *validator) tags(pointer string, tags []string) {
 		if !labelKey.MatchString(tag) {
 			v.add(fmt.Sprintf("%s/%d", pointer, i), "a tag has letters, digits and . _ / -, at most 63")
 		}
+	}
+}
+
+// label checks a label; nil is one that is taken away.
+func (v *validator) label(at, key string, value *string) {
+	if !labelKey.MatchString(key) {
+		v.add(at+"/"+token(key), "a key has letters, digits and . _ / -, at most 63")
+	}
+	if value != nil {
+		v.text(at+"/"+token(key), *value)
 	}
 }
 

@@ -25,7 +25,7 @@ A filter is a list of terms that all have to match:
                        number, IP address, model or tag
 
 Fields: id name state mac serial uuid vendor model arch host ip bmc tag owner
-online locked, and label.KEY.`}
+os online locked, and label.KEY.`}
 	machine.AddCommand(machineListCommand(), machineShowCommand(), machineEditCommand(), machineTagCommand(),
 		machineLockCommand(), machineUnlockCommand(), machineDeleteCommand(),
 		machineRetireCommand(), machineRestoreCommand())
@@ -145,7 +145,7 @@ func machineShowCommand() *cobra.Command {
 
 func machineEditCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "edit MACHINE", Short: "Change the name, owner, note or labels of a machine",
+		Use: "edit MACHINE", Short: "Change the name, owner, note, labels or assigned operating system of a machine",
 		Example: `  dragonfly machine edit brave-otter --name rack1-7 --owner ana
   dragonfly machine edit rack1-7 --label rack=a1 --label slot-`,
 		Args: exactly(1, "the name or ID of a machine"),
@@ -165,6 +165,7 @@ func machineEditCommand() *cobra.Command {
 	cmd.Flags().String("name", "", "a new name, as in a host name")
 	cmd.Flags().String("owner", "", "who it is for")
 	cmd.Flags().String("note", "", "anything others should know")
+	cmd.Flags().String("os", "", "the operating system to assign, such as debian-12; this version notes it and installs nothing")
 	cmd.Flags().StringArray("label", nil, "KEY=VALUE, or KEY- to take it away; may be repeated")
 	controlFlags(cmd)
 	return cmd
@@ -172,7 +173,7 @@ func machineEditCommand() *cobra.Command {
 
 // patchOf is what the flags ask for.
 func patchOf(cmd *cobra.Command) (p api.PatchRequest, err error) {
-	for name, to := range map[string]**string{"name": &p.Name, "owner": &p.Owner, "note": &p.Note} {
+	for name, to := range map[string]**string{"name": &p.Name, "owner": &p.Owner, "note": &p.Note, "os": &p.OS} {
 		if cmd.Flags().Changed(name) {
 			value, _ := cmd.Flags().GetString(name)
 			*to = &value
@@ -191,8 +192,8 @@ func patchOf(cmd *cobra.Command) (p api.PatchRequest, err error) {
 			return p, usageError{fmt.Errorf("label %q: want KEY=VALUE, or KEY- to take it away", text)}
 		}
 	}
-	if p.Name == nil && p.Owner == nil && p.Note == nil && len(labels) == 0 {
-		return p, usageError{errors.New("nothing to change: give --name, --owner, --note or --label")}
+	if p.Name == nil && p.Owner == nil && p.Note == nil && p.OS == nil && len(labels) == 0 {
+		return p, usageError{errors.New("nothing to change: give --name, --owner, --note, --os or --label")}
 	}
 	return p, nil
 }

@@ -53,7 +53,7 @@ func describe(m api.Machine) [][2]string {
 		{"Name", m.Name}, {"ID", m.ID}, {"State", string(m.State)}, {"Reason", m.Reason}, {"Online", yesNo(m.Online)},
 		{"Model", strings.TrimSpace(m.Vendor + " " + m.Model)}, {"Serial", m.Serial}, {"MACs", strings.Join(macs, " ")},
 		{"Address", address}, {"Host name", m.Hostname}, {"Owner", m.Owner}, {"Tags", strings.Join(m.Tags, " ")},
-		{"Labels", strings.Join(labels, " ")}, {"Note", strings.ReplaceAll(m.Note, "\n", " / ")}, {"Locked", lock},
+		{"Labels", strings.Join(labels, " ")}, {"Assigned OS", m.OS}, {"Note", strings.ReplaceAll(m.Note, "\n", " / ")}, {"Locked", lock},
 		{"Pending", string(m.Pending)}, {"Registered", moment(m.RegisteredAt)}, {"Seen", moment(m.SeenAt)},
 		{"Version", fmt.Sprint(m.Version)},
 	}

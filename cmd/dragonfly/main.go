@@ -61,7 +61,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), eventsCommand(), auditCommand(), journalCommand(), userCommand(), tokenCommand(), explainCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), eventsCommand(), auditCommand(), journalCommand(), userCommand(), tokenCommand(), explainCommand())
 	return root
 }
 

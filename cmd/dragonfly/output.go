@@ -51,9 +51,7 @@ func printList[T any](cmd *cobra.Command, items []T, show columns[T]) error {
 		}
 		return nil
 	case "json":
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(items)
+		return printJSON(w, items)
 	case "yaml":
 		text, err := yaml.Marshal(items)
 		if err != nil {
@@ -67,6 +65,13 @@ func printList[T any](cmd *cobra.Command, items []T, show columns[T]) error {
 		message += "; did you mean " + near + "?"
 	}
 	return usageError{errors.New(message)}
+}
+
+// printJSON writes a value as the API has it, for people to read.
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
 }
 
 func printTable[T any](w io.Writer, items []T, show columns[T]) error {

@@ -30,6 +30,9 @@ func policy() auth.Policy {
 		"POST /api/v1/machines/{id}/instruction": auth.Operator,
 		"GET /api/v1/machines/{id}/timeline":     auth.Viewer,
 		"GET /api/v1/machines/{id}/history":      auth.Viewer,
+		"GET /api/v1/rules":                      auth.Viewer,
+		"PUT /api/v1/rules":                      auth.Admin,
+		"POST /api/v1/rules/test":                auth.Viewer,
 		"GET /api/v1/events":                     auth.Viewer,
 		"GET /api/v1/explain/{mac}":              auth.Viewer,
 

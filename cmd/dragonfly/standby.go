@@ -34,7 +34,7 @@ func openStandby(dir string, log *slog.Logger) (*standby, error) {
 }
 
 func (s *standby) forRegistry() *registry.Standby {
-	return &registry.Standby{Journal: s.journal, Dead: s.journal, Copy: s.copy}
+	return &registry.Standby{Journal: s.journal, Dead: s.journal, Copy: s.copy, Documents: s.copy}
 }
 
 func (s *standby) close() error { return errors.Join(s.journal.Close(), s.copy.Close()) }

@@ -22,7 +22,7 @@ func (s *Server) mountMachines(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "get-machine", Method: http.MethodGet, Path: machinePath,
 		Summary: "One machine with its hardware, by ID or name", Tags: tags}, s.getMachine)
 	huma.Register(api, huma.Operation{OperationID: "edit-machine", Method: http.MethodPatch, Path: machinePath,
-		Summary: "Change the name, owner, note, tags or labels", Tags: tags, MaxBodyBytes: maxBody,
+		Summary: "Change the name, owner, note, tags, labels or assigned operating system", Tags: tags, MaxBodyBytes: maxBody,
 		Errors: []int{404, 409, 412, 422, 503}}, s.editMachine)
 	huma.Register(api, huma.Operation{OperationID: "delete-machine", Method: http.MethodDelete, Path: machinePath,
 		Summary: "Forget a machine; it is discovered anew when it boots from the network", Tags: tags,
@@ -54,21 +54,18 @@ type changeInput struct {
 	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed"`
 }
 
-// neverStored is a version that no stored machine has.
-const neverStored = -1
-
 // matched is the version that If-Match asks for.
 func matched(etag string) (int64, error) {
 	if etag == "" || etag == "*" {
 		return registry.AnyVersion, nil
 	}
 	version, err := strconv.ParseInt(strings.Trim(etag, `"`), 10, 64)
-	if version == 0 && err == nil { // of a machine that waits in the journal
-		return neverStored, nil
+	if version == 0 && err == nil { // of a machine that waits in the journal, or before any rules
+		return registry.Unstored, nil
 	}
 	if err != nil || version < 1 {
 		return 0, huma.Error422UnprocessableEntity("If-Match is not an ETag of ours",
-			&huma.ErrorDetail{Location: "header.If-Match", Message: `want the ETag of the machine, such as "3"`, Value: etag})
+			&huma.ErrorDetail{Location: "header.If-Match", Message: `want the ETag that was answered, such as "3"`, Value: etag})
 	}
 	return version, nil
 }

@@ -64,4 +64,5 @@ func Mount(router chi.Router, cfg Config) {
 	s.mountEvents(api)
 	s.mountUsers(api)
 	s.mountJournal(api)
+	s.mountRules(api)
 }

@@ -52,6 +52,7 @@ type Machine struct {
 	Note         string               `json:"note,omitempty"`
 	Tags         []string             `json:"tags,omitempty"`
 	Labels       map[string]string    `json:"labels,omitempty"`
+	OS           string               `json:"assigned_os,omitempty" doc:"the operating system assigned to it; this version installs nothing"`
 	Lock         *registry.Lock       `json:"lock,omitempty"`
 	Hostname     string               `json:"hostname,omitempty"`
 	Address      netip.Addr           `json:"address,omitzero"`
@@ -82,13 +83,14 @@ type PatchRequest struct {
 	Note   *string            `json:"note,omitempty"`
 	Tags   *[]string          `json:"tags,omitempty" doc:"instead of those there are"`
 	Labels map[string]*string `json:"labels,omitempty" doc:"null takes a label away"`
+	OS     *string            `json:"assigned_os,omitempty" doc:"such as debian-12, noted for when it is installed; empty for none"`
 
 	AddTags    []string `json:"add_tags,omitempty" doc:"to those there are"`
 	RemoveTags []string `json:"remove_tags,omitempty" doc:"from those there are"`
 }
 
 func (p PatchRequest) patch() registry.Patch {
-	return registry.Patch{Name: p.Name, Owner: p.Owner, Note: p.Note, Tags: p.Tags, Labels: p.Labels,
+	return registry.Patch{Name: p.Name, Owner: p.Owner, Note: p.Note, Tags: p.Tags, Labels: p.Labels, OS: p.OS,
 		AddTags: p.AddTags, RemoveTags: p.RemoveTags}
 }
 
@@ -108,7 +110,7 @@ func machineOf(m registry.Machine, now time.Time, withHardware bool) Machine {
 	out := Machine{
 		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Online: m.Online(now),
 		Vendor: system.Vendor, Model: system.Product, Serial: system.Serial,
-		Owner: m.Owner, Note: m.Note, Tags: m.Tags, Labels: m.Labels, Lock: m.Lock,
+		Owner: m.Owner, Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS, Lock: m.Lock,
 		MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Pending: m.Pending,
 		CreatedAt: m.CreatedAt, RegisteredAt: m.RegisteredAt, SeenAt: m.SeenAt, Version: m.Version,
 		Stale: !m.AsOf.IsZero(), AsOf: m.AsOf, Journaled: m.Journaled,

@@ -29,6 +29,7 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"lists may be brief", testBrief},
 		{"history, timeline and audit are kept", testRecords},
 		{"rules are replaced as a whole", testRules},
+		{"of concurrent writes of the rules one wins", testRulesRace},
 		{"the full machine lacks nothing", testFull},
 		{"more machines than fit one answer", testMany},
 		{"a write names the version it read", testVersions},
@@ -82,6 +83,7 @@ func full() registry.Machine {
 	m.MACs = []registry.MAC{mac(9), mac(1), mac(5)} // their order means something
 	m.Hostname, m.Address = "node1.example", netip.MustParseAddr("2001:db8::7")
 	m.Owner, m.Note, m.Tags = "ana", "ask ana first", []string{"gpu", "Rack-7"}
+	m.OS = "x'4142'"
 	m.Labels = map[string]string{"rack": "x'4142'", "": "A"}
 	m.Lock, m.Deadline = &registry.Lock{By: "ana", Note: "disk is being copied", At: noon()}, noon().Add(3*time.Hour)
 	m.RegisteredAt, m.SeenAt = noon().Add(time.Hour), noon().Add(2*time.Hour)

@@ -31,7 +31,7 @@ func some(r *rand.Rand, n int) (list []string) {
 func anyMachine(r *rand.Rand, n int) registry.Machine {
 	m := machine(n)
 	m.State = registry.States()[r.IntN(len(registry.States()))]
-	m.Hostname, m.Owner, m.Note, m.Tags = word(r), word(r), word(r), some(r, 3)
+	m.Hostname, m.Owner, m.Note, m.OS, m.Tags = word(r), word(r), word(r), word(r), some(r, 3)
 	m.Hardware.System = registry.System{Vendor: word(r), Product: word(r), Serial: word(r), UUID: word(r)}
 	m.Hardware.CPU.Arch = word(r)
 	for _, key := range some(r, 3) {
@@ -193,5 +193,24 @@ func testRules(t *testing.T, s registry.Store) {
 	commit(t, s, registry.Change{Op: "3", Rules: &registry.RuleSet{Version: 1}})
 	if got, err := s.Rules(t.Context()); err != nil || got.Version != 2 || len(got.Rules) != 0 {
 		t.Errorf("rules after all were taken out: %+v, %v", got, err)
+	}
+}
+
+func testRulesRace(t *testing.T, s registry.Store) {
+	errs := race(func(i int) error {
+		rules := registry.RuleSet{Rules: []registry.Rule{{Name: fmt.Sprintf("racer-%d", i)}}}
+		return s.Commit(t.Context(), registry.Change{Op: fmt.Sprint("race ", i), Rules: &rules})
+	})
+	won := -1
+	for i, err := range errs {
+		if err == nil && won < 0 {
+			won = i
+			continue
+		}
+		wantConflict(t, err, "rules")
+	}
+	got, err := s.Rules(t.Context())
+	if err != nil || got.Version != 1 || len(got.Rules) != 1 || got.Rules[0].Name != fmt.Sprintf("racer-%d", won) {
+		t.Errorf("rules %+v, %v; racer %d won", got, err, won)
 	}
 }

@@ -17,7 +17,11 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	switch err := s.batch.write(ctx, touched(c), writes); err {
+	about := touched(c)
+	if c.Rules != nil {
+		about = append(about, settingRules)
+	}
+	switch err := s.batch.write(ctx, about, writes); err {
 	case errApplied:
 		return nil
 	case errLost:
@@ -70,6 +74,9 @@ func (s *Store) lost(ctx context.Context, c registry.Change) error {
 		return err
 	}
 	// What stood in the way is gone again: so much for the race, and it was lost.
+	if c.Rules != nil {
+		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version}
+	}
 	return &registry.ConflictError{Object: "machine " + touched(c)[0], Read: slices.Concat(c.Delete, c.Put)[0].Version}
 }
 

@@ -23,6 +23,8 @@ func column(f registry.Field) string {
 		return "m.hostname"
 	case registry.FieldIP:
 		return "m.address"
+	case registry.FieldOS:
+		return "coalesce(m.operator ->> '$.os', '')"
 	}
 	return ""
 }

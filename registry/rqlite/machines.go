@@ -172,6 +172,7 @@ type operatorJSON struct {
 	Note   string            `json:"note,omitempty"`
 	Tags   []string          `json:"tags,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
+	OS     string            `json:"os,omitempty"`
 	Lock   *lockJSON         `json:"lock,omitempty"`
 }
 
@@ -213,7 +214,7 @@ func scanOperator(text string, m *registry.Machine) error {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return fmt.Errorf("what the operator says: %w", err)
 	}
-	m.Note, m.Tags, m.Labels = o.Note, o.Tags, o.Labels
+	m.Note, m.Tags, m.Labels, m.OS = o.Note, o.Tags, o.Labels, o.OS
 	if o.Lock != nil {
 		m.Lock = &registry.Lock{By: o.Lock.By, Note: o.Lock.Note, At: moment(o.Lock.At)}
 	}

@@ -35,7 +35,7 @@ func rowOf(m registry.Machine) machineRow {
 		Serial: system.Serial, UUID: system.UUID, Vendor: system.Vendor, Model: system.Product,
 		Arch: m.Hardware.CPU.Arch, BMC: bmc(m), Owner: m.Owner, Pending: m.Pending,
 		Created: millis(m.CreatedAt), Registered: millis(m.RegisteredAt), Deadline: millis(m.Deadline),
-		Version: m.Version + 1, Operator: operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels},
+		Version: m.Version + 1, Operator: operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS},
 		Brief: m.Hardware.Brief(),
 	}
 	if m.Address.IsValid() {
