@@ -114,3 +114,18 @@ func virtual() []group {
 		{Name: "entropy, EFI variables", Modules: []string{"virtio_rng", "efivarfs"}},
 	}
 }
+
+// virtualMachines are the modules that lie in the initramfs as they are: those
+// that an emulated machine with ordinary hardware asks for. They are to be few: the
+// kernel unpacks them before anything runs. The others wait in an archive, see
+// package packed.
+func virtualMachines(arch string) (names []string) {
+	for _, g := range wanted(Cloud, arch) {
+		names = append(names, g.Modules...)
+	}
+	names = append(names, "e1000", "e1000e", "crc32c_generic")
+	if arch == "amd64" { // asked for by the processor itself
+		names = append(names, "crc32c_intel", "crct10dif_pclmul")
+	}
+	return names
+}

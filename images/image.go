@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+
+	"dragonfly/images/packed"
 )
 
 // parts are the inputs of an agent image; the same parts give the same bytes.
@@ -24,7 +26,8 @@ type image struct {
 	Groups    []group
 	Modules   []module
 	Firmware  []firmwareFile
-	Archive   []byte // the initramfs as cpio
+	Packed    []byte // the drivers and firmware that stay packed until one is needed
+	Archive   []byte // the initramfs as cpio, with Packed in it
 	Initramfs []byte // and compressed
 
 	DriversAbsent  []string // wanted modules that this kernel does not offer
@@ -52,19 +55,24 @@ func assemble(p parts) (*image, error) {
 	if img.Firmware, img.FirmwareAbsent, err = chooseFirmware(img.Modules, p.Firmware); err != nil {
 		return nil, err
 	}
-	root, err := img.root(modules.Builtin)
+	loose, err := closeOver(modules, virtualMachines(p.Arch))
+	if err != nil {
+		return nil, err
+	}
+	root, err := img.root(modules.Builtin, loose)
 	if err != nil {
 		return nil, err
 	}
 	if img.Archive, err = root.cpio(); err != nil {
 		return nil, err
 	}
-	img.Initramfs, err = compress(img.Archive)
+	img.Initramfs, err = packed.Compress(img.Archive)
 	return img, err
 }
 
-// root lays the files out as the agent and the kernel look for them.
-func (img *image) root(builtin []byte) (tree, error) {
+// root lays the files out as the agent and the kernel look for them. Modules that
+// are not loose stay packed, and the firmware with them.
+func (img *image) root(builtin []byte, loose []module) (tree, error) {
 	root := newTree()
 	root.file("init", img.Agent, 0o755)
 	dir := path.Join("lib/modules", img.Release)
@@ -76,18 +84,25 @@ func (img *image) root(builtin []byte) (tree, error) {
 		root.file(path.Join(dir, name), body, 0o644)
 	}
 	root.file(path.Join(dir, "modules.builtin"), builtin, 0o644)
+	var rest []packed.File
 	for _, m := range img.Modules {
-		root.file(path.Join(dir, m.Path), m.Body, 0o644)
-	}
-	for _, f := range img.Firmware {
-		name := path.Join("lib/firmware", f.Name)
-		if f.Target != "" {
-			root.link(name, f.Target)
+		name := path.Join(dir, m.Path)
+		isLoose := slices.ContainsFunc(loose, func(l module) bool { return l.Name == m.Name })
+		if isLoose && len(m.Firmware) == 0 { // firmware is packed, and the kernel would look for it at once
+			root.file(name, m.Body, 0o644)
 			continue
 		}
-		root.file(name, f.Body, 0o644)
+		rest = append(rest, packed.File{Name: name, Body: m.Body})
 	}
-	return root, nil
+	for _, f := range img.Firmware {
+		rest = append(rest, packed.File{Name: path.Join("lib/firmware", f.Name), Body: f.Body, Target: f.Target})
+	}
+	if len(rest) == 0 {
+		return root, nil
+	}
+	img.Packed, err = packed.Pack(rest)
+	root.file(packed.Drivers, img.Packed, 0o644)
+	return root, err
 }
 
 // absent lists the wanted drivers and firmware that the packages do not have.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/u-root/pkg/cpio"
+
+	"dragonfly/images/packed"
 )
 
 func fakeParts(t *testing.T) parts {
@@ -59,6 +62,20 @@ func TestAssemble(t *testing.T) {
 		if r.MTime != 0 || r.UID != 0 || r.GID != 0 {
 			t.Errorf("%s: time %d, owner %d:%d; want all zero", r.Name, r.MTime, r.UID, r.GID)
 		}
+	}
+	root := t.TempDir()
+	if err := packed.Unpack(bytes.NewReader(img.Packed), root); err != nil {
+		t.Fatal(err)
+	}
+	got.WriteString("packed:\n")
+	err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			fmt.Fprintf(&got, "%s %s\n", d.Type(), strings.TrimPrefix(name, root+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	golden(t, "initramfs.txt", got.String())
 	if want := []string{"rtl/gone.fw"}; !slices.Equal(img.FirmwareAbsent, want) {

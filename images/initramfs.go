@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
@@ -62,18 +61,4 @@ func (t tree) cpio() ([]byte, error) {
 		return nil, fmt.Errorf("end the initramfs: %w", err)
 	}
 	return archive.Bytes(), nil
-}
-
-// compress packs an archive with zstd, always to the same bytes.
-func compress(archive []byte) ([]byte, error) {
-	encoder, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(zstd.SpeedBestCompression),
-		zstd.WithEncoderConcurrency(1),
-		// The checksum is for people; the kernel only skips it.
-		zstd.WithEncoderCRC(true))
-	if err != nil {
-		return nil, err
-	}
-	packed := encoder.EncodeAll(archive, nil)
-	return packed, encoder.Close()
 }

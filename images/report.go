@@ -40,6 +40,9 @@ func (img *image) report() Report {
 	r.add("agent", 1, len(img.Agent))
 	r.addModules(img.Groups, img.Modules)
 	r.addFirmware(img.Firmware)
+	if len(img.Packed) > 0 {
+		r.add("of these, packed until one is needed", 1, len(img.Packed))
+	}
 	r.add("initramfs, unpacked", 1, len(img.Archive))
 	r.add("initramfs.zst", 1, len(img.Initramfs))
 	r.Total = int64(len(img.Kernel) + len(img.Initramfs))

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path"
@@ -10,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dragonfly/images/packed"
 	"dragonfly/registry"
 )
 
@@ -26,8 +29,16 @@ type host struct {
 func newHost(root tree, log *slog.Logger) *host {
 	h := &host{root: root, log: log, late: make(chan struct{}, 1)}
 	dir := path.Join("/lib/modules", release())
+	unpack := sync.OnceValue(func() error { return unpackDrivers(log, "/") })
 	modules, err := NewModules(os.DirFS(dir), func(file string) error {
-		return insertModule(log, path.Join(dir, file))
+		err := insertModule(log, path.Join(dir, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := unpack(); err != nil {
+				return err
+			}
+			err = insertModule(log, path.Join(dir, file))
+		}
+		return err
 	})
 	if err != nil {
 		log.Warn("no modules", "err", err)
@@ -35,6 +46,23 @@ func newHost(root tree, log *slog.Logger) *host {
 	}
 	h.modules = modules
 	return h
+}
+
+// unpackDrivers unpacks the drivers and firmware that are packed in the image, and
+// frees the memory of the archive.
+func unpackDrivers(log *slog.Logger, root string) error {
+	name := path.Join(root, packed.Drivers)
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	started := Uptime()
+	if err := packed.Unpack(f, root); err != nil {
+		return err
+	}
+	log.Info("unpacked the drivers of servers", "took", Uptime()-started)
+	return os.Remove(name)
 }
 
 // serve fills in the parts of cfg that need the real machine.

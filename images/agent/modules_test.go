@@ -2,12 +2,18 @@ package agent
 
 import (
 	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+
+	"dragonfly/images/packed"
 )
 
 // index is a small /lib/modules/RELEASE as depmod writes it.
@@ -132,5 +138,39 @@ func TestLoadSaysWhatFailed(t *testing.T) {
 func TestNoIndex(t *testing.T) {
 	if _, err := NewModules(fstest.MapFS{}, nil); err == nil {
 		t.Error("an image without an index is not noticed")
+	}
+}
+
+// TestUnpackDrivers takes the archive away once it is unpacked, and says what is
+// wrong with one that is not.
+func TestUnpackDrivers(t *testing.T) {
+	root, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	archive := filepath.Join(root, packed.Drivers)
+	if err := unpackDrivers(log, root); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no archive: %v", err)
+	}
+	text, err := packed.Pack([]packed.File{{Name: "lib/modules/r/igb.ko", Body: []byte("igb")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Dir(archive), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		archive []byte
+		ok      bool
+	}{{text[:len(text)/2], false}, {text, true}} {
+		if err := os.WriteFile(archive, tt.archive, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := unpackDrivers(log, root); (err == nil) != tt.ok {
+			t.Errorf("%d of %d bytes: %v", len(tt.archive), len(text), err)
+		}
+	}
+	if got, err := os.ReadFile(filepath.Join(root, "lib/modules/r/igb.ko")); err != nil || string(got) != "igb" {
+		t.Errorf("the module: %q, %v", got, err)
+	}
+	if _, err := os.Stat(archive); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the archive is still there: %v", err)
 	}
 }
