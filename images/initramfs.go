@@ -30,8 +30,6 @@ func (t tree) file(name string, body []byte, perm uint64) {
 	t.add(cpio.StaticRecord(body, cpio.Info{Name: name, Mode: cpio.S_IFREG | perm}))
 }
 
-func (t tree) link(name, target string) { t.add(cpio.Symlink(name, target)) }
-
 func (t tree) directory(name string) { t.add(cpio.Directory(name, 0o755)) }
 
 // add puts a record and the directories above it into the tree.

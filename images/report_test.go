@@ -33,7 +33,7 @@ func TestReportTable(t *testing.T) {
 			{Name: "igb", Body: make([]byte, 1000)}, {Name: "igc", Body: make([]byte, 234)}, {Name: "dca", Body: make([]byte, 99)},
 		},
 		Firmware: []firmwareFile{{Name: "a", Target: "b"}, {Name: "b", Body: make([]byte, 5)}},
-		Packed: make([]byte, 15_000_000), Archive: make([]byte, 70_000_000), Initramfs: make([]byte, 1<<24),
+		Packed:   make([]byte, 15_000_000), Archive: make([]byte, 70_000_000), Initramfs: make([]byte, 1<<24),
 		DriversAbsent: []string{"tg3", "absent"}, FirmwareAbsent: []string{"c"},
 	}
 	var text strings.Builder
