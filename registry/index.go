@@ -18,22 +18,25 @@ type Entry struct {
 type Index struct {
 	mu     sync.RWMutex
 	byMAC  map[MAC]Entry
-	byID   map[string]indexed // to drop addresses that moved away
-	named  map[string]string  // the IDs by name
-	claims map[string]string  // the same, of names that are being written
+	byID   map[string]indexed  // to drop addresses that moved away
+	named  map[string]string   // the IDs by name
+	alike  map[string][]string // the IDs by what tells machines apart beside addresses: see marks
+	claims map[string]string   // as named, of names that are being written
 	state  map[State]int
 }
 
 type indexed struct {
 	name    string
 	macs    []MAC
+	marks   []string
 	state   State
 	version int64
 }
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, named: map[string]string{}, claims: map[string]string{}, state: map[State]int{}}
+	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, named: map[string]string{},
+		alike: map[string][]string{}, claims: map[string]string{}, state: map[State]int{}}
 }
 
 // Lookup returns the machine that has mac.
@@ -66,6 +69,29 @@ func (x *Index) find(names []string, macs []MAC) (ids []string) {
 		}
 	}
 	return ids
+}
+
+// candidates returns the IDs of the machines that reg may be from: those that have
+// one of its addresses, its UUID or its serial number.
+func (x *Index) candidates(reg Registration) []string {
+	ids := x.find(nil, reg.MACs)
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, mark := range marks(reg.Hardware.System) {
+		for _, id := range x.alike[mark] {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// version is that of the record as it is known here; 0 where none is.
+func (x *Index) version(id string) int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.byID[id].version
 }
 
 // freeName is the first [Name] for seed, from an attempt on, that no machine but
@@ -118,6 +144,7 @@ func (x *Index) clear() {
 	clear(x.byMAC)
 	clear(x.byID)
 	clear(x.named)
+	clear(x.alike)
 	clear(x.state)
 }
 
@@ -141,7 +168,11 @@ func (x *Index) put(m Machine) {
 		x.byMAC[mac] = Entry{ID: m.ID, Name: m.Name, State: m.State}
 	}
 	x.named[m.Name] = m.ID
-	x.byID[m.ID] = indexed{name: m.Name, macs: m.MACs, state: m.State, version: m.Version}
+	marks := marks(m.Hardware.System)
+	for _, mark := range marks {
+		x.alike[mark] = append(x.alike[mark], m.ID)
+	}
+	x.byID[m.ID] = indexed{name: m.Name, macs: m.MACs, marks: marks, state: m.State, version: m.Version}
 	x.state[m.State]++
 }
 
@@ -164,6 +195,12 @@ func (x *Index) drop(id string) {
 	}
 	if x.named[old.name] == id { // the name, too
 		delete(x.named, old.name)
+	}
+	for _, mark := range old.marks {
+		x.alike[mark] = slices.DeleteFunc(x.alike[mark], func(other string) bool { return other == id })
+		if len(x.alike[mark]) == 0 {
+			delete(x.alike, mark)
+		}
 	}
 	x.state[old.state]--
 	delete(x.byID, id)

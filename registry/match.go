@@ -64,6 +64,18 @@ func sameSerial(a, b System) bool {
 	return usableSerial(a.Serial) && a.Serial == b.Serial && strings.EqualFold(a.Vendor, b.Vendor)
 }
 
+// marks are what may tell that a system is the same one, as keys: its UUID and its
+// serial number, where they tell machines apart.
+func marks(s System) (keys []string) {
+	if usableUUID(s.UUID) {
+		keys = append(keys, "uuid "+strings.ToLower(s.UUID))
+	}
+	if usableSerial(s.Serial) {
+		keys = append(keys, "serial "+s.Serial)
+	}
+	return keys
+}
+
 // usableUUID reports whether an SMBIOS UUID tells machines apart. Some boards
 // ship without one (all zero or all one bits, DSP0134 section 7.2.1) or with
 // their BIOS vendor's sample.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -184,98 +183,6 @@ func (r *Registry) Machine(ctx context.Context, id string) (Machine, error) {
 	return machines[0], nil
 }
 
-// attempts bounds the retries of a write that loses races. Losing means that
-// somebody else's write succeeded, so a handful is plenty.
-const attempts = 16
-
-// Register files what an agent reports: the same machine, by UUID, serial number
-// or any address, is the same record. It returns the machine and whether it is
-// new. While the store is away the registration waits in the journal, and the
-// machine is what is known of it, with Journaled set. It errs with
-// [*InvalidError], [ErrUnavailable], or a fault of the store.
-func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, created bool, err error) {
-	if err := reg.Validate(); err != nil {
-		return Machine{}, false, err
-	}
-	e := enrolment{Op: rand.Text(), ID: newID(), At: r.now(), Registration: reg.normalise()}
-	m, created, err = r.file(ctx, e)
-	if err != nil {
-		return Machine{}, false, fmt.Errorf("register %s: %w", reg.MAC, err)
-	}
-	r.beat(ctx, m)
-	r.log.Info("machine registered", "machine", m.Name, "id", m.ID, "mac", reg.MAC, "new", created, "journaled", m.Journaled)
-	return m, created, nil
-}
-
-// file writes a registration to the store, or to the journal while that is away.
-func (r *Registry) file(ctx context.Context, e enrolment) (m Machine, created bool, err error) {
-	err = errBack
-	for range attempts {
-		if !r.away() {
-			m, created, err = r.enrol(ctx, e, func(Machine) bool { return false })
-			if err == nil || !r.away() || ctx.Err() != nil {
-				return m, created, err
-			}
-		}
-		if m, created, err = r.journal(e); err != errBack {
-			return m, created, err
-		}
-	}
-	return m, created, fmt.Errorf("%w: %w", ErrUnavailable, err)
-}
-
-// enrol writes a registration to the store, retrying lost races. One that a
-// matching record makes obsolete is not written.
-func (r *Registry) enrol(ctx context.Context, e enrolment, obsolete func(match Machine) bool) (m Machine, created bool, err error) {
-	taken := 0
-	for range attempts {
-		m, created, err = r.enrolOnce(ctx, e, taken, obsolete)
-		if _, lost := errors.AsType[*ConflictError](err); !lost {
-			break
-		}
-		if nameTaken(err) {
-			taken++
-		}
-	}
-	return m, created, err
-}
-
-func (r *Registry) enrolOnce(ctx context.Context, e enrolment, taken int, obsolete func(Machine) bool) (Machine, bool, error) {
-	reg := e.Registration
-	system := reg.Hardware.System
-	q := Query{MACs: reg.MACs}
-	if usableUUID(system.UUID) {
-		q.UUID = system.UUID
-	}
-	if usableSerial(system.Serial) {
-		q.Serial = system.Serial
-	}
-	candidates, err := r.store.Machines(ctx, q)
-	if r.heard(ctx, err) != nil {
-		return Machine{}, false, err
-	}
-	match, known := Match(reg, candidates, r.presence.polling)
-	if !known {
-		match = r.newMachine(e.ID, reg, e.At, taken)
-	}
-	if obsolete(match) {
-		return match, false, nil
-	}
-	others := slices.DeleteFunc(candidates, func(m Machine) bool { return m.ID == match.ID })
-	assigned, events := r.assign(match, e, taken)
-	defer r.index.release(assigned.ID, assigned.Name)
-	m, change, err := enrol(assigned, others, e)
-	if err != nil {
-		return Machine{}, false, err
-	}
-	change.Events = append(change.Events, events...)
-	if err := r.write(ctx, change); err != nil {
-		return Machine{}, false, err
-	}
-	m.Version++
-	return m, match.RegisteredAt.IsZero(), nil
-}
-
 // Instruct queues an instruction that the machine's agent takes at its next
 // poll, once. [Wait] takes back one that is still queued.
 func (r *Registry) Instruct(ctx context.Context, id string, what Instruction) (Machine, error) {
@@ -330,14 +237,14 @@ func (r *Registry) write(ctx context.Context, c Change) error {
 	if err := r.heard(ctx, r.store.Commit(ctx, c)); err != nil {
 		return err
 	}
+	put, gone := slices.Clone(c.Put), make([]string, 0, len(c.Delete))
+	for i := range put {
+		put[i].Version++ // as it is stored
+	}
 	for _, m := range c.Delete {
-		r.index.remove(m.ID)
+		gone = append(gone, m.ID)
 	}
-	for _, m := range c.Put {
-		m.Version++ // as it is stored
-		r.index.put(m)
-		r.presence.wake(m.ID)
-	}
+	r.keep(put, gone)
 	r.feed.poke()
 	return nil
 }
@@ -355,41 +262,6 @@ func announced(c Change) error {
 		if !named[m.ID] {
 			return fmt.Errorf("change of machine %s: no event names it", m.ID)
 		}
-	}
-	return nil
-}
-
-// follow takes events from the feed, of this process and of every other one on
-// the same database, and reloads what they are about.
-func (r *Registry) follow(ctx context.Context, events []Event) error {
-	if slices.ContainsFunc(events, changesRules) {
-		if err := r.loadRules(ctx, false); err != nil {
-			return err
-		}
-	}
-	changed := map[string]bool{}
-	for _, e := range events {
-		if e.Machine != "" && e.Kind.reloads() {
-			changed[e.Machine] = true
-		}
-	}
-	if len(changed) == 0 {
-		return nil
-	}
-	machines, err := r.store.Machines(ctx, Query{IDs: slices.Sorted(maps.Keys(changed))})
-	if r.heard(ctx, err) != nil {
-		return err
-	}
-	for _, m := range machines {
-		r.index.put(m)
-		r.presence.wake(m.ID)
-		delete(changed, m.ID)
-	}
-	for id := range changed { // what is left was deleted
-		r.index.remove(id)
-	}
-	if r.standby != nil {
-		r.standby.Copy.Keep(machines, slices.Collect(maps.Keys(changed)))
 	}
 	return nil
 }

@@ -206,13 +206,7 @@ func keysOf(text []byte) (keys []string) {
 	for _, mac := range reg.MACs {
 		keys = append(keys, mac.String())
 	}
-	if system := reg.Hardware.System; usableUUID(system.UUID) {
-		keys = append(keys, "uuid "+system.UUID)
-	}
-	if system := reg.Hardware.System; usableSerial(system.Serial) {
-		keys = append(keys, "serial "+system.Serial)
-	}
-	return keys
+	return append(keys, marks(reg.Hardware.System)...)
 }
 
 func (p *replayer) together(ctx context.Context, texts [][]byte) error {

@@ -259,7 +259,7 @@ func (r *Registry) completeCopy(ctx context.Context) error {
 		if len(events) == 0 || events[0].Seq != after+1 {
 			return r.copyAll(ctx) // they were pruned
 		}
-		if err := r.follow(ctx, events); err != nil {
+		if err := r.refresh(ctx, changed(events)); err != nil {
 			return err
 		}
 		after = events[len(events)-1].Seq

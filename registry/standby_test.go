@@ -40,6 +40,13 @@ func (s *switched) Machines(ctx context.Context, q registry.Query) ([]registry.M
 	return s.Store.Machines(ctx, q)
 }
 
+func (s *switched) Versions(ctx context.Context, ids []string) (map[string]int64, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return s.Store.Versions(ctx, ids)
+}
+
 func (s *switched) Commit(ctx context.Context, c registry.Change) error {
 	if err := s.err(); err != nil {
 		return err

@@ -13,6 +13,9 @@ type Store interface {
 	Records
 	// Machines returns the machines that match q, in the order of its Sort.
 	Machines(ctx context.Context, q Query) ([]Machine, error)
+	// Versions returns the versions of machines by their IDs; an ID that there is
+	// no machine of is left out.
+	Versions(ctx context.Context, ids []string) (map[string]int64, error)
 	// Commit applies c in one transaction, or nothing of it. Applying a Change
 	// with an Op that was applied before changes nothing and returns nil.
 	Commit(ctx context.Context, c Change) error

@@ -28,10 +28,10 @@ import (
 // rounds, and how long one measurement takes. The others tell this binary to be
 // one of the servers that are compared.
 const (
-	envRounds = "DRAGONFLY_BENCH_ROUNDS"
-	envSlice  = "DRAGONFLY_BENCH_SLICE"
-	envContender   = "DRAGONFLY_BENCH_CONTENDER"
-	envWhere  = "DRAGONFLY_BENCH_WHERE"
+	envRounds    = "DRAGONFLY_BENCH_ROUNDS"
+	envSlice     = "DRAGONFLY_BENCH_SLICE"
+	envContender = "DRAGONFLY_BENCH_CONTENDER"
+	envWhere     = "DRAGONFLY_BENCH_WHERE"
 )
 
 // contender is a server in a process of its own.

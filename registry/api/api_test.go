@@ -377,6 +377,13 @@ func (f *failing) Machines(ctx context.Context, q registry.Query) ([]registry.Ma
 	return f.Store.Machines(ctx, q)
 }
 
+func (f *failing) Commit(ctx context.Context, c registry.Change) error {
+	if f.away {
+		return fmt.Errorf("dial: %w", registry.ErrUnavailable)
+	}
+	return f.Store.Commit(ctx, c)
+}
+
 func TestOpenAPI(t *testing.T) {
 	s := serve(t)
 	resp, err := http.Get(s.URL + "/openapi.json")

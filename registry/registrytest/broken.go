@@ -21,6 +21,11 @@ func (s *BrokenStore) Machines(context.Context, registry.Query) ([]registry.Mach
 	return nil, s.err
 }
 
+// Versions fails.
+func (s *BrokenStore) Versions(context.Context, []string) (map[string]int64, error) {
+	return nil, s.err
+}
+
 // Commit fails.
 func (s *BrokenStore) Commit(context.Context, registry.Change) error { return s.err }
 

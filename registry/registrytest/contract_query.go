@@ -36,6 +36,12 @@ func testRoundTrip(t *testing.T, s registry.Store) {
 	commit(t, s, registry.Change{Op: "2", Put: []registry.Machine{want}})
 	want.Version = 2
 	wantEqual(t, "machine after it was emptied", get(t, s, 1), want)
+
+	versions, err := s.Versions(t.Context(), []string{want.ID, bare.ID, "m-none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "versions", versions, map[string]int64{want.ID: 2, bare.ID: 1})
 }
 
 // texts are strings that some layer between here and the disk might change.

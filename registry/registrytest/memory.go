@@ -67,6 +67,19 @@ func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registr
 	return found, nil
 }
 
+// Versions is [registry.Store.Versions].
+func (s *MemoryStore) Versions(ctx context.Context, ids []string) (map[string]int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	versions := map[string]int64{}
+	for _, id := range ids {
+		if m, ok := s.machines[id]; ok {
+			versions[id] = m.Version
+		}
+	}
+	return versions, ctx.Err()
+}
+
 // Commit is [registry.Store.Commit].
 func (s *MemoryStore) Commit(ctx context.Context, c registry.Change) error {
 	if err := ctx.Err(); err != nil {

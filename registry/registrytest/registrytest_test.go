@@ -32,6 +32,7 @@ func TestMemoryKeepsItsOwnCopy(t *testing.T) {
 func TestBroken(t *testing.T) {
 	s, ctx := registrytest.Broken(registry.ErrUnavailable), t.Context()
 	_, machines := s.Machines(ctx, registry.Query{})
+	_, versions := s.Versions(ctx, nil)
 	_, events := s.Events(ctx, 0, 1)
 	_, last := s.LastEvent(ctx)
 	_, timeline := s.Timeline(ctx, "m", 0, 1)
@@ -40,7 +41,7 @@ func TestBroken(t *testing.T) {
 	_, rules := s.Rules(ctx)
 	_, secret := s.Secret(ctx, "key", func() (string, error) { t.Error("asked for a secret"); return "", nil })
 	for call, err := range map[string]error{
-		"Machines": machines, "Events": events, "LastEvent": last, "Secret": secret,
+		"Machines": machines, "Versions": versions, "Events": events, "LastEvent": last, "Secret": secret,
 		"Timeline": timeline, "History": history, "Audit": audit, "Rules": rules,
 		"Commit": s.Commit(ctx, registry.Change{Op: "1"}), "Touch": s.Touch(ctx, nil),
 		"Ping": s.Ping(ctx),

@@ -41,6 +41,33 @@ func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Mach
 	}
 }
 
+// Versions returns the versions of machines by their IDs; an ID that there is no
+// machine of is left out.
+func (s *Store) Versions(ctx context.Context, ids []string) (map[string]int64, error) {
+	wanted, err := list(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.read(ctx, statement{
+		name: "load versions of machines",
+		sql:  `SELECT id, version FROM machines WHERE id IN (SELECT value FROM json_each(?1))`,
+		args: []any{wanted},
+	})
+	if err != nil {
+		return nil, err
+	}
+	versions := map[string]int64{}
+	for rows.Next() {
+		var id string
+		var version int64
+		if err := rows.Scan(&id, &version); err != nil {
+			return nil, fmt.Errorf("load versions of machines: %w", err)
+		}
+		versions[id] = version
+	}
+	return versions, nil
+}
+
 func (s *Store) page(ctx context.Context, q registry.Query) ([]registry.Machine, error) {
 	stmt, err := selection(q)
 	if err != nil {

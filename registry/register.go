@@ -1,0 +1,119 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// attempts bounds the retries of a write that loses races. Losing means that
+// somebody else's write succeeded, so a handful is plenty.
+const attempts = 16
+
+// Register files what an agent reports: the same machine, by UUID, serial number
+// or any address, is the same record. It returns the machine and whether it is
+// new. While the store is away the registration waits in the journal, and the
+// machine is what is known of it, with Journaled set. It errs with
+// [*InvalidError], [ErrUnavailable], or a fault of the store.
+func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, created bool, err error) {
+	if err := reg.Validate(); err != nil {
+		return Machine{}, false, err
+	}
+	e := enrolment{Op: rand.Text(), ID: newID(), At: r.now(), Registration: reg.normalise()}
+	m, created, err = r.file(ctx, e)
+	if err != nil {
+		return Machine{}, false, fmt.Errorf("register %s: %w", reg.MAC, err)
+	}
+	r.beat(ctx, m)
+	r.log.Info("machine registered", "machine", m.Name, "id", m.ID, "mac", reg.MAC, "new", created, "journaled", m.Journaled)
+	return m, created, nil
+}
+
+// file writes a registration to the store, or to the journal while that is away.
+func (r *Registry) file(ctx context.Context, e enrolment) (m Machine, created bool, err error) {
+	err = errBack
+	for range attempts {
+		if !r.away() {
+			m, created, err = r.enrol(ctx, e, nil)
+			if err == nil || !r.away() || ctx.Err() != nil {
+				return m, created, err
+			}
+		}
+		if m, created, err = r.journal(e); err != errBack {
+			return m, created, err
+		}
+	}
+	return m, created, fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// enrol writes a registration to the store, retrying lost races. One that a
+// matching record makes obsolete is not written; nil: none is.
+func (r *Registry) enrol(ctx context.Context, e enrolment, obsolete func(match Machine) bool) (m Machine, created bool, err error) {
+	taken := 0
+	for attempt := range attempts {
+		var candidates []Machine
+		// What was told before now may be from a time without the store: the index
+		// lacks what others wrote meanwhile.
+		candidates, err = r.candidates(ctx, e.Registration, attempt > 0 || obsolete != nil)
+		if err != nil {
+			return Machine{}, false, err
+		}
+		m, created, err = r.enrolAs(ctx, e, candidates, taken, obsolete)
+		if _, lost := errors.AsType[*ConflictError](err); !lost {
+			break
+		}
+		if nameTaken(err) {
+			taken++
+		}
+	}
+	return m, created, err
+}
+
+// candidates returns the records that reg may be from. The index knows them but
+// for those of another server's last moments; the store refuses what they forbid,
+// and then fresh ones are asked of it.
+func (r *Registry) candidates(ctx context.Context, reg Registration, fresh bool) ([]Machine, error) {
+	q := Query{IDs: r.index.candidates(reg)}
+	if !fresh && len(q.IDs) == 0 {
+		return nil, nil
+	}
+	if fresh {
+		q = Query{MACs: reg.MACs}
+		if system := reg.Hardware.System; usableUUID(system.UUID) {
+			q.UUID = system.UUID
+		}
+		if system := reg.Hardware.System; usableSerial(system.Serial) {
+			q.Serial = system.Serial
+		}
+	}
+	machines, err := r.store.Machines(ctx, q)
+	return machines, r.heard(ctx, err)
+}
+
+// enrolAs writes a registration as that of the candidate which it is from, or of a
+// new machine.
+func (r *Registry) enrolAs(ctx context.Context, e enrolment, candidates []Machine, taken int, obsolete func(Machine) bool) (Machine, bool, error) {
+	reg := e.Registration
+	match, known := Match(reg, candidates, r.presence.polling)
+	if !known {
+		match = r.newMachine(e.ID, reg, e.At, taken)
+	}
+	if obsolete != nil && obsolete(match) {
+		return match, false, nil
+	}
+	others := slices.DeleteFunc(candidates, func(m Machine) bool { return m.ID == match.ID })
+	assigned, events := r.assign(match, e, taken)
+	defer r.index.release(assigned.ID, assigned.Name)
+	m, change, err := enrol(assigned, others, e)
+	if err != nil {
+		return Machine{}, false, err
+	}
+	change.Events = append(change.Events, events...)
+	if err := r.write(ctx, change); err != nil {
+		return Machine{}, false, err
+	}
+	m.Version++
+	return m, match.RegisteredAt.IsZero(), nil
+}
