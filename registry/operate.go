@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +28,9 @@ type operation struct {
 func (r *Registry) operate(ctx context.Context, id string, version int64, op operation) (Machine, error) {
 	if err := r.writable(); err != nil {
 		return Machine{}, err
+	}
+	if AppliedBefore(ctx) {
+		return r.Machine(ctx, id)
 	}
 	for range attempts {
 		m, err := r.Machine(ctx, id)
@@ -66,7 +68,7 @@ func (r *Registry) carryOut(ctx context.Context, m Machine, op operation) (Machi
 	if audit.Actor.Name != "" {
 		message += ", by " + audit.Actor.Name
 	}
-	err = r.commit(ctx, Change{Op: rand.Text(), Put: []Machine{m}, Audit: []AuditEntry{audit},
+	err = r.commit(ctx, Change{Op: OpOf(ctx), Put: []Machine{m}, Audit: []AuditEntry{audit},
 		Events: []Event{m.event(op.kind, audit.At, message)}})
 	if err != nil {
 		return Machine{ID: m.ID}, err
@@ -248,7 +250,7 @@ func (r *Registry) step(ctx context.Context, id string, version int64, cause Cau
 // there. A machine that is being installed, or is locked, is refused. One that
 // boots from the network again is discovered anew.
 func (r *Registry) Delete(ctx context.Context, id string, version int64) error {
-	if err := r.writable(); err != nil {
+	if err := r.writable(); err != nil || AppliedBefore(ctx) {
 		return err
 	}
 	m, err := r.Machine(ctx, id)
@@ -272,7 +274,7 @@ func (r *Registry) Delete(ctx context.Context, id string, version int64) error {
 		return err
 	}
 	audit.At, audit.Actor, audit.After = r.now(), ActorOf(ctx), nil
-	return r.commit(ctx, Change{Op: rand.Text(), Delete: []Machine{m}, Audit: []AuditEntry{audit},
+	return r.commit(ctx, Change{Op: OpOf(ctx), Delete: []Machine{m}, Audit: []AuditEntry{audit},
 		Events: []Event{m.event(MachineDeleted, audit.At, m.Name+" was deleted")}})
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -29,6 +30,7 @@ type server struct {
 	store    stores
 	registry *registry.Registry
 	tokens   *auth.Tokens
+	accounts *auth.Accounts
 }
 
 func serve(t *testing.T) *server { return serveOver(t, registrytest.Memory()) }
@@ -38,9 +40,20 @@ type stores interface {
 	registry.Store
 	auth.Store
 	auth.Secrets
+	api.Requests
 }
 
+// serveOver is a server on store. Who asks is in the header As, where there is one.
 func serveOver(t *testing.T, store stores) *server {
+	t.Helper()
+	box, err := auth.OpenBox(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveSealed(t, store, box)
+}
+
+func serveSealed(t *testing.T, store stores, box *auth.Box) *server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	reg, err := registry.New(t.Context(), store, log)
@@ -51,13 +64,21 @@ func serveOver(t *testing.T, store stores) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	router := chi.NewRouter()
 	accounts, err := auth.NewAccounts(store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	api.Mount(router, api.Config{Registry: reg, Tokens: tokens, Accounts: accounts, Log: log})
-	s := &server{Server: httptest.NewServer(router), store: store, registry: reg, tokens: tokens}
+	router := chi.NewRouter()
+	router.Use(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if name := r.Header.Get("As"); name != "" {
+				r = r.WithContext(registry.WithActor(r.Context(), registry.Actor{Name: name, Role: string(registry.Admin)}))
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	api.Mount(router, api.Config{Registry: reg, Tokens: tokens, Accounts: accounts, Requests: store, Sealer: box, Log: log})
+	s := &server{Server: httptest.NewServer(router), store: store, registry: reg, tokens: tokens, accounts: accounts}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- reg.Run(ctx) }()

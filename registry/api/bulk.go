@@ -198,8 +198,10 @@ func (s *Server) targets(ctx context.Context, req BulkRequest) ([]BulkResult, er
 		r := BulkResult{Name: named}
 		if m, ok := found[named]; ok {
 			r = BulkResult{ID: m.ID, Name: m.Name}
+		} else if registry.AppliedBefore(registry.OncePart(ctx, named)) { // deleted, and the answer got lost
+			r.ID = named
 		} else {
-			r.fail(s.itemProblem(fmt.Errorf("machine %.80q: %w", named, registry.ErrNotFound)))
+			r.fail(errorOf(s.problem(fmt.Errorf("machine %.80q: %w", named, registry.ErrNotFound))))
 		}
 		key := r.ID + " " + r.Name
 		if at, again := first[key]; again {
@@ -269,14 +271,14 @@ func (s *Server) each(ctx context.Context, results []BulkResult, do func(ctx con
 		}
 		places <- struct{}{}
 		if ctx.Err() != nil {
-			r.fail(s.itemProblem(fmt.Errorf("%w: it was not begun", ctx.Err())))
+			r.fail(errorOf(s.problem(fmt.Errorf("%w: it was not begun", ctx.Err()))))
 			<-places
 			continue
 		}
 		group.Go(func() {
 			defer func() { <-places }()
-			if err := do(ctx, r.ID); err != nil {
-				r.fail(s.itemProblem(err))
+			if err := do(registry.OncePart(ctx, r.ID), r.ID); err != nil {
+				r.fail(errorOf(s.problem(err)))
 				return
 			}
 			r.Status = http.StatusOK
@@ -286,16 +288,6 @@ func (s *Server) each(ctx context.Context, results []BulkResult, do func(ctx con
 }
 
 func (r *BulkResult) fail(problem *Error) { r.Status, r.Problem = problem.Status, problem }
-
-// itemProblem is the problem with one machine.
-func (s *Server) itemProblem(err error) *Error {
-	err = s.problem(err)
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e
-	}
-	model, _ := errors.AsType[*huma.ErrorModel](err)
-	return &Error{Status: model.Status, Title: statusText(model.Status), Detail: model.Detail}
-}
 
 // Bulk carries out one action for many machines. What became of each is in the
 // reply, also where all were refused.

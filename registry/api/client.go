@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -180,16 +181,55 @@ func (c *Client) Get(ctx context.Context, path string, out any) error {
 
 // do sends in as JSON, where it is not nil, and decodes the answer into out.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	req, err := c.request(ctx, method, path, in)
-	if err != nil {
-		return err
+	key := ""
+	if method == http.MethodPost && !strings.HasPrefix(path, agentPath) {
+		key = rand.Text()
 	}
-	resp, err := c.http().Do(req)
+	resp, err := c.send(ctx, method, path, key, in)
+	if key != "" && err != nil && ctx.Err() == nil {
+		resp, err = c.again(ctx, path, key, in)
+	}
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	return decode(resp, out)
+}
+
+// agentPath is where the routes of the agents are. A registration is the same
+// however often it is sent.
+const agentPath = "/api/v1/agent/"
+
+// agains is how often an answer is asked for that the server is still working on.
+const agains = 10
+
+// again sends a POST once more whose connection broke. By its key the server knows
+// it, and gives the answer it gave before; while it still works on it, that takes a
+// little.
+func (c *Client) again(ctx context.Context, path, key string, in any) (*http.Response, error) {
+	for i := 0; ; i++ {
+		resp, err := c.send(ctx, http.MethodPost, path, key, in)
+		busy := err == nil && resp.StatusCode == http.StatusConflict && resp.Header.Get("Retry-After") != ""
+		if !busy || i == agains {
+			return resp, err
+		}
+		resp.Body.Close()
+		if !sleep(ctx, time.Second) {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// send sends a request, with an idempotency key where there is one.
+func (c *Client) send(ctx context.Context, method, path, key string, in any) (*http.Response, error) {
+	req, err := c.request(ctx, method, path, in)
+	if err != nil {
+		return nil, err
+	}
+	if key != "" {
+		req.Header.Set(keyHeader, key)
+	}
+	return c.http().Do(req)
 }
 
 // request is a request with in as its JSON body, where it is not nil.

@@ -45,6 +45,18 @@ func (s *Server) problem(err error) error {
 	return huma.Error500InternalServerError("an internal error, which was logged; trying again may help")
 }
 
+// errorOf is a problem, as [Server.problem] returns it, in the form that is sent.
+func errorOf(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	model, ok := errors.AsType[*huma.ErrorModel](err)
+	if !ok {
+		model = &huma.ErrorModel{Status: http.StatusInternalServerError}
+	}
+	return &Error{Status: model.Status, Title: statusText(model.Status), Detail: model.Detail}
+}
+
 // statusGone is what nginx logs for a client that went away.
 const statusGone = 499
 

@@ -26,6 +26,8 @@ type Server struct {
 	registry *registry.Registry
 	tokens   Tokens
 	accounts Accounts
+	requests Requests
+	sealer   Sealer
 	log      *slog.Logger
 	frames   frames
 	now      func() time.Time
@@ -40,12 +42,15 @@ type Config struct {
 	Registry *registry.Registry
 	Tokens   Tokens
 	Accounts Accounts
+	Requests Requests
+	Sealer   Sealer
 	Log      *slog.Logger
 }
 
 // Mount adds the API to router.
 func Mount(router chi.Router, cfg Config) {
-	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, log: cfg.Log, now: time.Now}
+	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, requests: cfg.Requests, sealer: cfg.Sealer,
+		log: cfg.Log, now: time.Now}
 	config := huma.DefaultConfig("Dragonfly", "v1")
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.SchemasPath = ""  // the schemas are in the OpenAPI document
@@ -57,7 +62,7 @@ func Mount(router chi.Router, cfg Config) {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "boot or machine token of an agent"},
 	}
-	api := humachi.New(router, config)
+	api := humachi.New(router.With(s.once), config)
 	s.mountAgent(api)
 	s.mountMachines(api)
 	s.mountBulk(api)

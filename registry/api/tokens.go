@@ -76,6 +76,9 @@ type tokenOutput struct {
 }
 
 func (s *Server) createToken(ctx context.Context, in *struct{ Body TokenRequest }) (*tokenOutput, error) {
+	if registry.AppliedBefore(ctx) {
+		return nil, huma.Error409Conflict("the token was made when this was asked for first, and was lost with the answer; revoke it and make another, with another " + keyHeader)
+	}
 	want := registry.Token{Name: in.Body.Name, Owner: in.Body.Owner, Role: in.Body.Role, ExpiresAt: in.Body.ExpiresAt}
 	secret, made, err := s.accounts.CreateToken(ctx, want)
 	if err != nil {

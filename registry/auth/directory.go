@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,7 +181,7 @@ func (b *book) put(ctx context.Context, d directory, read int64, entry registry.
 		return fmt.Errorf("write the accounts: %w", err)
 	}
 	entry.At, entry.Actor = b.now(), registry.ActorOf(ctx)
-	if err := b.store.PutDirectory(ctx, data, read, registry.Change{Op: rand.Text(), Audit: []registry.AuditEntry{entry}}); err != nil {
+	if err := b.store.PutDirectory(ctx, data, read, registry.Change{Op: registry.OpOf(ctx), Audit: []registry.AuditEntry{entry}}); err != nil {
 		return fmt.Errorf("write the accounts: %w", err)
 	}
 	b.mu.Lock()

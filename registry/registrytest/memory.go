@@ -24,6 +24,7 @@ type MemoryStore struct {
 	lastSeq  int64
 	records
 	accounts
+	requests
 }
 
 var _ registry.Store = (*MemoryStore)(nil)

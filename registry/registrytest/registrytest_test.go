@@ -11,6 +11,7 @@ import (
 func TestMemory(t *testing.T) {
 	registrytest.Store(t, func(*testing.T) registry.Store { return registrytest.Memory() })
 	registrytest.Accounts(t, func(*testing.T) registrytest.AccountStore { return registrytest.Memory() })
+	registrytest.Requests(t, func(*testing.T) registrytest.RequestStore { return registrytest.Memory() })
 }
 
 func TestMemoryKeepsItsOwnCopy(t *testing.T) {

@@ -95,10 +95,12 @@ func (s *Store) Ping(ctx context.Context) error {
 const maxEvents = 1_000_000
 
 // Prune forgets the operations applied before the given time, which must lie
-// further back than any retry of a write, and all but the newest million events.
+// further back than any retry of a write, requests with an idempotency key after two
+// days, and all but the newest million events.
 func (s *Store) Prune(ctx context.Context, before time.Time) error {
 	return s.db.write(ctx,
 		statement{name: "prune operations", sql: `DELETE FROM ops WHERE at_ms < ?1`, args: []any{millis(before)}},
+		statement{name: "prune requests", sql: `DELETE FROM requests WHERE at_ms < ?1`, args: []any{millis(time.Now().Add(-requestsFor))}},
 		statement{name: "prune events", sql: `DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1`, args: []any{maxEvents}},
 	)
 }

@@ -71,11 +71,15 @@ func remote(t testing.TB, address string) *rqlite.Store {
 func TestStoreOverTheEmbeddedNode(t *testing.T) {
 	registrytest.Store(t, func(t *testing.T) registry.Store { return embedded(t, startNode(t, t.TempDir())) })
 	registrytest.Accounts(t, func(t *testing.T) registrytest.AccountStore { return embedded(t, startNode(t, t.TempDir())) })
+	registrytest.Requests(t, func(t *testing.T) registrytest.RequestStore { return embedded(t, startNode(t, t.TempDir())) })
 }
 
 func TestStoreOverTCP(t *testing.T) {
 	registrytest.Store(t, func(t *testing.T) registry.Store { return remote(t, serve(t, startNode(t, t.TempDir()))) })
 	registrytest.Accounts(t, func(t *testing.T) registrytest.AccountStore {
+		return remote(t, serve(t, startNode(t, t.TempDir())))
+	})
+	registrytest.Requests(t, func(t *testing.T) registrytest.RequestStore {
 		return remote(t, serve(t, startNode(t, t.TempDir())))
 	})
 }
