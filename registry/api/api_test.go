@@ -43,7 +43,7 @@ type stores interface {
 	api.Requests
 }
 
-// serveOver is a server on store. Who asks is in the header As, where there is one.
+// serveOver is a server on store. Who asks is in the header As: name and role.
 func serveOver(t *testing.T, store stores) *server {
 	t.Helper()
 	box, err := auth.OpenBox(filepath.Join(t.TempDir(), "key"))
@@ -71,10 +71,8 @@ func serveSealed(t *testing.T, store stores, box *auth.Box) *server {
 	router := chi.NewRouter()
 	router.Use(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if name := r.Header.Get("As"); name != "" {
-				r = r.WithContext(registry.WithActor(r.Context(), registry.Actor{Name: name, Role: string(registry.Admin)}))
-			}
-			next.ServeHTTP(w, r)
+			name, role, _ := strings.Cut(r.Header.Get("As"), " ")
+			next.ServeHTTP(w, r.WithContext(registry.WithActor(r.Context(), registry.Actor{Name: name, Role: role, From: "10.0.0.9"})))
 		})
 	})
 	api.Mount(router, api.Config{Registry: reg, Tokens: tokens, Accounts: accounts, Requests: store, Sealer: box, Log: log})

@@ -38,7 +38,7 @@ func (s *server) ask(t *testing.T, as, key, path, body string) reply {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("As", as)
+	req.Header.Set("As", as+" admin")
 	req.Header.Set("Idempotency-Key", key)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -270,7 +270,7 @@ func TestClientAsksAgain(t *testing.T) {
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	var requests atomic.Int64
 	breaking := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Set("As", "ana")
+		r.Header.Set("As", "ana admin")
 		if requests.Add(1) == 1 {
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)

@@ -2,19 +2,15 @@ package api_test
 
 import (
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 	"dragonfly/registry/auth"
-	"dragonfly/registry/registrytest"
 )
 
 // office is the API as an actor sees it, whom the header X-Actor names as
@@ -26,31 +22,8 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	store := registrytest.Memory()
-	accounts, err := auth.NewAccounts(store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := auth.NewTokens(t.Context(), store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	reg, err := registry.New(t.Context(), store, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	router := chi.NewRouter()
-	router.Use(func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			name, role, _ := strings.Cut(r.Header.Get("X-Actor"), " ")
-			next.ServeHTTP(w, r.WithContext(registry.WithActor(r.Context(), registry.Actor{Name: name, Role: role, From: "10.0.0.9"})))
-		})
-	})
-	api.Mount(router, api.Config{Registry: reg, Tokens: tokens, Accounts: accounts, Log: log})
-	o := &office{Server: httptest.NewServer(router), accounts: accounts}
-	t.Cleanup(o.Close)
-	return o
+	s := serve(t)
+	return &office{Server: s.Server, accounts: s.accounts}
 }
 
 // asActor adds the header that names the actor.
@@ -58,7 +31,7 @@ type asActor string
 
 func (a asActor) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.Header.Set("X-Actor", string(a))
+	r.Header.Set("As", string(a))
 	return http.DefaultTransport.RoundTrip(r)
 }
 
