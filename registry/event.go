@@ -30,6 +30,7 @@ const (
 	MachineOnline     Kind = "machine.online"
 	MachineOffline    Kind = "machine.offline"
 	MachineBoot       Kind = "machine.boot"     // a sighting: one step of a boot
+	MachineStalled    Kind = "machine.stalled"  // a boot stands still
 	MachineHardware   Kind = "machine.hardware" // a part is new, gone or changed
 	MachineAssigned   Kind = "machine.assigned" // rules gave a new machine its name, tags or the like
 	MachineEdited     Kind = "machine.edited"
@@ -37,12 +38,15 @@ const (
 	MachineUnlocked   Kind = "machine.unlocked"
 	MachineRetired    Kind = "machine.retired"
 	MachineRestored   Kind = "machine.restored"
+	MachineFailed     Kind = "machine.failed" // Reason says why
 	MachineDeleted    Kind = "machine.deleted"
 	RulesEdited       Kind = "rules.edited" // the rules on registration; no machine
 )
 
 // reloads reports whether an event of this kind means that the record changed.
-func (k Kind) reloads() bool { return k != MachineBoot && k != MachineOnline && k != MachineOffline }
+func (k Kind) reloads() bool {
+	return k != MachineBoot && k != MachineStalled && k != MachineOnline && k != MachineOffline
+}
 
 // changesRules reports whether e says that the rules are others now.
 func changesRules(e Event) bool { return e.Kind == RulesEdited }

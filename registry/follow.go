@@ -28,7 +28,15 @@ func (r *Registry) follow(ctx context.Context, events []Event) error {
 			return err
 		}
 	}
-	ids := changed(events)
+	if err := r.catchUp(ctx, changed(events)); err != nil {
+		return err
+	}
+	r.boots.note(events, r.now(), r.running(), r.index.stateOf)
+	return nil
+}
+
+// catchUp reads those machines anew that others have changed.
+func (r *Registry) catchUp(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}

@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Entry is what the boot path needs to know of a machine: small enough to hold
@@ -23,6 +25,7 @@ type Index struct {
 	alike  map[string][]string // the IDs by what tells machines apart beside addresses: see marks
 	claims map[string]string   // as named, of names that are being written
 	state  map[State]int
+	due    map[string]time.Time // the deadlines by ID
 }
 
 type indexed struct {
@@ -36,7 +39,7 @@ type indexed struct {
 // NewIndex returns an empty index.
 func NewIndex() *Index {
 	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, named: map[string]string{},
-		alike: map[string][]string{}, claims: map[string]string{}, state: map[State]int{}}
+		alike: map[string][]string{}, claims: map[string]string{}, state: map[State]int{}, due: map[string]time.Time{}}
 }
 
 // Lookup returns the machine that has mac.
@@ -146,6 +149,7 @@ func (x *Index) clear() {
 	clear(x.named)
 	clear(x.alike)
 	clear(x.state)
+	clear(x.due)
 }
 
 // count is the number of machines in a state.
@@ -153,6 +157,20 @@ func (x *Index) count(s State) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.state[s]
+}
+
+// deadlines are those of all machines that have one, by ID.
+func (x *Index) deadlines() map[string]time.Time {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return maps.Clone(x.due)
+}
+
+// stateOf is the state of a machine; empty for one that is not known.
+func (x *Index) stateOf(id string) State {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.byID[id].state
 }
 
 // put replaces what is known of m, unless something newer is: a write here and
@@ -174,6 +192,9 @@ func (x *Index) put(m Machine) {
 	}
 	x.byID[m.ID] = indexed{name: m.Name, macs: m.MACs, marks: marks, state: m.State, version: m.Version}
 	x.state[m.State]++
+	if !m.Deadline.IsZero() {
+		x.due[m.ID] = m.Deadline
+	}
 }
 
 // remove forgets the machine.
@@ -203,5 +224,6 @@ func (x *Index) drop(id string) {
 		}
 	}
 	x.state[old.state]--
+	delete(x.due, id)
 	delete(x.byID, id)
 }

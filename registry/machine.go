@@ -75,6 +75,7 @@ const (
 	CauseRegister Cause = "register" // the agent reported in
 	CauseRetire   Cause = "retire"   // the operator takes it out of use
 	CauseRestore  Cause = "restore"  // the operator takes it back
+	CauseExpire   Cause = "expire"   // its deadline passed
 	CauseDelete   Cause = "delete"   // only to name what is refused
 )
 
@@ -94,6 +95,8 @@ var steps = [...]struct {
 	{Installed, CauseRetire, Retired},
 	{Failed, CauseRetire, Retired},
 	{Retired, CauseRestore, Ready},
+	{Failed, CauseRestore, Ready},
+	{Installing, CauseExpire, Failed},
 }
 
 // Step is the state after cause, or a [*TransitionError] when the machine may

@@ -224,7 +224,7 @@ func (r *Registry) Retire(ctx context.Context, id string, version int64) (Machin
 	return r.step(ctx, id, version, CauseRetire)
 }
 
-// Restore brings a retired machine back, as ready.
+// Restore brings a machine back that is retired or failed, as ready.
 func (r *Registry) Restore(ctx context.Context, id string, version int64) (Machine, error) {
 	return r.step(ctx, id, version, CauseRestore)
 }
@@ -241,7 +241,7 @@ func (r *Registry) step(ctx context.Context, id string, version int64, cause Cau
 			return "", err
 		}
 		message := fmt.Sprintf("from %s to %s", m.State, next)
-		m.State, m.Pending = next, ""
+		m.State, m.Pending, m.Reason, m.Deadline = next, "", "", time.Time{}
 		return message, nil
 	}})
 }

@@ -25,6 +25,8 @@ type Registry struct {
 	rules    rulebook
 	presence *presence
 	sighted  sightings
+	boots    boots
+	started  time.Time
 	resolve  func(netip.Addr) MAC // may be nil
 	standby  *Standby             // may be nil
 	outage   outage
@@ -43,6 +45,7 @@ func NewWithStandby(ctx context.Context, store Store, standby *Standby, log *slo
 	r := &Registry{
 		store: store, log: log, now: time.Now, standby: standby,
 		index: NewIndex(), presence: newPresence(), sighted: newSightings(),
+		boots: boots{by: map[string]boot{}}, started: time.Now(),
 	}
 	last, err := store.LastEvent(ctx)
 	if r.heard(ctx, err) != nil && !r.startAway() {
@@ -54,6 +57,9 @@ func NewWithStandby(ctx context.Context, store Store, standby *Standby, log *slo
 	r.feed = newFeed(r.events, last)
 	if err := r.fillIndex(ctx); err != nil {
 		return nil, fmt.Errorf("load the boot index: %w", err)
+	}
+	if err := r.recallBoots(ctx); err != nil {
+		return nil, fmt.Errorf("load the newest events: %w", err)
 	}
 	return r, nil
 }
@@ -124,13 +130,15 @@ func (r *Registry) loadIndex(ctx context.Context, from machineReader) error {
 }
 
 // Run keeps the registry alive until ctx ends: it follows the event feed, writes
-// sightings and signs of life in batches, and notices machines that went away.
+// sightings and signs of life in batches, and notices machines that went away,
+// whose deadlines passed, or whose boots stand still.
 func (r *Registry) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	group.Go(func() { r.feed.run(ctx, r.follow, r.log) })
 	group.Go(func() { r.keepPresence(ctx) })
 	group.Go(func() { r.keepSightings(ctx) })
 	group.Go(func() { r.keepStore(ctx) })
+	group.Go(func() { r.keepDeadlines(ctx) })
 	group.Wait()
 	return nil
 }

@@ -118,7 +118,7 @@ func machineRetireCommand() *cobra.Command {
 
 func machineRestoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "restore MACHINE...", Short: "Bring retired machines back",
+		Use: "restore MACHINE...", Short: "Bring machines back that are retired or failed, as ready",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := selected(cmd, api.BulkRequest{Action: "restore"}, args)
 			if err != nil {

@@ -42,7 +42,10 @@ func describe(m api.Machine) [][2]string {
 		labels = append(labels, key+"="+value)
 	}
 	slices.Sort(labels)
-	lock, address := "", ""
+	lock, address, deadline := "", "", ""
+	if !m.Deadline.IsZero() {
+		deadline = moment(m.Deadline)
+	}
 	if m.Lock != nil {
 		lock = strings.TrimSuffix(fmt.Sprintf("by %s since %s: %s", m.Lock.By, moment(m.Lock.At), m.Lock.Note), ": ")
 	}
@@ -54,7 +57,7 @@ func describe(m api.Machine) [][2]string {
 		{"Model", strings.TrimSpace(m.Vendor + " " + m.Model)}, {"Serial", m.Serial}, {"MACs", strings.Join(macs, " ")},
 		{"Address", address}, {"Host name", m.Hostname}, {"Owner", m.Owner}, {"Tags", strings.Join(m.Tags, " ")},
 		{"Labels", strings.Join(labels, " ")}, {"Assigned OS", m.OS}, {"Note", strings.ReplaceAll(m.Note, "\n", " / ")}, {"Locked", lock},
-		{"Pending", string(m.Pending)}, {"Registered", moment(m.RegisteredAt)}, {"Seen", moment(m.SeenAt)},
+		{"Pending", string(m.Pending)}, {"Deadline", deadline}, {"Registered", moment(m.RegisteredAt)}, {"Seen", moment(m.SeenAt)},
 		{"Version", fmt.Sprint(m.Version)},
 	}
 }

@@ -140,7 +140,7 @@ func (c *Client) Retire(ctx context.Context, id string) (Machine, error) {
 	return reply, err
 }
 
-// Restore brings a retired machine back.
+// Restore brings a machine back that is retired or failed, as ready.
 func (c *Client) Restore(ctx context.Context, id string) (Machine, error) {
 	var reply Machine
 	err := c.do(ctx, http.MethodPost, machineURL(id, "/restore"), nil, &reply)

@@ -30,7 +30,7 @@ func (s *Server) mountMachines(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "retire-machine", Method: http.MethodPost, Path: machinePath + "/retire",
 		Summary: "Take a machine out of use", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.retireMachine)
 	huma.Register(api, huma.Operation{OperationID: "restore-machine", Method: http.MethodPost, Path: machinePath + "/restore",
-		Summary: "Bring a retired machine back", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.restoreMachine)
+		Summary: "Bring a machine back that is retired or failed, as ready", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.restoreMachine)
 	huma.Register(api, huma.Operation{OperationID: "lock-machine", Method: http.MethodPut, Path: machinePath + "/lock",
 		Summary: "Keep a machine from whatever destroys", Tags: tags, MaxBodyBytes: maxBody, Errors: []int{404, 422, 423, 503}}, s.lockMachine)
 	huma.Register(api, huma.Operation{OperationID: "unlock-machine", Method: http.MethodDelete, Path: machinePath + "/lock",

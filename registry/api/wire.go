@@ -57,6 +57,7 @@ type Machine struct {
 	Hostname     string               `json:"hostname,omitempty"`
 	Address      netip.Addr           `json:"address,omitzero"`
 	Pending      registry.Instruction `json:"pending,omitempty" doc:"waits to be handed to the agent"`
+	Deadline     time.Time            `json:"deadline,omitzero" doc:"when the state fails by itself; left out where it lasts"`
 	CreatedAt    time.Time            `json:"created_at"`
 	RegisteredAt time.Time            `json:"registered_at,omitzero"`
 	SeenAt       time.Time            `json:"seen_at,omitzero"`
@@ -111,7 +112,7 @@ func machineOf(m registry.Machine, now time.Time, withHardware bool) Machine {
 		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Online: m.Online(now),
 		Vendor: system.Vendor, Model: system.Product, Serial: system.Serial,
 		Owner: m.Owner, Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS, Lock: m.Lock,
-		MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Pending: m.Pending,
+		MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Pending: m.Pending, Deadline: m.Deadline,
 		CreatedAt: m.CreatedAt, RegisteredAt: m.RegisteredAt, SeenAt: m.SeenAt, Version: m.Version,
 		Stale: !m.AsOf.IsZero(), AsOf: m.AsOf, Journaled: m.Journaled,
 	}
