@@ -1,6 +1,9 @@
 package registry
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+)
 
 // Hardware is what the agent found in a machine. Sizes are in bytes, speeds in
 // Mbit/s. A field the agent could not read is its zero value and is left out on
@@ -50,6 +53,14 @@ type CPU struct {
 type Memory struct {
 	Bytes int64  `json:"bytes,omitempty"`
 	DIMMs []DIMM `json:"dimms,omitempty"`
+}
+
+// Installed is the memory that was bought; the kernel sees a little less.
+func (m Memory) Installed() (bytes int64) {
+	for _, dimm := range m.DIMMs {
+		bytes += dimm.Bytes
+	}
+	return cmp.Or(bytes, m.Bytes)
 }
 
 // DIMM is one populated memory slot.

@@ -19,35 +19,37 @@ type Entry struct {
 // never waits for the database. It is safe for concurrent use.
 type Index struct {
 	mu     sync.RWMutex
-	byMAC  map[MAC]Entry
-	byID   map[string]indexed  // to drop addresses that moved away
-	named  map[string]string   // the IDs by name
-	alike  map[string][]string // the IDs by what tells machines apart beside addresses: see marks
-	claims map[string]string   // as named, of names that are being written
+	byMAC  map[MAC]*indexed
+	byID   map[string]*indexed
+	named  map[string]*indexed
+	alike  map[string][]*indexed // by what tells machines apart beside addresses: see marks
+	claims map[string]string     // the IDs by name, of names that are being written
 	state  map[State]int
 	due    map[string]time.Time // the deadlines by ID
 }
 
+// indexed is a machine, the same for all it is found by; it is not changed.
 type indexed struct {
-	name    string
-	macs    []MAC
+	Entry
+	macs    []MAC // to drop those that moved away
 	marks   []string
-	state   State
 	version int64
 }
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]Entry{}, byID: map[string]indexed{}, named: map[string]string{},
-		alike: map[string][]string{}, claims: map[string]string{}, state: map[State]int{}, due: map[string]time.Time{}}
+	return &Index{byMAC: map[MAC]*indexed{}, byID: map[string]*indexed{}, named: map[string]*indexed{}, alike: map[string][]*indexed{},
+		claims: map[string]string{}, state: map[State]int{}, due: map[string]time.Time{}}
 }
 
 // Lookup returns the machine that has mac.
 func (x *Index) Lookup(mac MAC) (Entry, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	e, ok := x.byMAC[mac]
-	return e, ok
+	if m, ok := x.byMAC[mac]; ok {
+		return m.Entry, true
+	}
+	return Entry{}, false
 }
 
 // Len is the number of machines.
@@ -62,13 +64,13 @@ func (x *Index) find(names []string, macs []MAC) (ids []string) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for _, mac := range macs {
-		if e, ok := x.byMAC[mac]; ok && !slices.Contains(ids, e.ID) {
-			ids = append(ids, e.ID)
+		if m, ok := x.byMAC[mac]; ok && !slices.Contains(ids, m.ID) {
+			ids = append(ids, m.ID)
 		}
 	}
 	for _, name := range names {
-		if id, ok := x.named[name]; ok && !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		if m, ok := x.named[name]; ok && !slices.Contains(ids, m.ID) {
+			ids = append(ids, m.ID)
 		}
 	}
 	return ids
@@ -81,9 +83,9 @@ func (x *Index) candidates(reg Registration) []string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for _, mark := range marks(reg.Hardware.System) {
-		for _, id := range x.alike[mark] {
-			if !slices.Contains(ids, id) {
-				ids = append(ids, id)
+		for _, m := range x.alike[mark] {
+			if !slices.Contains(ids, m.ID) {
+				ids = append(ids, m.ID)
 			}
 		}
 	}
@@ -94,7 +96,10 @@ func (x *Index) candidates(reg Registration) []string {
 func (x *Index) version(id string) int64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.byID[id].version
+	if m, ok := x.byID[id]; ok {
+		return m.version
+	}
+	return 0
 }
 
 // freeName is the first [Name] for seed, from an attempt on, that no machine but
@@ -104,7 +109,7 @@ func (x *Index) freeName(id, seed string, attempt int) string {
 	defer x.mu.RUnlock()
 	for ; ; attempt++ {
 		name := Name(seed, attempt)
-		if holder, taken := x.named[name]; !taken || holder == id {
+		if holder, taken := x.named[name]; !taken || holder.ID == id {
 			return name
 		}
 	}
@@ -118,7 +123,7 @@ func (x *Index) claim(id string, text nameText, passOver int) string {
 	defer x.mu.Unlock()
 	for n := 1; ; n++ {
 		name := text.at(n)
-		if holder, taken := x.named[name]; taken && holder != id {
+		if holder, taken := x.named[name]; taken && holder.ID != id {
 			continue
 		}
 		if holder, taken := x.claims[name]; taken && holder != id {
@@ -170,7 +175,10 @@ func (x *Index) deadlines() map[string]time.Time {
 func (x *Index) stateOf(id string) State {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.byID[id].state
+	if m, ok := x.byID[id]; ok {
+		return m.State
+	}
+	return ""
 }
 
 // put replaces what is known of m, unless something newer is: a write here and
@@ -178,19 +186,18 @@ func (x *Index) stateOf(id string) State {
 func (x *Index) put(m Machine) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.byID[m.ID].version > m.Version {
+	if old, ok := x.byID[m.ID]; ok && old.version > m.Version {
 		return
 	}
 	x.drop(m.ID)
+	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: m.State}, macs: m.MACs, marks: marks(m.Hardware.System), version: m.Version}
 	for _, mac := range m.MACs {
-		x.byMAC[mac] = Entry{ID: m.ID, Name: m.Name, State: m.State}
+		x.byMAC[mac] = entry
 	}
-	x.named[m.Name] = m.ID
-	marks := marks(m.Hardware.System)
-	for _, mark := range marks {
-		x.alike[mark] = append(x.alike[mark], m.ID)
+	for _, mark := range entry.marks {
+		x.alike[mark] = append(x.alike[mark], entry)
 	}
-	x.byID[m.ID] = indexed{name: m.Name, macs: m.MACs, marks: marks, state: m.State, version: m.Version}
+	x.named[m.Name], x.byID[m.ID] = entry, entry
 	x.state[m.State]++
 	if !m.Deadline.IsZero() {
 		x.due[m.ID] = m.Deadline
@@ -210,20 +217,20 @@ func (x *Index) drop(id string) {
 		return
 	}
 	for _, mac := range old.macs {
-		if x.byMAC[mac].ID == id { // the address may have moved to another machine
+		if x.byMAC[mac] == old { // the address may have moved to another machine
 			delete(x.byMAC, mac)
 		}
 	}
-	if x.named[old.name] == id { // the name, too
-		delete(x.named, old.name)
+	if x.named[old.Name] == old { // the name, too
+		delete(x.named, old.Name)
 	}
 	for _, mark := range old.marks {
-		x.alike[mark] = slices.DeleteFunc(x.alike[mark], func(other string) bool { return other == id })
+		x.alike[mark] = slices.DeleteFunc(x.alike[mark], func(other *indexed) bool { return other == old })
 		if len(x.alike[mark]) == 0 {
 			delete(x.alike, mark)
 		}
 	}
-	x.state[old.state]--
+	x.state[old.State]--
 	delete(x.due, id)
 	delete(x.byID, id)
 }

@@ -119,6 +119,15 @@ func (m Machine) Online(now time.Time) bool {
 	return !m.SeenAt.IsZero() && now.Sub(m.SeenAt) < OnlineFor
 }
 
+// Bare is who m is, and little about it: its ID, name, state with its
+// deadline, addresses, serial number, UUID, last sign of life and version. It is what is held in memory of
+// every machine.
+func (m Machine) Bare() Machine {
+	system := System{Serial: m.Hardware.System.Serial, UUID: m.Hardware.System.UUID}
+	return Machine{ID: m.ID, Name: m.Name, State: m.State, MACs: m.MACs, Deadline: m.Deadline,
+		SeenAt: m.SeenAt, Version: m.Version, Hardware: Hardware{System: system}}
+}
+
 // BootMAC is the address the machine boots from; zero when it has none.
 func (m Machine) BootMAC() MAC {
 	if len(m.MACs) == 0 {

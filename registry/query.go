@@ -24,6 +24,7 @@ type Query struct {
 	After  Position // only machines behind it (keyset paging)
 	Limit  int      // 0: all
 	Brief  bool     // the hardware as [Hardware.Brief] has it
+	Bare   bool     // of each machine only what [Machine.Bare] has; Sort is by name
 }
 
 // Sort is an order of machines: by Field, and by name among equals. The zero
@@ -126,11 +127,14 @@ func (s Sort) Compare(a, b Position) int {
 	return c
 }
 
-// Brief is what lists show of the hardware: no DIMMs, no NICs, no systems found,
-// and of each disk its name, size and kind.
+// Brief is what lists show of the hardware: no NICs, no systems found, of each
+// disk its name, size and kind, and of the DIMMs one that is as large as all.
 func (h Hardware) Brief() Hardware {
 	b := h
 	b.Memory.DIMMs, b.NICs, b.OSFound, b.Disks = nil, nil, nil, nil
+	if all := h.Memory.Installed(); len(h.Memory.DIMMs) > 0 {
+		b.Memory.DIMMs = []DIMM{{Bytes: all}}
+	}
 	for _, d := range h.Disks {
 		b.Disks = append(b.Disks, Disk{Name: d.Name, Bytes: d.Bytes, Rotational: d.Rotational, Removable: d.Removable})
 	}

@@ -109,9 +109,12 @@ type machineReader interface {
 	Machines(ctx context.Context, q Query) ([]Machine, error)
 }
 
+// indexPage is how many machines are read at once for the index: 100 bytes each.
+const indexPage = 5000
+
 // loadIndex reads every machine, a page at a time, and notes who was online.
 func (r *Registry) loadIndex(ctx context.Context, from machineReader) error {
-	for q := (Query{Limit: 500, Brief: true}); ; {
+	for q := (Query{Limit: indexPage, Bare: true}); ; {
 		machines, err := from.Machines(ctx, q)
 		if err != nil {
 			return err

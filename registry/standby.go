@@ -267,12 +267,16 @@ func (r *Registry) completeCopy(ctx context.Context) error {
 	return nil
 }
 
-// copyAll copies every machine.
+// copyPage is how many machines are copied at once: some 30 MB while they are.
+const copyPage = 1000
+
+// copyAll copies every machine. Each page is saved, since they do not fit in
+// memory; without a mark, so that a copy that is not complete is made anew.
 func (r *Registry) copyAll(ctx context.Context) error {
 	if err := r.standby.Copy.Clear(); err != nil {
 		return err
 	}
-	for q := (Query{Limit: 200}); ; {
+	for q := (Query{Limit: copyPage}); ; {
 		machines, err := r.store.Machines(ctx, q)
 		if err != nil {
 			return err
@@ -280,6 +284,9 @@ func (r *Registry) copyAll(ctx context.Context) error {
 		r.standby.Copy.Keep(machines, nil)
 		if len(machines) < q.Limit {
 			return nil
+		}
+		if err := r.standby.Copy.Save(Mark{}); err != nil {
+			return err
 		}
 		q.After = q.Sort.Position(machines[len(machines)-1])
 	}

@@ -96,18 +96,10 @@ func cpuSize(h registry.Hardware) string {
 	if h.CPU.Cores > 0 {
 		parts = append(parts, plural(h.CPU.Cores, "core"))
 	}
-	if bytes := installed(h.Memory); bytes > 0 {
+	if bytes := h.Memory.Installed(); bytes > 0 {
 		parts = append(parts, binarySize(bytes))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// installed is the memory that was bought; the kernel sees a little less.
-func installed(m registry.Memory) (bytes int64) {
-	for _, dimm := range m.DIMMs {
-		bytes += dimm.Bytes
-	}
-	return cmp.Or(bytes, m.Bytes)
 }
 
 // disks counts and sums the disks that stay in the machine.

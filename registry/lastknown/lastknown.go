@@ -3,9 +3,11 @@
 // after a restart.
 //
 // It is a copy, and nothing in it is only there: a damaged file is set aside and
-// made anew. Machines are in two buckets of one file, whole and as lists show them
-// ([registry.Hardware.Brief]), by ID. What changes gathers in memory and is saved
-// together, with the number of the event up to which it is complete.
+// made anew. Machines are in three buckets of one file, by ID: whole, as lists show
+// them ([registry.Hardware.Brief]), and as the index needs them
+// ([registry.Machine.Bare]). So a start reads a hundred bytes of each, and none of
+// it stays in memory. What changes gathers there and is saved together, with the
+// number of the event up to which it is complete.
 package lastknown
 
 import (
@@ -31,11 +33,11 @@ import (
 type Copy struct {
 	db   *bolt.DB
 	file string
+	codec
 
-	mu       sync.Mutex
-	pending  map[string]*registry.Machine // kept and not saved yet; nil: gone
-	versions map[string]int64
-	mark     registry.Mark
+	mu      sync.Mutex
+	pending map[string]*registry.Machine // kept and not saved yet; nil: gone
+	mark    registry.Mark
 }
 
 var _ registry.Copy = (*Copy)(nil)
@@ -43,11 +45,16 @@ var _ registry.Copy = (*Copy)(nil)
 var (
 	wholeBucket    = []byte("machines")
 	briefBucket    = []byte("brief")
+	bareBucket     = []byte("bare")
+	machineBuckets = [][]byte{wholeBucket, briefBucket, bareBucket}
 	documentBucket = []byte("documents")
 	metaBucket     = []byte("meta")
-	markKey        = []byte("mark")
-	buckets        = [][]byte{wholeBucket, briefBucket, documentBucket, metaBucket}
+	markKey        = []byte("mark " + format)
 )
+
+// format is of the records of machines. A file without a mark of this format counts
+// as one that was never complete.
+const format = "2"
 
 // Open opens the copy in file, or starts an empty one. A file that is damaged is
 // set aside; one that another process has open is an error.
@@ -65,43 +72,64 @@ func Open(file string, log *slog.Logger) (*Copy, error) {
 
 // open fails with an error, and never a panic, for a file that is damaged.
 func open(file string) (c *Copy, err error) {
-	c = &Copy{file: file, pending: map[string]*registry.Machine{}, versions: map[string]int64{}}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt maps the file: one that was cut short faults
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	c = &Copy{file: file, codec: codec, pending: map[string]*registry.Machine{}}
+	err = guard(func() (err error) {
+		if c.db, err = bolt.Open(file, 0o600, &bolt.Options{Timeout: time.Second}); err != nil {
+			return err
+		}
+		return c.db.Update(c.prepare)
+	})
+	if err == nil {
+		return c, nil
+	}
+	err = fmt.Errorf("open last known state %s: %w", file, err)
+	if c.db != nil {
+		err = errors.Join(err, guard(c.db.Close))
+	}
+	return nil, err
+}
+
+// guard turns what bbolt does with a file that is not what it should be into an
+// error: it panics at a page that is none, and faults where the file that it maps
+// was cut short.
+func guard(read func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if damage := recover(); damage != nil { // bbolt panics where a page is not what it should be
-			c, err = nil, fmt.Errorf("open last known state %s: %v", file, damage)
+		if damage := recover(); damage != nil {
+			err = fmt.Errorf("the file is damaged: %v", damage)
 		}
 	}()
-	if c.db, err = bolt.Open(file, 0o600, &bolt.Options{Timeout: time.Second}); err != nil {
-		return nil, fmt.Errorf("open last known state %s: %w", file, err)
+	return read()
+}
+
+// prepare makes what is missing, reads the mark, and looks at every bare record:
+// much of what can be damaged shows there.
+func (c *Copy) prepare(tx *bolt.Tx) error {
+	if stat, err := os.Stat(c.file); err != nil || stat.Size() < tx.Size() {
+		return errors.Join(err, errors.New("the file was cut short"))
 	}
-	err = c.db.Update(func(tx *bolt.Tx) error {
-		if stat, err := os.Stat(file); err != nil || stat.Size() < tx.Size() {
-			return errors.Join(err, errors.New("the file was cut short"))
+	for _, name := range slices.Concat(machineBuckets, [][]byte{documentBucket, metaBucket}) {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
 		}
-		for _, name := range buckets {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
+	}
+	text := tx.Bucket(metaBucket).Get(markKey)
+	if text == nil {
+		return forget(tx)
+	}
+	if err := json.Unmarshal(text, &c.mark); err != nil {
+		return err
+	}
+	return tx.Bucket(bareBucket).ForEach(func(id, data []byte) error {
+		if len(data) < versionSize {
+			return fmt.Errorf("machine %q: %d bytes", id, len(data))
 		}
-		if text := tx.Bucket(metaBucket).Get(markKey); text != nil {
-			if err := json.Unmarshal(text, &c.mark); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(briefBucket).ForEach(func(_, text []byte) error {
-			var m registry.Machine
-			if err := json.Unmarshal(text, &m); err != nil {
-				return err
-			}
-			c.versions[m.ID] = m.Version
-			return nil
-		})
+		return nil
 	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open last known state %s: %w", file, err), c.db.Close())
-	}
-	return c, nil
 }
 
 // Close lets go of the file. What was not saved is lost, and read again from the
@@ -119,16 +147,28 @@ func (c *Copy) Mark() registry.Mark {
 func (c *Copy) Keep(put []registry.Machine, gone []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range put {
-		if m.Version >= c.versions[m.ID] {
-			c.versions[m.ID] = m.Version
-			c.pending[m.ID] = &m
+	_ = c.view(func(tx *bolt.Tx) error { // what cannot be read counts as older
+		for _, m := range put {
+			if m.Version >= c.version(tx, m.ID) {
+				c.pending[m.ID] = &m
+			}
 		}
-	}
+		return nil
+	})
 	for _, id := range gone {
-		delete(c.versions, id)
 		c.pending[id] = nil
 	}
+}
+
+// version is that of the machine as it is known; 0 where it is not.
+func (c *Copy) version(tx *bolt.Tx, id string) int64 {
+	if pending, ok := c.pending[id]; ok {
+		if pending == nil {
+			return 0
+		}
+		return pending.Version
+	}
+	return versionOf(tx.Bucket(bareBucket).Get([]byte(id)))
 }
 
 // Save is [registry.Copy.Save]. Where nothing has changed it writes nothing, for
@@ -140,14 +180,13 @@ func (c *Copy) Save(mark registry.Mark) error {
 		c.mark = mark
 		return nil
 	}
-	err := c.db.Update(func(tx *bolt.Tx) error {
+	err := c.update(func(tx *bolt.Tx) error {
 		for id, m := range c.pending {
-			if err := save(tx, id, m); err != nil {
+			if err := c.store(tx, id, m); err != nil {
 				return err
 			}
 		}
-		text, err := json.Marshal(mark)
-		return errors.Join(err, tx.Bucket(metaBucket).Put(markKey, text))
+		return put(tx.Bucket(metaBucket), markKey, nil, mark)
 	})
 	if err != nil {
 		return fmt.Errorf("save last known state %s: %w", c.file, err)
@@ -157,44 +196,37 @@ func (c *Copy) Save(mark registry.Mark) error {
 	return nil
 }
 
-// save writes one machine; nil removes it.
-func save(tx *bolt.Tx, id string, m *registry.Machine) error {
-	whole, brief := tx.Bucket(wholeBucket), tx.Bucket(briefBucket)
-	if m == nil {
-		return errors.Join(whole.Delete([]byte(id)), brief.Delete([]byte(id)))
-	}
-	text, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	short := *m
-	short.Hardware = m.Hardware.Brief()
-	shortText, err := json.Marshal(short)
-	return errors.Join(err, whole.Put([]byte(id), text), brief.Put([]byte(id), shortText))
-}
-
 // Clear is [registry.Copy.Clear]. Documents stay.
 func (c *Copy) Clear() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{wholeBucket, briefBucket, metaBucket} {
-			if err := tx.DeleteBucket(name); err != nil {
-				return err
-			}
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := c.update(forget); err != nil {
 		return fmt.Errorf("clear last known state %s: %w", c.file, err)
 	}
 	clear(c.pending)
-	clear(c.versions)
 	c.mark = registry.Mark{}
 	return nil
+}
+
+// forget removes every machine, and the mark.
+func forget(tx *bolt.Tx) error {
+	for _, name := range machineBuckets {
+		if err := tx.DeleteBucket(name); err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(metaBucket).Delete(markKey)
+}
+
+func (c *Copy) view(read func(*bolt.Tx) error) error {
+	return guard(func() error { return c.db.View(read) })
+}
+
+func (c *Copy) update(write func(*bolt.Tx) error) error {
+	return guard(func() error { return c.db.Update(write) })
 }
 
 // Machines is [registry.Copy.Machines].
@@ -204,7 +236,7 @@ func (c *Copy) Machines(ctx context.Context, q registry.Query) (found []registry
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err = c.db.View(func(tx *bolt.Tx) error {
+	err = c.view(func(tx *bolt.Tx) error {
 		if len(q.IDs) > 0 {
 			found, err = c.byID(tx, q)
 		} else {
@@ -230,9 +262,9 @@ func (c *Copy) byID(tx *bolt.Tx, q registry.Query) (found []registry.Machine, er
 			}
 			continue
 		}
-		if text := tx.Bucket(wholeBucket).Get([]byte(id)); text != nil {
-			var m registry.Machine
-			if err := json.Unmarshal(text, &m); err != nil {
+		if data := tx.Bucket(wholeBucket).Get([]byte(id)); data != nil {
+			m, err := c.unpack(data)
+			if err != nil {
 				return nil, err
 			}
 			found = append(found, m)
@@ -244,38 +276,33 @@ func (c *Copy) byID(tx *bolt.Tx, q registry.Query) (found []registry.Machine, er
 // scan looks at every machine.
 func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, q registry.Query) (found []registry.Machine, err error) {
 	for _, pending := range c.pending {
-		if pending == nil || !q.Match(*pending) {
-			continue
+		if pending != nil && q.Match(*pending) {
+			found = append(found, shape(*pending, q))
 		}
-		m := *pending
-		if q.Brief {
-			m.Hardware = m.Hardware.Brief()
-		}
-		found = append(found, m)
 	}
-	bucket := tx.Bucket(wholeBucket)
-	if q.Brief {
-		bucket = tx.Bucket(briefBucket)
+	bucket, read := tx.Bucket(wholeBucket), c.unpack
+	switch {
+	case q.Bare && len(q.Filter) == 0:
+		bucket, read = tx.Bucket(bareBucket), readBare
+	case q.Brief || q.Bare:
+		bucket, read = tx.Bucket(briefBucket), readBrief
 	}
-	err = bucket.ForEach(func(id, text []byte) error {
+	err = bucket.ForEach(func(id, data []byte) error {
 		if _, newer := c.pending[string(id)]; newer {
 			return ctx.Err()
 		}
-		var m registry.Machine
-		if err := json.Unmarshal(text, &m); err != nil {
-			return err
+		m, err := read(data)
+		if err == nil && q.Match(m) {
+			found = append(found, shape(m, q))
 		}
-		if q.Match(m) {
-			found = append(found, m)
-		}
-		return ctx.Err()
+		return errors.Join(err, ctx.Err())
 	})
 	return found, err
 }
 
 // Document returns what was kept under name; nil when nothing was.
 func (c *Copy) Document(name string) (data []byte) {
-	_ = c.db.View(func(tx *bolt.Tx) error { // it fails for a closed file only, which has nothing
+	_ = c.view(func(tx *bolt.Tx) error { // it fails for a closed or a damaged file, which has nothing
 		data = slices.Clone(tx.Bucket(documentBucket).Get([]byte(name)))
 		return nil
 	})
@@ -287,7 +314,7 @@ func (c *Copy) KeepDocument(name string, data []byte) error {
 	if slices.Equal(c.Document(name), data) && data != nil {
 		return nil
 	}
-	err := c.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(documentBucket).Put([]byte(name), data) })
+	err := c.update(func(tx *bolt.Tx) error { return tx.Bucket(documentBucket).Put([]byte(name), data) })
 	if err != nil {
 		return fmt.Errorf("keep %s in the last known state: %w", cmp.Or(name, "a document"), err)
 	}

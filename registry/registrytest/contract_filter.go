@@ -136,6 +136,7 @@ func testBrief(t *testing.T, s registry.Store) {
 	want := full()
 	want.Version, want.Hardware = 1, want.Hardware.Brief()
 	wantEqual(t, "brief machine", find(t, s, registry.Query{Brief: true}), []registry.Machine{want})
+	wantEqual(t, "bare machine", find(t, s, registry.Query{Bare: true}), []registry.Machine{want.Bare()})
 }
 
 func testRecords(t *testing.T, s registry.Store) {

@@ -59,6 +59,9 @@ func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registr
 		if q.Brief {
 			m.Hardware = m.Hardware.Brief()
 		}
+		if q.Bare {
+			m = m.Bare()
+		}
 		found = append(found, m)
 	}
 	slices.SortFunc(found, func(a, b registry.Machine) int { return q.Sort.Compare(q.Sort.Position(a), q.Sort.Position(b)) })

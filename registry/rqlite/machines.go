@@ -12,22 +12,29 @@ import (
 	"dragonfly/registry"
 )
 
-// pageSize bounds one answer: rqlite and its client hold it in memory several
-// times over, and a machine is some 4 kB.
-const pageSize = 500
+// The bounds of one answer: rqlite and its client hold it in memory several times
+// over, and a machine is some 4 kB, or a hundred bytes where it is bare.
+const (
+	pageSize     = 500
+	barePageSize = 5000
+)
 
-// Machines returns the machines that match q, in its order. More than 500 are
+// Machines returns the machines that match q, in its order. More than fit one answer are
 // read page by page, each as it is at that moment.
 func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
+	most := pageSize
+	if q.Bare {
+		most = barePageSize
+	}
 	var found []registry.Machine
 	for {
 		page := q
-		page.Limit = pageSize
+		page.Limit = most
 		if q.Limit > 0 {
-			page.Limit = min(q.Limit-len(found), pageSize)
+			page.Limit = min(q.Limit-len(found), most)
 		}
 		machines, err := s.page(ctx, page)
 		if err != nil {
@@ -73,13 +80,23 @@ func (s *Store) page(ctx context.Context, q registry.Query) ([]registry.Machine,
 	if err != nil {
 		return nil, err
 	}
+	if q.Bare {
+		return scan(ctx, s, scanBare, stmt)
+	}
 	return scan(ctx, s, scanMachine, stmt)
 }
+
+// macsOf is the addresses of machine m as JSON.
+const macsOf = `(SELECT json_group_array(mac ORDER BY position) FROM machine_macs WHERE machine = m.id)`
+
+// selectBare has the columns in the order of [scanBare].
+const selectBare = `SELECT m.id, m.name, m.state, m.serial, m.uuid, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, ` + macsOf + `
+	FROM machines m LEFT JOIN machine_seen s ON s.id = m.id`
 
 // selectMachines has the columns in the order of [scanMachine].
 const selectMachines = `SELECT m.id, m.name, m.state, m.reason, m.hostname, m.address, m.pending, m.owner,
 	m.created_ms, m.registered_ms, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.operator, %s,
-	(SELECT json_group_array(mac ORDER BY position) FROM machine_macs WHERE machine = m.id)
+	` + macsOf + `
 	FROM machines m LEFT JOIN machine_seen s ON s.id = m.id`
 
 // selection is the statement for q. Only what is set becomes part of it: with
@@ -112,6 +129,9 @@ func selection(q registry.Query) (statement, error) {
 		hardware = "m.brief"
 	}
 	sql := fmt.Sprintf(selectMachines, hardware)
+	if q.Bare {
+		sql = selectBare
+	}
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}
@@ -224,16 +244,34 @@ func scanMachine(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
 			return m, err
 		}
 	}
-	if err := json.Unmarshal([]byte(macs), &m.MACs); err != nil {
-		return m, fmt.Errorf("hardware addresses: %w", err)
-	}
-	if len(m.MACs) == 0 {
-		m.MACs = nil
+	if m.MACs, err = scanMACs(macs); err != nil {
+		return m, err
 	}
 	if err := json.Unmarshal([]byte(hardware), &m.Hardware); err != nil {
 		return m, fmt.Errorf("hardware: %w", err)
 	}
 	return m, scanOperator(operator, &m)
+}
+
+func scanBare(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
+	var state, macs string
+	var deadline, seen int64
+	if err := rows.Scan(&m.ID, &m.Name, &state, &m.Hardware.System.Serial, &m.Hardware.System.UUID, &deadline, &seen, &m.Version, &macs); err != nil {
+		return m, err
+	}
+	m.State, m.Deadline, m.SeenAt = registry.State(state), moment(deadline), moment(seen)
+	m.MACs, err = scanMACs(macs)
+	return m, err
+}
+
+func scanMACs(text string) (macs []registry.MAC, err error) {
+	if err := json.Unmarshal([]byte(text), &macs); err != nil {
+		return nil, fmt.Errorf("hardware addresses: %w", err)
+	}
+	if len(macs) == 0 {
+		return nil, nil
+	}
+	return macs, nil
 }
 
 func scanOperator(text string, m *registry.Machine) error {
