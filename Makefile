@@ -65,10 +65,11 @@ lab: image
 demo: image
 	$(SUDO) $(BIN)/dragonfly-lab demo --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
 
-## bench: benchmarks of the paths that have to be fast; beside PostgreSQL where that is installed
-bench: assets
+## bench: benchmarks of the paths that have to be fast, beside PostgreSQL where that is installed; 100,000 machines
+bench: build
 	go test -run '^$$' -bench . -benchmem ./boot/... ./registry/... ./ui/...
 	go test -run '^$$' -bench 'Registrations|Storm' -benchtime 1x -v ./cmd/dragonfly
+	$(BIN)/dragonfly-lab bench --dragonfly $(BIN)/dragonfly $(if $(ENFORCE),--enforce)
 
 ## lint: gofmt, templ, go vet, staticcheck, and govulncheck where its database is reachable
 lint: assets
