@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,15 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 )
-
-// Exit codes, stable for scripts.
-const (
-	exitError = 1
-	exitUsage = 2
-)
-
-// usageError is a command line that cannot be carried out.
-type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -36,14 +26,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	if err != nil {
+		fmt.Fprintln(stderr, "dragonfly: "+err.Error())
 	}
-	fmt.Fprintln(stderr, "dragonfly: "+err.Error())
-	if _, usage := errors.AsType[usageError](err); usage {
-		return exitUsage
-	}
-	return exitError
+	return exitCode(err)
 }
 
 func rootCommand() *cobra.Command {
@@ -56,12 +42,15 @@ network find it, boot its agent, register their hardware, and appear in its UI.
   dragonfly image build            fetch and build what machines boot (once)
   dragonfly serve --boot           run the appliance
   dragonfly user create NAME       let an operator in from other hosts
-  dragonfly explain MAC            what a machine would be served now, and why`,
+  dragonfly explain MAC            what a machine would be served now, and why
+
+` + exitCodes,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), eventsCommand(), auditCommand(), journalCommand(), userCommand(), tokenCommand(), explainCommand())
+	strictArguments(root)
 	return root
 }
 

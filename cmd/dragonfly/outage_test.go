@@ -254,7 +254,7 @@ func (r *rig) wantRefusals(t *testing.T, token string) {
 		t.Fatalf("the list while away: %s, %v", list, err)
 	}
 	code, _, stderr := r.cli(t, "", "machine", "tag", page.Machines[0].Name, "x")
-	if code != exitError || !strings.Contains(stderr, "the database is away since") {
+	if code != exitAgainLater || !strings.Contains(stderr, "the database is away since") {
 		t.Errorf("a tag while away: %d, %s", code, stderr)
 	}
 	code, out, stderr := r.cli(t, "", "journal")

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -129,10 +128,7 @@ func (r *rig) cli(t *testing.T, stdin string, args ...string) (code int, stdout,
 	if err == nil {
 		return 0, out.String(), errs.String()
 	}
-	if _, usage := errors.AsType[usageError](err); usage {
-		return exitUsage, out.String(), err.Error()
-	}
-	return exitError, out.String(), err.Error()
+	return exitCode(err), out.String(), err.Error()
 }
 
 var bootToken = regexp.MustCompile(`dragonfly\.token=(\S+)`)
