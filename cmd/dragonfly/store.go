@@ -23,7 +23,7 @@ func openStore(ctx context.Context, cfg config, known bool, log *slog.Logger) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := rqlite.Open(ctx, rqlite.Config{HTTP: embedded.Client(), Log: log})
+	store, err := rqlite.Open(ctx, rqlite.Config{HTTP: embedded.Client(), Direct: embedded, Log: log})
 	if err != nil {
 		return nil, nil, errors.Join(err, embedded.Close())
 	}

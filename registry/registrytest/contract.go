@@ -28,6 +28,7 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"a field that is not known is an error", testUnknownField},
 		{"lists may be brief", testBrief},
 		{"history, timeline and audit are kept", testRecords},
+		{"history of what is put", testHistoryOfPut},
 		{"rules are replaced as a whole", testRules},
 		{"of concurrent writes of the rules one wins", testRulesRace},
 		{"the full machine lacks nothing", testFull},

@@ -176,6 +176,46 @@ func testRecords(t *testing.T, s registry.Store) {
 	}
 }
 
+// The record of what a machine has now is the newest; what is written without one
+// does not change what was recorded.
+func testHistoryOfPut(t *testing.T, s registry.Store) {
+	m := machine(1)
+	put := func(version, memory, minute int64, recorded bool) {
+		m.Version, m.Hardware.Memory.Bytes = version, memory
+		c := registry.Change{Op: fmt.Sprint("put ", version), Put: []registry.Machine{m}}
+		if recorded {
+			c.History = []registry.HardwareRecord{{Machine: m.ID, At: noon().Add(time.Duration(minute) * time.Minute), Hardware: m.Hardware}}
+		}
+		commit(t, s, c)
+	}
+	want := func(what string, memories ...int64) {
+		t.Helper()
+		history, err := s.History(t.Context(), m.ID, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, r := range history {
+			got = append(got, r.Hardware.Memory.Bytes)
+		}
+		wantEqual(t, what, got, memories)
+	}
+	put(0, 1, 0, true)
+	put(1, 1, 1, false)
+	want("after the same hardware", 1)
+	put(2, 2, 2, false)
+	put(3, 3, 3, true)
+	want("after hardware that was not recorded, and one that was", 3, 1)
+	put(4, 3, 4, true)
+	want("after the same hardware was recorded again", 3, 3, 1)
+	commit(t, s, registry.Change{Op: "loose", History: []registry.HardwareRecord{{Machine: m.ID, At: noon().Add(5 * time.Minute), Hardware: registry.Hardware{Memory: registry.Memory{Bytes: 5}}}}})
+	want("after a record alone", 5, 3, 3, 1)
+	put(5, 6, 6, true)
+	want("after that", 6, 5, 3, 3, 1)
+	commit(t, s, registry.Change{Op: "delete", Delete: []registry.Machine{{ID: m.ID, Version: 6}}})
+	want("after the machine was deleted")
+}
+
 func testRules(t *testing.T, s registry.Store) {
 	rules := registry.RuleSet{Rules: []registry.Rule{{Name: "gpu", Match: registry.RuleMatch{Vendor: "Acme", BMC: new(true)},
 		Set: registry.RuleSetTo{Tags: []string{"gpu"}, Labels: map[string]string{"rack": "x'4142'"}}}}}

@@ -160,6 +160,7 @@ func (s *MemoryStore) apply(c registry.Change) error {
 	for _, m := range c.Delete {
 		delete(s.machines, m.ID)
 		delete(s.seen, m.ID)
+		s.history = slices.DeleteFunc(s.history, func(r registry.HardwareRecord) bool { return r.Machine == m.ID })
 	}
 	for _, m := range put {
 		s.machines[m.ID] = m

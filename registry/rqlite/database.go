@@ -19,6 +19,16 @@ import (
 type database struct {
 	weak   *gorqlite.Connection // reads from whoever believes to be the leader
 	latest *gorqlite.Connection // reads after asking the others whether that is so
+	direct Executor             // writes without HTTP; may be nil
+}
+
+// Executor is a node in this process that takes writes as they are, and not as
+// HTTP requests. [errors.ErrUnsupported] means that it does not take this one, and
+// any other error that it is not known whether it was applied.
+type Executor interface {
+	// Execute runs statements in one transaction. refused is what SQLite said of
+	// the last of those that were tried, where it said no.
+	Execute(ctx context.Context, sql []string, params [][]any) (tried int, refused string, err error)
 }
 
 // statement is one SQL statement with its numbered parameters. Text parameters
@@ -46,7 +56,7 @@ func list[T any](values []T) (string, error) {
 // connect opens a connection per level of consistency, since the level belongs
 // to the connection. It sends nothing. Discovery stays off: it would send us to
 // the addresses the nodes have in their own network.
-func connect(base string, client *http.Client) (*database, error) {
+func connect(base string, client *http.Client, direct Executor) (*database, error) {
 	if client == nil {
 		return nil, errors.New("no HTTP client")
 	}
@@ -61,7 +71,7 @@ func connect(base string, client *http.Client) (*database, error) {
 		return nil, err
 	}
 	latest, err := open("linearizable")
-	return &database{weak, latest}, err
+	return &database{weak, latest, direct}, err
 }
 
 // read runs a query and returns its rows.
@@ -86,6 +96,11 @@ func query(ctx context.Context, conn *gorqlite.Connection, s statement) (*gorqli
 
 // write runs the statements in one transaction.
 func (d *database) write(ctx context.Context, statements ...statement) error {
+	if d.direct != nil {
+		if err := d.execute(ctx, statements); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
 	batch := make([]gorqlite.ParameterizedStatement, 0, len(statements))
 	for _, s := range statements {
 		batch = append(batch, gorqlite.ParameterizedStatement{Query: s.sql, Arguments: s.args})
@@ -93,12 +108,39 @@ func (d *database) write(ctx context.Context, statements ...statement) error {
 	ctx, rep := withReport(ctx)
 	results, err := d.weak.WriteParameterizedContext(ctx, batch)
 	if err != nil {
-		// rqlite stops at the statement that was refused: its result is the last.
-		refused := statements[max(0, min(len(results), len(statements))-1)]
-		return sortError(refused, err, rep)
+		return sortError(last(statements, len(results)), err, rep)
 	}
-	if len(results) != len(statements) {
-		return fmt.Errorf("%s: %d of %d statements were answered", statements[0].name, len(results), len(statements))
+	return complete(statements, len(results))
+}
+
+// execute is write without HTTP.
+func (d *database) execute(ctx context.Context, statements []statement) error {
+	sql, params := make([]string, len(statements)), make([][]any, len(statements))
+	for i, s := range statements {
+		sql[i], params[i] = s.sql, s.args
+	}
+	tried, refused, err := d.direct.Execute(ctx, sql, params)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return err
+	case refused != "":
+		return sortError(last(statements, tried), &gorqlite.StatementError{Message: refused}, nil)
+	case err != nil:
+		return fmt.Errorf("%s: %w: %w", last(statements, tried).name, registry.ErrUnavailable, err)
+	}
+	return complete(statements, tried)
+}
+
+// last is the statement that was refused, of those that were tried: rqlite stops
+// there, so its result is the last.
+func last(statements []statement, tried int) statement {
+	return statements[max(0, min(tried, len(statements))-1)]
+}
+
+// complete is nil when every statement was answered.
+func complete(statements []statement, answered int) error {
+	if answered != len(statements) {
+		return fmt.Errorf("%s: %d of %d statements were answered", statements[0].name, answered, len(statements))
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (s *Store) Touch(ctx context.Context, seen map[string]time.Time) error {
 		if at.IsZero() {
 			continue
 		}
-		if err := w.add(storeSeen, row{"id": id, "at": millis(at)}); err != nil {
+		if err := w.add(touchSeen, id, millis(at)); err != nil {
 			return err
 		}
 	}

@@ -113,12 +113,11 @@ func anywhere(words []string, b *builder) string {
 	for _, word := range words {
 		text := b.text(word)
 		if utf8.RuneCountInString(word) < 3 {
-			any = append(any, "m.id IN (SELECT machine FROM machine_search WHERE instr(text, "+text+") > 0)")
+			any = append(any, "instr(m.search, "+text+") > 0")
 			continue
 		}
 		phrase := b.text(`"` + strings.ReplaceAll(word, `"`, `""`) + `"`)
-		any = append(any, "m.id IN (SELECT c.machine FROM machine_trigrams t JOIN machine_search c ON c.id = t.rowid"+
-			" WHERE t.text MATCH "+phrase+" AND instr(c.text, "+text+") > 0)")
+		any = append(any, "(m.row IN (SELECT rowid FROM machine_trigrams WHERE search MATCH "+phrase+") AND instr(m.search, "+text+") > 0)")
 	}
 	return "(" + strings.Join(any, " OR ") + ")"
 }

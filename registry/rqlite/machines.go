@@ -86,17 +86,13 @@ func (s *Store) page(ctx context.Context, q registry.Query) ([]registry.Machine,
 	return scan(ctx, s, scanMachine, stmt)
 }
 
-// macsOf is the addresses of machine m as JSON.
-const macsOf = `(SELECT json_group_array(mac ORDER BY position) FROM machine_macs WHERE machine = m.id)`
-
 // selectBare has the columns in the order of [scanBare].
-const selectBare = `SELECT m.id, m.name, m.state, m.serial, m.uuid, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, ` + macsOf + `
+const selectBare = `SELECT m.id, m.name, m.state, m.serial, m.uuid, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.macs
 	FROM machines m LEFT JOIN machine_seen s ON s.id = m.id`
 
 // selectMachines has the columns in the order of [scanMachine].
 const selectMachines = `SELECT m.id, m.name, m.state, m.reason, m.hostname, m.address, m.pending, m.owner,
-	m.created_ms, m.registered_ms, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.operator, %s,
-	` + macsOf + `
+	m.created_ms, m.registered_ms, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.operator, %s, m.macs
 	FROM machines m LEFT JOIN machine_seen s ON s.id = m.id`
 
 // selection is the statement for q. Only what is set becomes part of it: with
@@ -124,7 +120,7 @@ func selection(q registry.Query) (statement, error) {
 	if behind != "" {
 		where = append(where, behind)
 	}
-	hardware := "(SELECT data FROM machine_hardware WHERE machine = m.id)"
+	hardware := "(SELECT data FROM machine_hardware WHERE row = m.row)"
 	if q.Brief {
 		hardware = "m.brief"
 	}

@@ -21,6 +21,9 @@ func (s *Store) Timeline(ctx context.Context, machine string, before int64, limi
 	})
 }
 
+// maxHistory is how many hardware records of a machine are kept.
+const maxHistory = 50
+
 // History returns up to limit hardware records of a machine, newest first.
 func (s *Store) History(ctx context.Context, machine string, limit int) ([]registry.HardwareRecord, error) {
 	read := func(rows *gorqlite.QueryResult) (r registry.HardwareRecord, err error) {
@@ -34,8 +37,12 @@ func (s *Store) History(ctx context.Context, machine string, limit int) ([]regis
 	}
 	return scan(ctx, s, read, statement{
 		name: "load hardware history",
-		sql:  `SELECT machine, at_ms, data FROM hardware_history WHERE machine = ?1 ->> '$' ORDER BY seq DESC LIMIT ?2`,
-		args: []any{text(machine), max(limit, 0)},
+		sql: `SELECT machine, at_ms, data FROM (
+				SELECT m.id AS machine, h.at_ms, h.data, true AS newest, 0 AS seq
+				FROM machines m JOIN machine_hardware h ON h.row = m.row WHERE m.id = ?1 ->> '$' AND h.at_ms > 0
+				UNION ALL SELECT machine, at_ms, data, false, seq FROM hardware_history WHERE machine = ?1 ->> '$')
+			ORDER BY newest DESC, seq DESC LIMIT ?2`,
+		args: []any{text(machine), min(max(limit, 0), maxHistory)},
 	})
 }
 

@@ -53,7 +53,7 @@ func FuzzRemote(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := connect(cfg.URL, cfg.HTTP); err != nil {
+		if _, err := connect(cfg.URL, cfg.HTTP, nil); err != nil {
 			t.Errorf("%q was accepted, and then: %v", address, err)
 		}
 	})

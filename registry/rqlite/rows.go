@@ -2,68 +2,32 @@ package rqlite
 
 import "dragonfly/registry"
 
-// machineRow is a row of machines as a parameter: every value is taken out of this
-// one JSON text.
-type machineRow struct {
-	ID         string               `json:"id"`
-	Name       string               `json:"name"`
-	State      registry.State       `json:"state"`
-	Reason     string               `json:"reason"`
-	Hostname   string               `json:"hostname"`
-	Serial     string               `json:"serial"`
-	UUID       string               `json:"uuid"`
-	Vendor     string               `json:"vendor"`
-	Model      string               `json:"model"`
-	Arch       string               `json:"arch"`
-	Address    string               `json:"address"`
-	BMC        string               `json:"bmc"`
-	Owner      string               `json:"owner"`
-	Locked     int                  `json:"locked"`
-	Pending    registry.Instruction `json:"pending"`
-	Created    int64                `json:"created"`
-	Registered int64                `json:"registered"`
-	Deadline   int64                `json:"deadline"`
-	Version    int64                `json:"version"`
-	Operator   operatorJSON         `json:"operator"`
-	Brief      registry.Hardware    `json:"brief"`
-}
+// machineColumns are the columns of machines in the order of [machineRow].
+const machineColumns = "id, name, state, reason, hostname, serial, uuid, vendor, model, arch, address, bmc, owner, locked, pending, " +
+	"created_ms, registered_ms, deadline_ms, version, operator, brief, macs, search"
 
-func rowOf(m registry.Machine) machineRow {
-	system := m.Hardware.System
-	row := machineRow{
-		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Hostname: m.Hostname,
-		Serial: system.Serial, UUID: system.UUID, Vendor: system.Vendor, Model: system.Product,
-		Arch: m.Hardware.CPU.Arch, BMC: bmc(m), Owner: m.Owner, Pending: m.Pending,
-		Created: millis(m.CreatedAt), Registered: millis(m.RegisteredAt), Deadline: millis(m.Deadline),
-		Version: m.Version + 1, Operator: operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS},
-		Brief: m.Hardware.Brief(),
-	}
+// machineRow is the row of a machine in machines.
+func machineRow(m registry.Machine) []any {
+	system, address, locked := m.Hardware.System, "", int64(0)
+	operator := operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS}
 	if m.Address.IsValid() {
-		row.Address = m.Address.String()
+		address = m.Address.String()
 	}
 	if m.Lock != nil {
-		row.Locked, row.Operator.Lock = 1, &lockJSON{By: m.Lock.By, Note: m.Lock.Note, At: millis(m.Lock.At)}
+		locked, operator.Lock = 1, &lockJSON{By: m.Lock.By, Note: m.Lock.Note, At: millis(m.Lock.At)}
 	}
-	return row
+	return []any{
+		m.ID, m.Name, string(m.State), m.Reason, m.Hostname, system.Serial, system.UUID, system.Vendor, system.Product,
+		m.Hardware.CPU.Arch, address, bmc(m), m.Owner, locked, string(m.Pending),
+		millis(m.CreatedAt), millis(m.RegisteredAt), millis(m.Deadline), m.Version + 1,
+		operator, m.Hardware.Brief(), append([]registry.MAC{}, m.MACs...), searched(m),
+	}
 }
 
-// eventRow is a row of events.
-type eventRow struct {
-	At      int64         `json:"at"`
-	Kind    registry.Kind `json:"kind"`
-	Machine string        `json:"machine"`
-	MAC     registry.MAC  `json:"mac"`
-	Message string        `json:"message"`
-}
-
-// auditRow is a row of audit.
-type auditRow struct {
-	At     int64  `json:"at"`
-	Actor  string `json:"actor"`
-	Role   string `json:"role"`
-	Origin string `json:"origin"`
-	Action string `json:"action"`
-	Object string `json:"object"`
-	Before string `json:"before"`
-	After  string `json:"after"`
+// macText is how an address is stored; the zero address is the empty text.
+func macText(mac registry.MAC) string {
+	if mac == (registry.MAC{}) {
+		return ""
+	}
+	return mac.String()
 }

@@ -2,9 +2,10 @@
 // replicated by raft. It is the [registry.Store] of a running Dragonfly, and the
 // storage of registry/auth.
 //
-// It speaks rqlite's HTTP API, and nothing else: to the node inside this process
-// through an [http.Client] that calls it in memory (package node), or to a
-// cluster elsewhere ([Remote]). There is one code path for both.
+// It speaks rqlite's HTTP API: to the node inside this process through an
+// [http.Client] that calls it in memory (package node), or to a cluster elsewhere
+// ([Remote]). Writes to the node inside this process do without it ([Executor]);
+// what they say is the same.
 //
 // Four habits keep it right:
 //
@@ -34,11 +35,15 @@ import (
 )
 
 // Config says which rqlite to use. [Remote] makes one for a cluster elsewhere;
-// the embedded node needs only its client: Config{HTTP: node.Client()}.
+// the embedded node needs its client, and takes writes itself:
+// Config{HTTP: node.Client(), Direct: node}.
 type Config struct {
 	URL  string       // of the HTTP API, such as http://host:4001; empty where HTTP knows the way
 	HTTP *http.Client // carries every request; must not be nil
 	Log  *slog.Logger // nil: silent
+
+	// Direct takes writes without HTTP: the embedded node. It may be nil.
+	Direct Executor
 }
 
 // Store is a [registry.Store] over rqlite. It is safe for concurrent use.
@@ -56,7 +61,7 @@ var _ registry.Store = (*Store)(nil)
 // of cfg.HTTP is [registry.ErrUnavailable], and there is a store beside that error:
 // it works from the first [Store.Ping] on that succeeds.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	db, err := connect(cmp.Or(cfg.URL, "http://embedded"), cfg.HTTP)
+	db, err := connect(cmp.Or(cfg.URL, "http://embedded"), cfg.HTTP, cfg.Direct)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}

@@ -4,9 +4,11 @@
 -- DATETIME: each of them comes back as something else than what was written.
 
 -- A row is small, for lists read many: the whole hardware is in a table of its
--- own. Text in "operator" and "brief" is JSON.
+-- own. Text in "operator", "brief" and "macs" is JSON; "search" is what a bare word
+-- of a filter is looked for in, in lower case, with a separator that no word has.
 CREATE TABLE machines (
-	id            TEXT    NOT NULL PRIMARY KEY,
+	row           INTEGER PRIMARY KEY,
+	id            TEXT    NOT NULL UNIQUE,
 	name          TEXT    NOT NULL UNIQUE,
 	state         TEXT    NOT NULL,
 	reason        TEXT    NOT NULL,
@@ -26,7 +28,9 @@ CREATE TABLE machines (
 	deadline_ms   INTEGER NOT NULL,
 	version       INTEGER NOT NULL,
 	operator      TEXT    NOT NULL,
-	brief         TEXT    NOT NULL
+	brief         TEXT    NOT NULL,
+	macs          TEXT    NOT NULL,
+	search        TEXT    NOT NULL
 );
 
 -- Filters and orders take A to Z for a to z, as NOCASE does. The name ends each
@@ -50,18 +54,34 @@ CREATE INDEX machines_owner ON machines (owner COLLATE NOCASE, name) WHERE owner
 
 CREATE INDEX machines_deadline ON machines (deadline_ms) WHERE deadline_ms > 0;
 
+-- "at_ms" is when this hardware was recorded for the history; 0: it was not.
 CREATE TABLE machine_hardware (
-	machine TEXT NOT NULL PRIMARY KEY,
-	data    TEXT NOT NULL
+	row   INTEGER PRIMARY KEY,
+	at_ms INTEGER NOT NULL,
+	data  TEXT    NOT NULL
 );
 
-CREATE TABLE machine_macs (
-	mac      TEXT    NOT NULL PRIMARY KEY,
-	machine  TEXT    NOT NULL,
-	position INTEGER NOT NULL
-) WITHOUT ROWID;
+-- What the hardware was before. So most machines have no row here, and no hardware
+-- is stored twice.
+CREATE TABLE hardware_history (
+	seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+	machine TEXT    NOT NULL,
+	at_ms   INTEGER NOT NULL,
+	data    TEXT    NOT NULL
+);
 
-CREATE INDEX machine_macs_machine ON machine_macs (machine, position);
+CREATE INDEX hardware_history_machine ON hardware_history (machine, seq);
+
+CREATE TRIGGER machine_hardware_update BEFORE UPDATE ON machine_hardware WHEN old.at_ms > 0 BEGIN
+	INSERT INTO hardware_history (machine, at_ms, data)
+		SELECT id, old.at_ms, old.data FROM machines WHERE row = old.row;
+END;
+
+-- Every address belongs to one machine.
+CREATE TABLE machine_macs (
+	mac     TEXT NOT NULL PRIMARY KEY,
+	machine TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- In lower case, for filters; as they were written they are in "operator".
 CREATE TABLE machine_tags (
@@ -81,27 +101,11 @@ CREATE TABLE machine_labels (
 
 CREATE INDEX machine_labels_machine ON machine_labels (machine);
 
--- What a bare word of a filter is looked for in, in lower case, with a separator
--- that no word has. The trigram index narrows; the text decides.
-CREATE TABLE machine_search (
-	id      INTEGER PRIMARY KEY,
-	machine TEXT NOT NULL UNIQUE,
-	text    TEXT NOT NULL
-);
+-- The trigram index narrows a search down; the text decides.
+CREATE VIRTUAL TABLE machine_trigrams USING fts5 (search, content = 'machines', content_rowid = 'row', tokenize = 'trigram');
 
-CREATE VIRTUAL TABLE machine_trigrams USING fts5 (text, content = 'machine_search', content_rowid = 'id', tokenize = 'trigram');
-
-CREATE TRIGGER machine_search_insert AFTER INSERT ON machine_search BEGIN
-	INSERT INTO machine_trigrams (rowid, text) VALUES (new.id, new.text);
-END;
-
-CREATE TRIGGER machine_search_delete AFTER DELETE ON machine_search BEGIN
-	INSERT INTO machine_trigrams (machine_trigrams, rowid, text) VALUES ('delete', old.id, old.text);
-END;
-
-CREATE TRIGGER machine_search_update AFTER UPDATE ON machine_search BEGIN
-	INSERT INTO machine_trigrams (machine_trigrams, rowid, text) VALUES ('delete', old.id, old.text);
-	INSERT INTO machine_trigrams (rowid, text) VALUES (new.id, new.text);
+CREATE TRIGGER machines_insert AFTER INSERT ON machines BEGIN
+	INSERT INTO machine_trigrams (rowid, search) VALUES (new.row, new.search);
 END;
 
 -- Apart from machines, so that a sign of life rewrites nothing else.
@@ -109,6 +113,32 @@ CREATE TABLE machine_seen (
 	id      TEXT    NOT NULL PRIMARY KEY,
 	seen_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- What belongs to a machine goes when it goes or changes, and only then: a machine
+-- that registers again mostly says the same.
+CREATE TRIGGER machines_search AFTER UPDATE OF search ON machines WHEN old.search <> new.search BEGIN
+	INSERT INTO machine_trigrams (machine_trigrams, rowid, search) VALUES ('delete', old.row, old.search);
+	INSERT INTO machine_trigrams (rowid, search) VALUES (new.row, new.search);
+END;
+
+CREATE TRIGGER machines_macs AFTER UPDATE OF macs ON machines WHEN old.macs <> new.macs BEGIN
+	DELETE FROM machine_macs WHERE mac IN (SELECT value FROM json_each(old.macs)) AND machine = old.id;
+END;
+
+CREATE TRIGGER machines_operator AFTER UPDATE OF operator ON machines WHEN old.operator <> new.operator BEGIN
+	DELETE FROM machine_tags WHERE machine = old.id;
+	DELETE FROM machine_labels WHERE machine = old.id;
+END;
+
+CREATE TRIGGER machines_delete AFTER DELETE ON machines BEGIN
+	INSERT INTO machine_trigrams (machine_trigrams, rowid, search) VALUES ('delete', old.row, old.search);
+	DELETE FROM machine_macs WHERE mac IN (SELECT value FROM json_each(old.macs)) AND machine = old.id;
+	DELETE FROM machine_tags WHERE machine = old.id;
+	DELETE FROM machine_labels WHERE machine = old.id;
+	DELETE FROM machine_hardware WHERE row = old.row;
+	DELETE FROM hardware_history WHERE machine = old.id;
+	DELETE FROM machine_seen WHERE id = old.id;
+END;
 
 -- AUTOINCREMENT never gives a number twice, not even after pruning.
 CREATE TABLE events (
@@ -121,15 +151,6 @@ CREATE TABLE events (
 );
 
 CREATE INDEX events_machine ON events (machine, seq);
-
-CREATE TABLE hardware_history (
-	seq     INTEGER PRIMARY KEY AUTOINCREMENT,
-	machine TEXT    NOT NULL,
-	at_ms   INTEGER NOT NULL,
-	data    TEXT    NOT NULL
-);
-
-CREATE INDEX hardware_history_machine ON hardware_history (machine, seq);
 
 -- "before" and "after" are JSON, or empty.
 CREATE TABLE audit (

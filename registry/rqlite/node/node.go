@@ -6,7 +6,8 @@
 // a network without peers ([solo]), and the store gets an HTTP client that calls
 // the node's handler in memory ([Node.Client]). What is not listened on needs no
 // password. It is the same handler a remote rqlite serves over TCP, so the store
-// has one code path for both.
+// has one code path for both; only writes, where the parameters are large, may go
+// around it ([Node.Execute]).
 //
 // At every start rqlite deletes its SQLite file and builds it again from the
 // last snapshot and the raft log. Until that is done it answers queries from an

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rqlite/rqlite/v8/command/proto"
+	"github.com/rqlite/rqlite/v8/store"
+)
+
+// Execute runs statements in one transaction, as POST /db/execute does, without
+// their parameters becoming JSON and being read again: that was a fifth of a write.
+// Parameters are strings and integers. Where SQLite refuses a statement, refused is
+// what it says, of the last one that was tried. The error is
+// [errors.ErrUnsupported] where the request must go by HTTP, since another node
+// leads or a parameter is something else; any other means that it is not known whether the transaction was applied.
+//
+// Of what the HTTP handler does besides, this leaves out only what it makes of
+// random() and of times in SQL, which differ from node to node: do not use them.
+func (n *Node) Execute(ctx context.Context, sql []string, params [][]any) (tried int, refused string, err error) {
+	request, err := executeRequest(sql, params)
+	if err != nil {
+		return 0, "", err
+	}
+	if err := n.gate.enter(); err != nil {
+		return 0, "", err
+	}
+	type answer struct {
+		results []*proto.ExecuteQueryResponse
+		err     error
+	}
+	done := make(chan answer, 1)
+	go func() { // a write that has begun cannot be taken back
+		defer n.gate.leave()
+		results, _, err := n.store.Execute(request)
+		done <- answer{results, err}
+	}()
+	select {
+	case a := <-done:
+		if errors.Is(a.err, store.ErrNotLeader) {
+			return 0, "", errors.ErrUnsupported
+		}
+		return len(a.results), refusal(a.results), a.err
+	case <-ctx.Done():
+		return 0, "", context.Cause(ctx)
+	}
+}
+
+// refusal is what SQLite said of the last statement; rqlite stops at one that is
+// refused.
+func refusal(results []*proto.ExecuteQueryResponse) string {
+	if len(results) == 0 {
+		return ""
+	}
+	last := results[len(results)-1]
+	if message := last.GetError(); message != "" {
+		return message
+	}
+	return last.GetE().GetError()
+}
+
+func executeRequest(sql []string, params [][]any) (*proto.ExecuteRequest, error) {
+	statements := make([]*proto.Statement, len(sql))
+	for i := range sql {
+		statements[i] = &proto.Statement{Sql: sql[i], Parameters: make([]*proto.Parameter, len(params[i]))}
+		for j, value := range params[i] {
+			p := &proto.Parameter{}
+			switch value := value.(type) {
+			case string:
+				p.Value = &proto.Parameter_S{S: value}
+			case int64:
+				p.Value = &proto.Parameter_I{I: value}
+			case int:
+				p.Value = &proto.Parameter_I{I: int64(value)}
+			default:
+				return nil, errors.ErrUnsupported
+			}
+			statements[i].Parameters[j] = p
+		}
+	}
+	return &proto.ExecuteRequest{Request: &proto.Request{Transaction: true, Statements: statements}}, nil
+}
