@@ -41,9 +41,14 @@ const (
 // 16 bytes of HMAC-SHA256 over all before). It is self-contained, so that boots
 // are answered while the database is away, and short, for it has to fit in a
 // kernel command line.
+//
+// The subject of a boot token is the address and a few random bytes. Without them
+// the scripts of one second would carry one token, and a stranger who asks for
+// another machine's script could use up that machine's own.
 const (
 	tokenHead = 1 + 8
 	tokenTail = 16
+	bootNonce = 8
 )
 
 // Tokens issues and checks the tokens of machines. Every server on one database
@@ -73,16 +78,18 @@ func NewTokens(ctx context.Context, secrets Secrets) (*Tokens, error) {
 
 // Boot is a token for the agent that boots on the machine with mac.
 func (t *Tokens) Boot(mac registry.MAC) string {
-	return t.issue(bootKind, mac[:], bootTokenLife)
+	subject := make([]byte, len(mac)+bootNonce)
+	rand.Read(subject[copy(subject, mac[:]):]) //nolint:errcheck // it never fails
+	return t.issue(bootKind, subject, bootTokenLife)
 }
 
 // CheckBoot returns the address that a boot token was given to, or [ErrToken].
 func (t *Tokens) CheckBoot(token string) (registry.MAC, error) {
 	subject, _, err := t.check(bootKind, token)
-	if err != nil || len(subject) != len(registry.MAC{}) {
+	if err != nil || len(subject) != len(registry.MAC{})+bootNonce {
 		return registry.MAC{}, errors.Join(err, ErrToken)
 	}
-	return registry.MAC(subject), nil
+	return registry.MAC(subject[:len(registry.MAC{})]), nil
 }
 
 // Machine is a token for the agent of a registered machine.

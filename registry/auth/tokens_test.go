@@ -80,8 +80,6 @@ func TestBootTokenIsForOneMachine(t *testing.T) {
 	if _, err := tokens.BindBoot(token, "uuid-2/serial-2"); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "another machine has used it") {
 		t.Errorf("another machine: %v", err)
 	}
-	start := time.Now()
-	tokens.now = func() time.Time { return start.Add(time.Second) }
 	if _, err := tokens.BindBoot(tokens.Boot(mac), "uuid-2/serial-2"); err != nil {
 		t.Errorf("the next boot from that address: %v", err)
 	}
@@ -90,10 +88,24 @@ func TestBootTokenIsForOneMachine(t *testing.T) {
 	}
 }
 
+// TestStrangerCannotUseUpABootToken has a stranger ask for a machine's script at
+// the same moment as the machine.
+func TestStrangerCannotUseUpABootToken(t *testing.T) {
+	mac := registry.MAC{0x52, 0x54, 0, 1, 2, 3}
+	tokens, now := newTokens(t), time.Now()
+	tokens.now = func() time.Time { return now }
+	own, strangers := tokens.Boot(mac), tokens.Boot(mac)
+	if _, err := tokens.BindBoot(strangers, "stranger/stranger"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokens.BindBoot(own, "uuid-1/serial-1"); err != nil {
+		t.Errorf("the machine's own token: %v", err)
+	}
+}
+
 func TestBindingsAreBounded(t *testing.T) {
-	tokens, start := newTokens(t), time.Now()
+	tokens := newTokens(t)
 	for i := range maxBound + 10 {
-		tokens.now = func() time.Time { return start.Add(time.Duration(i) * time.Millisecond) }
 		if _, err := tokens.BindBoot(tokens.Boot(registry.MAC{2, 0, byte(i >> 16), byte(i >> 8), byte(i)}), "x"); err != nil {
 			t.Fatal(err)
 		}
