@@ -40,11 +40,14 @@ func listenControl(dataDir string) (net.Listener, error) {
 	return l, nil
 }
 
-// control is a client of the appliance that runs on this host, or of the one that
-// --server names.
+// control is a client of the appliance that the command speaks to: the one on this
+// host, unless [targetOf] says otherwise.
 func control(cmd *cobra.Command) *api.Client {
-	if server, _ := cmd.Flags().GetString("server"); server != "" {
-		return &api.Client{Base: server, Token: os.Getenv(envPrefix + "TOKEN")}
+	switch elsewhere, err := targetOf(cmd); {
+	case err != nil:
+		return &api.Client{Base: "http://localhost", HTTP: &http.Client{Transport: failing{err}}}
+	case elsewhere != nil:
+		return &api.Client{Base: elsewhere.URL, Token: elsewhere.Token, HTTP: elsewhere.http()}
 	}
 	dataDir, _ := cmd.Flags().GetString("data-dir")
 	path := filepath.Join(dataDir, socketName)
@@ -69,5 +72,14 @@ func controlFlags(cmd *cobra.Command) {
 		dir = defaultDataDir
 	}
 	cmd.Flags().String("data-dir", dir, "data directory of the running appliance (also DRAGONFLY_DATA_DIR)")
-	cmd.Flags().String("server", os.Getenv(envPrefix+"SERVER"), "`URL` of an appliance elsewhere, with an API token in DRAGONFLY_TOKEN (also DRAGONFLY_SERVER)")
+	cmd.Flags().String("server", "", "`URL` of an appliance elsewhere, with an API token in DRAGONFLY_TOKEN (also DRAGONFLY_SERVER)")
+	cmd.Flags().String("ca", os.Getenv(envPrefix+"CA"), "PEM `FILE` of certificates that vouch for that appliance (also DRAGONFLY_CA)")
+	cmd.Flags().String("context", "", "`NAME` of an appliance elsewhere; see dragonfly context")
+	_ = cmd.RegisterFlagCompletionFunc("context", completeContexts) // the flag is there
 }
+
+// failing is a way to a server that is not known.
+type failing struct{ err error }
+
+// RoundTrip is [http.RoundTripper.RoundTrip].
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }

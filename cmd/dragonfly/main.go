@@ -25,9 +25,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(turnedRound(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {
-		fmt.Fprintln(stderr, "dragonfly: "+err.Error())
+		fmt.Fprintln(stderr, "dragonfly: "+askedOf(cmd, err))
 	}
 	return exitCode(err)
 }
@@ -49,7 +49,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), eventsCommand(), auditCommand(), journalCommand(), userCommand(), tokenCommand(), explainCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), eventsCommand(), auditCommand(), journalCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
 	strictArguments(root)
 	return root
 }

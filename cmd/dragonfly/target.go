@@ -1,0 +1,106 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// targetOf is the appliance elsewhere that a command speaks to; nil for the one on
+// this host. What is asked for on the command line comes before the environment,
+// and that before the context in use.
+func targetOf(cmd *cobra.Command) (*remote, error) {
+	text, _ := cmd.Flags().GetString("server")
+	name, _ := cmd.Flags().GetString("context")
+	switch {
+	case text != "" && name != "":
+		return nil, usageError{errors.New("want --context or --server, not both")}
+	case text != "":
+		return adHoc(cmd, text)
+	case name != "":
+		return contextNamed(name)
+	case cmd.Flags().Changed("data-dir"):
+		return nil, nil
+	case os.Getenv(envPrefix+"SERVER") != "":
+		return adHoc(cmd, os.Getenv(envPrefix+"SERVER"))
+	}
+	c, err := loadContexts()
+	if err != nil || c.Current == "" {
+		return nil, err
+	}
+	return contextNamed(c.Current)
+}
+
+// adHoc is a server that has no context.
+func adHoc(cmd *cobra.Command, text string) (*remote, error) {
+	url, err := parseServer(text)
+	if err != nil {
+		return nil, err
+	}
+	s := &remote{URL: url, Token: os.Getenv(envPrefix + "TOKEN")}
+	if path, _ := cmd.Flags().GetString("ca"); path != "" {
+		s.CA, err = readCA(path)
+	}
+	return s, err
+}
+
+func contextNamed(name string) (*remote, error) {
+	if name == localContext {
+		return nil, nil
+	}
+	c, err := loadContexts()
+	if err != nil {
+		return nil, err
+	}
+	at, err := c.find(name)
+	if err != nil {
+		return nil, err
+	}
+	s := c.Servers[at]
+	if s.Token == "" {
+		s.Token = os.Getenv(envPrefix + "TOKEN")
+	}
+	return &s, nil
+}
+
+// http is a client that trusts the certificates of s.
+func (s *remote) http() *http.Client {
+	if s.CA == "" {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(s.CA)) // it was read from a file that had some
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: transport}
+}
+
+// String is the server as an error message names it.
+func (s *remote) String() string {
+	if s.Name == "" {
+		return s.URL
+	}
+	return s.URL + ", context " + s.Name
+}
+
+// askedOf is the error of cmd for people: which server was asked, where it was one
+// elsewhere, and no URL of a single request.
+func askedOf(cmd *cobra.Command, err error) string {
+	text := err.Error()
+	if request, ok := errors.AsType[*url.Error](err); ok {
+		text = strings.Replace(text, request.Error(), request.Err.Error(), 1)
+	}
+	if _, usage := errors.AsType[usageError](err); usage || cmd.Flags().Lookup("context") == nil {
+		return text
+	}
+	if s, err := targetOf(cmd); err == nil && s != nil {
+		text += " (" + s.String() + ")"
+	}
+	return text
+}
