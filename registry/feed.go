@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -73,6 +74,19 @@ func (f *Feed) since(after int64) ([]Event, bool, <-chan struct{}) {
 		}
 	}
 	return nil, false, nil
+}
+
+// of returns up to limit events of a machine that are in memory, numbered below
+// before (0: the newest), newest first.
+func (f *Feed) of(machine string, before int64, limit int) (found []Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range slices.Backward(f.recent) {
+		if e.Machine == machine && (before == 0 || e.Seq < before) && len(found) < limit {
+			found = append(found, e)
+		}
+	}
+	return found
 }
 
 // poke asks for a poll now.

@@ -286,22 +286,38 @@ func (m Machine) unlocked() error {
 }
 
 // Timeline returns up to limit events of a machine with a number below before (0:
-// the newest), newest first.
+// the newest), newest first. While the store is away they are those in memory.
 func (r *Registry) Timeline(ctx context.Context, id string, before int64, limit int) ([]Event, error) {
 	m, err := r.Machine(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return r.store.Timeline(ctx, m.ID, before, limit)
+	if !r.away() {
+		events, err := r.store.Timeline(ctx, m.ID, before, limit)
+		if r.heard(ctx, err) == nil || !r.away() {
+			return events, err
+		}
+	}
+	return r.feed.of(m.ID, before, limit), nil
 }
 
-// History returns up to limit hardware records of a machine, newest first.
+// History returns up to limit hardware records of a machine, newest first. While
+// the store is away it is the one that is known.
 func (r *Registry) History(ctx context.Context, id string, limit int) ([]HardwareRecord, error) {
 	m, err := r.Machine(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return r.store.History(ctx, m.ID, limit)
+	if !r.away() {
+		records, err := r.store.History(ctx, m.ID, limit)
+		if r.heard(ctx, err) == nil || !r.away() {
+			return records, err
+		}
+		if m, err = r.Machine(ctx, m.ID); err != nil {
+			return nil, err
+		}
+	}
+	return []HardwareRecord{{Machine: m.ID, At: m.RegisteredAt, Hardware: m.Hardware}}[:min(1, max(limit, 0))], nil
 }
 
 // Audit returns up to limit entries with a number below before (0: the newest),

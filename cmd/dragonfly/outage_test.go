@@ -253,6 +253,23 @@ func (r *rig) wantRefusals(t *testing.T, token string) {
 	if err := json.Unmarshal([]byte(list), &page); err != nil || len(page.Machines) == 0 {
 		t.Fatalf("the list while away: %s, %v", list, err)
 	}
+	for path, want := range map[string]string{
+		"/api/v1/machines/" + page.Machines[0].ID:                 `"stale":true`,
+		"/api/v1/machines/" + page.Machines[0].ID + "/timeline":   `"stale":true`,
+		"/api/v1/machines/" + page.Machines[0].ID + "/history":    `"stale":true`,
+		"/api/v1/machines?fields=name,hardware.disks&page_size=1": `"stale":true`,
+		"/api/v1/users":   `"stale":true`,
+		"/api/v1/tokens":  `"stale":true`,
+		"/api/v1/journal": `"away"`,
+		"/api/v1/me":      `"name"`,
+	} {
+		if code, body := r.ask(t, token, path); code != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s while away: %d %.300s; want %s", path, code, body, want)
+		}
+	}
+	if code, body := r.ask(t, token, "/api/v1/audit"); code != http.StatusServiceUnavailable || !strings.Contains(body, "away since") {
+		t.Errorf("the audit log while away: %d %s", code, body)
+	}
 	code, _, stderr := r.cli(t, "", "machine", "tag", page.Machines[0].Name, "x")
 	if code != exitAgainLater || !strings.Contains(stderr, "the database is away since") {
 		t.Errorf("a tag while away: %d, %s", code, stderr)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 const (
 	sseIdle  = 15 * time.Second       // a comment this often keeps proxies from closing an idle stream
 	sseTick  = 100 * time.Millisecond // what happens within it is written at once
+	sseAgain = time.Second            // after which events that only the database has are asked for again
 	sseWrite = 10 * time.Second       // a reader that takes longer than this for a few events is cut off
 )
 
@@ -83,11 +85,17 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, registry.ErrUnavailable) {
 			s.log.Warn("read the event feed", "err", err)
 			return // the client comes back with the last id it saw
 		}
+		if err != nil && !sleep(ctx, sseAgain) { // what it asks for is in the database only
+			return
+		}
 		_ = out.SetWriteDeadline(s.now().Add(sseWrite))
+		if s.staleness().Stale {
+			_, _ = io.WriteString(w, ": the database is away\n") // a reader that went away shows below
+		}
 		if err := s.write(w, events, after); err != nil || out.Flush() != nil {
 			return
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"hash/crc32"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -26,10 +25,9 @@ const maxWithHardware = 200
 
 type listOutput struct {
 	Body struct {
-		Machines []masked  `json:"machines"`
-		Next     string    `json:"next_page_token,omitempty" doc:"empty on the last page"`
-		Stale    bool      `json:"stale,omitempty" doc:"the database is away, and this is what was known of the machines"`
-		AsOf     time.Time `json:"as_of,omitzero" doc:"when what is stale was read"`
+		Machines []masked `json:"machines"`
+		Next     string   `json:"next_page_token,omitempty" doc:"empty on the last page"`
+		Staleness
 	}
 }
 
@@ -50,9 +48,7 @@ func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, 
 		return nil, s.problem(err)
 	}
 	out := &listOutput{}
-	if outage := s.registry.Outage(); !outage.Since.IsZero() {
-		out.Body.Stale, out.Body.AsOf = true, outage.AsOf
-	}
+	out.Body.Staleness = s.staleness()
 	out.Body.Machines = make([]masked, 0, len(machines))
 	for _, m := range machines {
 		if !m.AsOf.IsZero() { // also where the database came back meanwhile

@@ -196,6 +196,7 @@ type historyInput struct {
 type historyOutput struct {
 	Body struct {
 		Records []HardwareRecord `json:"records"`
+		Staleness
 	}
 }
 
@@ -206,6 +207,7 @@ func (s *Server) history(ctx context.Context, in *historyInput) (*historyOutput,
 		return nil, s.problem(err)
 	}
 	out := &historyOutput{}
+	out.Body.Staleness = s.staleness()
 	out.Body.Records = make([]HardwareRecord, 0, len(records))
 	for i, r := range records[:min(len(records), in.Limit)] {
 		record := HardwareRecord{At: r.At, Hardware: r.Hardware, Changes: []string{}}
@@ -228,6 +230,7 @@ type timelineInput struct {
 type timelineOutput struct {
 	Body struct {
 		Events []Event `json:"events"`
+		Staleness
 	}
 }
 
@@ -237,6 +240,7 @@ func (s *Server) timeline(ctx context.Context, in *timelineInput) (*timelineOutp
 		return nil, s.problem(err)
 	}
 	out := &timelineOutput{}
+	out.Body.Staleness = s.staleness()
 	out.Body.Events = make([]Event, 0, len(events))
 	for _, e := range events {
 		out.Body.Events = append(out.Body.Events, eventOf(e))

@@ -54,6 +54,7 @@ func (s *Server) mountTokens(api huma.API) {
 type tokensOutput struct {
 	Body struct {
 		Tokens []Token `json:"tokens"`
+		Staleness
 	}
 }
 
@@ -63,6 +64,7 @@ func (s *Server) listTokens(ctx context.Context, _ *struct{}) (*tokensOutput, er
 		return nil, s.refusal(err)
 	}
 	out := &tokensOutput{}
+	out.Body.Staleness = s.staleness()
 	out.Body.Tokens = make([]Token, 0, len(tokens))
 	for _, t := range tokens {
 		out.Body.Tokens = append(out.Body.Tokens, tokenOf(t, ""))

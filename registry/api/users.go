@@ -87,6 +87,7 @@ const maxForm = 16 << 10
 type usersOutput struct {
 	Body struct {
 		Users []User `json:"users"`
+		Staleness
 	}
 }
 
@@ -96,6 +97,7 @@ func (s *Server) listUsers(ctx context.Context, _ *struct{}) (*usersOutput, erro
 		return nil, s.refusal(err)
 	}
 	out := &usersOutput{}
+	out.Body.Staleness = s.staleness()
 	out.Body.Users = make([]User, 0, len(accounts))
 	for _, a := range accounts {
 		out.Body.Users = append(out.Body.Users, User(a))

@@ -68,6 +68,18 @@ type Machine struct {
 	Hardware     *registry.Hardware   `json:"hardware,omitempty" doc:"left out of lists"`
 }
 
+// Staleness says that what is answered is not what the database has now, but what
+// was known of it: the database is away.
+type Staleness struct {
+	Stale bool      `json:"stale,omitempty" doc:"the database is away, and this is what was known; it may lack the older part"`
+	AsOf  time.Time `json:"as_of,omitzero" doc:"when what is stale was read"`
+}
+
+func (s *Server) staleness() Staleness {
+	outage := s.registry.Outage()
+	return Staleness{!outage.Since.IsZero(), outage.AsOf}
+}
+
 // HardwareRecord is the hardware of a machine as it was reported at a time, and
 // what changed with that report.
 type HardwareRecord struct {

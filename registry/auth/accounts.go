@@ -56,10 +56,11 @@ func (a *Accounts) Any(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// Accounts lists the accounts by name.
+// Accounts lists the accounts by name; while the database is away, those that were
+// known.
 func (a *Accounts) Accounts(ctx context.Context) ([]registry.Account, error) {
 	d, err := a.book.current(ctx)
-	if err != nil {
+	if err != nil && !d.standsIn(err) {
 		return nil, err
 	}
 	list := make([]registry.Account, 0, len(d.Users))

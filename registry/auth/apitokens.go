@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -124,14 +125,14 @@ func (t apiToken) shown() map[string]string {
 }
 
 // Tokens lists API tokens by owner and name: an admin's view has all of them,
-// anybody else's their own.
+// anybody else's their own. While the database is away, it is what was known of them.
 func (a *Accounts) Tokens(ctx context.Context) ([]registry.Token, error) {
 	d, err := a.book.current(ctx)
-	if err != nil {
+	if err != nil && !d.standsIn(err) {
 		return nil, err
 	}
 	used, err := a.uses.all(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, registry.ErrUnavailable) {
 		return nil, err
 	}
 	list := []registry.Token{}

@@ -107,6 +107,11 @@ func (b *book) current(ctx context.Context) (directory, error) {
 	return known, err
 }
 
+// standsIn reports whether d, which was known before err, is an answer nevertheless.
+func (d directory) standsIn(err error) bool {
+	return d.Users != nil && errors.Is(err, registry.ErrUnavailable)
+}
+
 func (b *book) inMemory() (known directory, fresh bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

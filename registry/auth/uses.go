@@ -70,17 +70,15 @@ func (u *uses) putBack(due map[string]time.Time) {
 	u.waiting = due
 }
 
-// all is the last use of every token, with what is still to be written.
+// all is the last use of every token, with what is still to be written. Beside an
+// error it is that alone.
 func (u *uses) all(ctx context.Context) (map[string]time.Time, error) {
 	used, err := u.store.TokensUsed(ctx)
-	if err != nil {
-		return nil, err
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if used == nil {
 		used = map[string]time.Time{}
 	}
 	maps.Copy(used, u.waiting)
-	return used, nil
+	return used, err
 }
