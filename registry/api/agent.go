@@ -17,7 +17,7 @@ import (
 // mountAgent adds the routes of the agents. Their tokens are checked before the
 // body is read, so that only a machine we booted can make us parse anything.
 func (s *Server) mountAgent(api huma.API) {
-	security := []map[string][]string{{"token": {}}}
+	security := []map[string][]string{{"agentToken": {}}}
 	huma.Register(api, huma.Operation{
 		OperationID: "register", Method: http.MethodPost, Path: "/api/v1/agent/register",
 		Summary: "Report a machine's hardware (boot token)", Tags: []string{"agent"}, Security: security,

@@ -37,9 +37,9 @@ func (s *Server) mountAudit(api huma.API) {
 }
 
 type auditInput struct {
-	Object string `query:"object" maxLength:"256" doc:"only what changed this object"`
+	Object string `query:"object" maxLength:"256" doc:"only what changed this object: a machine's ID, account/NAME, token/ID" example:"account/ana"`
 	Before int64  `query:"before" minimum:"0" doc:"only entries with a lower id: the next page"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most this many"`
 }
 
 type auditOutput struct {

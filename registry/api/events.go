@@ -30,12 +30,18 @@ func (s *Server) mountEvents(api huma.API) {
 			"The event \"resync\" says that events were missed: load anew what you show.",
 		Tags: []string{"events"},
 		Responses: map[string]*huma.Response{"200": {Description: "a stream of events",
-			Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}},
+			Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}, Example: sseExample}}}},
 	}, s.events)
 }
 
+const sseExample = `id: 1042
+event: machine.registered
+data: {"id":1042,"at":"2026-11-23T12:00:00Z","kind":"machine.registered","machine":"m-7f3a9c2e1b4d","mac":"52:54:00:12:34:56","message":"registered for the first time"}
+
+`
+
 type eventsInput struct {
-	LastEventID string `header:"Last-Event-ID" maxLength:"20"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"the id of the last event that was seen: go on behind it" example:"1042"`
 	After       string `query:"after" maxLength:"20" doc:"the same as Last-Event-ID, for clients that cannot set headers"`
 }
 

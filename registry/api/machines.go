@@ -18,9 +18,11 @@ func (s *Server) mountMachines(api huma.API) {
 	tags := []string{"machines"}
 	huma.Register(api, huma.Operation{OperationID: "list-machines", Method: http.MethodGet, Path: "/api/v1/machines",
 		Summary: "List machines", Tags: tags, Description: "The filter is that of the UI's search box: " +
-			"`state:ready tag:gpu model:~poweredge -tag:old label.rack:a1 otter`."}, s.listMachines)
+			"`state:ready,failed tag:gpu model:~poweredge -tag:old label.rack:a1 otter`: fields that have a value or one of several, " +
+			"that have it as a part (~), that do not (-), and bare words, which are part of a name, address, serial number, model or tag. All have to match. " +
+			"Go on with next_page_token until there is none."}, s.listMachines)
 	huma.Register(api, huma.Operation{OperationID: "get-machine", Method: http.MethodGet, Path: machinePath,
-		Summary: "One machine with its hardware, by ID or name", Tags: tags}, s.getMachine)
+		Summary: "One machine with its hardware, by ID or name", Tags: tags, Errors: []int{404, 422, 503}}, s.getMachine)
 	huma.Register(api, huma.Operation{OperationID: "edit-machine", Method: http.MethodPatch, Path: machinePath,
 		Summary: "Change the name, owner, note, tags, labels or assigned operating system", Tags: tags, MaxBodyBytes: maxBody,
 		Errors: []int{404, 409, 412, 422, 503}}, s.editMachine)
@@ -32,26 +34,26 @@ func (s *Server) mountMachines(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "restore-machine", Method: http.MethodPost, Path: machinePath + "/restore",
 		Summary: "Bring a machine back that is retired or failed, as ready", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.restoreMachine)
 	huma.Register(api, huma.Operation{OperationID: "lock-machine", Method: http.MethodPut, Path: machinePath + "/lock",
-		Summary: "Keep a machine from whatever destroys", Tags: tags, MaxBodyBytes: maxBody, Errors: []int{404, 422, 423, 503}}, s.lockMachine)
+		Summary: "Keep a machine from whatever destroys", Tags: tags, Description: "A locked machine is not deployed, retired or deleted. Only who locked it takes the lock away, or force.", MaxBodyBytes: maxBody, Errors: []int{404, 422, 423, 503}}, s.lockMachine)
 	huma.Register(api, huma.Operation{OperationID: "unlock-machine", Method: http.MethodDelete, Path: machinePath + "/lock",
 		Summary: "Take the lock away", Tags: tags, Errors: []int{404, 423, 503}}, s.unlockMachine)
 	huma.Register(api, huma.Operation{OperationID: "instruct-machine", Method: http.MethodPost, Path: machinePath + "/instruction",
-		Summary: "Queue an instruction for the agent's next poll", Tags: tags, MaxBodyBytes: maxBody}, s.instruct)
+		Summary: "Queue an instruction for the agent's next poll", Tags: tags, MaxBodyBytes: maxBody, Errors: []int{404, 422, 503}}, s.instruct)
 	huma.Register(api, huma.Operation{OperationID: "machine-timeline", Method: http.MethodGet, Path: machinePath + "/timeline",
-		Summary: "What happened to a machine, newest first", Tags: tags}, s.timeline)
+		Summary: "What happened to a machine, newest first", Tags: tags, Errors: []int{404, 422, 503}}, s.timeline)
 	huma.Register(api, huma.Operation{OperationID: "machine-history", Method: http.MethodGet, Path: machinePath + "/history",
-		Summary: "How the hardware of a machine changed, newest first", Tags: tags}, s.history)
+		Summary: "How the hardware of a machine changed, newest first", Tags: tags, Errors: []int{404, 422, 503}}, s.history)
 }
 
 type machineInput struct {
-	ID     string   `path:"id" maxLength:"128" doc:"ID or name"`
+	ID     string   `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
 	Fields []string `query:"fields" maxItems:"64" doc:"answer only these members, dotted where they are further down; all when left out" example:"id,name,hardware.disks.serial"`
 }
 
 // changeInput is a machine and the version that the client read of it.
 type changeInput struct {
-	ID      string `path:"id" maxLength:"128" doc:"ID or name"`
-	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed"`
+	ID      string `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
+	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed" example:"\"3\""`
 }
 
 // matched is the version that If-Match asks for.
@@ -110,8 +112,8 @@ func (s *Server) getMachine(ctx context.Context, in *machineInput) (*maskedOutpu
 }
 
 type editInput struct {
-	ID      string `path:"id" maxLength:"128" doc:"ID or name"`
-	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed"`
+	ID      string `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
+	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read; without one any version is changed" example:"\"3\""`
 	Body    PatchRequest
 }
 
@@ -155,7 +157,7 @@ func (s *Server) restoreMachine(ctx context.Context, in *changeInput) (*machineO
 }
 
 type lockInput struct {
-	ID   string `path:"id" maxLength:"128" doc:"ID or name"`
+	ID   string `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
 	Body struct {
 		Note string `json:"note,omitempty" maxLength:"256" doc:"why, for whoever comes upon it"`
 	}
@@ -167,7 +169,7 @@ func (s *Server) lockMachine(ctx context.Context, in *lockInput) (*machineOutput
 }
 
 type unlockInput struct {
-	ID    string `path:"id" maxLength:"128" doc:"ID or name"`
+	ID    string `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
 	Force bool   `query:"force" doc:"also a lock of somebody else"`
 }
 
@@ -177,7 +179,7 @@ func (s *Server) unlockMachine(ctx context.Context, in *unlockInput) (*machineOu
 }
 
 type instructInput struct {
-	ID   string `path:"id" maxLength:"128" doc:"ID or name"`
+	ID   string `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
 	Body struct {
 		Instruction registry.Instruction `json:"instruction" enum:"wait,reboot,local_boot" doc:"wait takes back what is queued"`
 	}
@@ -189,8 +191,8 @@ func (s *Server) instruct(ctx context.Context, in *instructInput) (*machineOutpu
 }
 
 type historyInput struct {
-	ID    string `path:"id" maxLength:"128" doc:"ID or name"`
-	Limit int    `query:"limit" minimum:"1" maximum:"50" default:"50"`
+	ID    string `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
+	Limit int    `query:"limit" minimum:"1" maximum:"50" default:"50" doc:"at most this many"`
 }
 
 type historyOutput struct {
@@ -222,9 +224,9 @@ func (s *Server) history(ctx context.Context, in *historyInput) (*historyOutput,
 }
 
 type timelineInput struct {
-	ID     string `path:"id" maxLength:"128" doc:"ID or name"`
+	ID     string `path:"id" maxLength:"128" doc:"ID or name" example:"brave-otter"`
 	Before int64  `query:"before" minimum:"0" doc:"only events with an id below it"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most this many"`
 }
 
 type timelineOutput struct {

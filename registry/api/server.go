@@ -45,10 +45,13 @@ type Config struct {
 	Requests Requests
 	Sealer   Sealer
 	Log      *slog.Logger
+	// Role is who may use a route, for the OpenAPI document; nil: it does not say.
+	Role func(method, path string) string
 }
 
-// Mount adds the API to router.
-func Mount(router chi.Router, cfg Config) {
+// Mount adds the API to router. More operations may be registered with what it
+// returns.
+func Mount(router chi.Router, cfg Config) huma.API {
 	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, requests: cfg.Requests, sealer: cfg.Sealer,
 		log: cfg.Log, now: time.Now}
 	config := huma.DefaultConfig("Dragonfly", "v1")
@@ -58,10 +61,7 @@ func Mount(router chi.Router, cfg Config) {
 	config.Transformers = []huma.Transformer{problemOf(config.OpenAPI)}
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	config.OpenAPIPath = "/openapi"
-	config.Info.Description = "Machines, their hardware and what happens to them."
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"token": {Type: "http", Scheme: "bearer", Description: "boot or machine token of an agent"},
-	}
+	describe(&config, cfg.Role)
 	api := humachi.New(router.With(s.once), config)
 	s.mountAgent(api)
 	s.mountMachines(api)
@@ -70,4 +70,5 @@ func Mount(router chi.Router, cfg Config) {
 	s.mountUsers(api)
 	s.mountJournal(api)
 	s.mountRules(api)
+	return api
 }

@@ -91,7 +91,7 @@ func (s *Server) createToken(ctx context.Context, in *struct{ Body TokenRequest 
 }
 
 type tokenIDInput struct {
-	ID string `path:"id" maxLength:"64"`
+	ID string `path:"id" maxLength:"64" doc:"of the token, as it is listed" example:"k3v9q2m7xa"`
 }
 
 func (s *Server) revokeToken(ctx context.Context, in *tokenIDInput) (*struct{}, error) {

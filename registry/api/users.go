@@ -68,10 +68,10 @@ func (s *Server) mountUsers(api huma.API) {
 		Summary: "Create an account, or change its password or role", Tags: tags, MaxBodyBytes: maxForm,
 		DefaultStatus: http.StatusNoContent, Errors: []int{403, 404, 409, 412, 422}}, s.putUser)
 	huma.Register(api, huma.Operation{OperationID: "delete-user", Method: http.MethodDelete, Path: "/api/v1/users/{name}",
-		Summary: "Delete an account, its sessions and its API tokens", Tags: tags, Errors: []int{404, 409}}, s.deleteUser)
+		Summary: "Delete an account, its sessions and its API tokens", Tags: tags, Errors: []int{404, 409, 503}}, s.deleteUser)
 	huma.Register(api, huma.Operation{OperationID: "setup", Method: http.MethodPost, Path: "/api/v1/setup",
 		Summary: "Make the first account, with the token of the setup link", Tags: tags, MaxBodyBytes: maxForm,
-		DefaultStatus: http.StatusNoContent, Errors: []int{403, 422}}, s.setup)
+		DefaultStatus: http.StatusNoContent, Errors: []int{403, 422}, Security: public()}, s.setup)
 	huma.Register(api, huma.Operation{OperationID: "get-self", Method: http.MethodGet, Path: "/api/v1/me",
 		Summary: "Who you are", Tags: tags}, s.self)
 	huma.Register(api, huma.Operation{OperationID: "put-own-password", Method: http.MethodPut, Path: "/api/v1/me/password",
@@ -106,7 +106,7 @@ func (s *Server) listUsers(ctx context.Context, _ *struct{}) (*usersOutput, erro
 }
 
 type userInput struct {
-	Name        string `path:"name" maxLength:"64"`
+	Name        string `path:"name" maxLength:"64" doc:"of the account" example:"ana"`
 	IfMatch     string `header:"If-Match" enum:"*" doc:"* changes an account and never creates one"`
 	IfNoneMatch string `header:"If-None-Match" enum:"*" doc:"* creates an account and never changes one"`
 	Body        UserChange
@@ -147,7 +147,7 @@ func inPath(err error, pointer string) error {
 }
 
 type userNameInput struct {
-	Name string `path:"name" maxLength:"256"`
+	Name string `path:"name" maxLength:"256" doc:"of the account" example:"ana"`
 }
 
 func (s *Server) deleteUser(ctx context.Context, in *userNameInput) (*struct{}, error) {

@@ -39,29 +39,29 @@ type NextReply struct {
 
 // Machine is a machine on the wire.
 type Machine struct {
-	ID           string               `json:"id"`
-	Name         string               `json:"name"`
+	ID           string               `json:"id" doc:"never reused" example:"m-7f3a9c2e1b4d"`
+	Name         string               `json:"name" doc:"unique" example:"brave-otter"`
 	State        registry.State       `json:"state" enum:"discovered,ready,installing,installed,failed,retired"`
 	Reason       string               `json:"reason,omitempty" doc:"why the machine failed"`
-	Online       bool                 `json:"online"`
-	MACs         []registry.MAC       `json:"macs"`
-	Vendor       string               `json:"vendor,omitempty"`
-	Model        string               `json:"model,omitempty"`
-	Serial       string               `json:"serial,omitempty"`
-	Owner        string               `json:"owner,omitempty"`
-	Note         string               `json:"note,omitempty"`
-	Tags         []string             `json:"tags,omitempty"`
-	Labels       map[string]string    `json:"labels,omitempty"`
+	Online       bool                 `json:"online" doc:"it showed a sign of life in the last 45 seconds" example:"true"`
+	MACs         []registry.MAC       `json:"macs" doc:"the one it boots from first" example:"[\"52:54:00:12:34:56\"]"`
+	Vendor       string               `json:"vendor,omitempty" example:"Dell Inc."`
+	Model        string               `json:"model,omitempty" example:"PowerEdge R760"`
+	Serial       string               `json:"serial,omitempty" example:"7XK2Q54"`
+	Owner        string               `json:"owner,omitempty" example:"ana"`
+	Note         string               `json:"note,omitempty" doc:"anything others should know" example:"second PSU is out"`
+	Tags         []string             `json:"tags,omitempty" example:"[\"gpu\"]"`
+	Labels       map[string]string    `json:"labels,omitempty" doc:"keys of your own" example:"{\"rack\":\"a1\"}"`
 	OS           string               `json:"assigned_os,omitempty" doc:"the operating system assigned to it; this version installs nothing"`
-	Lock         *registry.Lock       `json:"lock,omitempty"`
-	Hostname     string               `json:"hostname,omitempty"`
-	Address      netip.Addr           `json:"address,omitzero"`
+	Lock         *registry.Lock       `json:"lock,omitempty" doc:"while it is there, nothing that destroys is done"`
+	Hostname     string               `json:"hostname,omitempty" doc:"as its DHCP lease named it" example:"lease-17"`
+	Address      netip.Addr           `json:"address,omitzero" doc:"where the agent registered from" example:"10.0.0.17"`
 	Pending      registry.Instruction `json:"pending,omitempty" doc:"waits to be handed to the agent"`
 	Deadline     time.Time            `json:"deadline,omitzero" doc:"when the state fails by itself; left out where it lasts"`
-	CreatedAt    time.Time            `json:"created_at"`
-	RegisteredAt time.Time            `json:"registered_at,omitzero"`
-	SeenAt       time.Time            `json:"seen_at,omitzero"`
-	Version      int64                `json:"version"`
+	CreatedAt    time.Time            `json:"created_at" doc:"when it was seen first"`
+	RegisteredAt time.Time            `json:"registered_at,omitzero" doc:"when its agent reported last"`
+	SeenAt       time.Time            `json:"seen_at,omitzero" doc:"its last sign of life"`
+	Version      int64                `json:"version" doc:"of this record: its ETag" example:"3"`
 	Stale        bool                 `json:"stale,omitempty" doc:"the database is away, and this is what was known of the machine"`
 	AsOf         time.Time            `json:"as_of,omitzero" doc:"when what is stale was read"`
 	Journaled    bool                 `json:"journaled,omitempty" doc:"its last registration waits in the journal of this server"`
@@ -91,11 +91,11 @@ type HardwareRecord struct {
 // PatchRequest is the body of PATCH /api/v1/machines/{id}: what is left out stays
 // (RFC 7396, with labels one by one).
 type PatchRequest struct {
-	Name   *string            `json:"name,omitempty"`
-	Owner  *string            `json:"owner,omitempty"`
-	Note   *string            `json:"note,omitempty"`
-	Tags   *[]string          `json:"tags,omitempty" doc:"instead of those there are"`
-	Labels map[string]*string `json:"labels,omitempty" doc:"null takes a label away"`
+	Name   *string            `json:"name,omitempty" doc:"as in a host name" example:"rack1-7"`
+	Owner  *string            `json:"owner,omitempty" doc:"who it is for" example:"ana"`
+	Note   *string            `json:"note,omitempty" doc:"anything others should know"`
+	Tags   *[]string          `json:"tags,omitempty" doc:"instead of those there are" example:"[\"gpu\"]"`
+	Labels map[string]*string `json:"labels,omitempty" doc:"one by one; null takes a label away" example:"{\"rack\":\"a1\"}"`
 	OS     *string            `json:"assigned_os,omitempty" doc:"such as debian-12, noted for when it is installed; empty for none"`
 
 	AddTags    []string `json:"add_tags,omitempty" doc:"to those there are"`
@@ -109,12 +109,12 @@ func (p PatchRequest) patch() registry.Patch {
 
 // Event is an event on the wire; its number is the id of the server-sent event.
 type Event struct {
-	ID      int64         `json:"id"`
+	ID      int64         `json:"id" doc:"counted up by one" example:"1042"`
 	At      time.Time     `json:"at"`
-	Kind    registry.Kind `json:"kind"`
-	Machine string        `json:"machine,omitempty"`
-	MAC     registry.MAC  `json:"mac,omitzero"`
-	Message string        `json:"message"`
+	Kind    registry.Kind `json:"kind" example:"machine.registered"`
+	Machine string        `json:"machine,omitempty" doc:"ID of the machine it is about" example:"m-7f3a9c2e1b4d"`
+	MAC     registry.MAC  `json:"mac,omitzero" example:"52:54:00:12:34:56"`
+	Message string        `json:"message" example:"registered for the first time"`
 }
 
 // machineOf is the wire form of m. Lists leave the hardware out.
