@@ -1,20 +1,20 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
 
-	"github.com/go-chi/chi/v5"
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/spf13/cobra"
 
 	"dragonfly/boot"
 	"dragonfly/boot/dhcp"
 	"dragonfly/boot/ipxe"
 	"dragonfly/registry"
-	"dragonfly/registry/api"
 )
 
 // explanation is what a machine would be served now: the answer to
@@ -79,27 +79,38 @@ func (e explanation) print(w io.Writer) {
 	fmt.Fprintf(w, "\nScript\n  rule: %s\n\n%s", e.Rule, e.Script)
 }
 
+// mountExplain adds the route to the API. It is here because the answer is made of
+// what this program is made of.
+func (a *appliance) mountExplain() {
+	huma.Register(a.api, huma.Operation{OperationID: "explain", Method: http.MethodGet, Path: "/api/v1/explain/{mac}",
+		Summary: "What a machine would be served if it booted now, and which rule decides", Tags: []string{"machines"},
+		Description: "The DHCP replies field by field, the boot program and the script. Nothing is changed, and nothing is logged as a boot.",
+		Errors:      []int{422}}, a.explain)
+}
+
+type explainInput struct {
+	MAC  string `path:"mac" maxLength:"64" doc:"the hardware address it boots from" example:"52:54:00:12:34:56"`
+	Arch string `query:"arch" maxLength:"40" default:"uefi-x64" doc:"its firmware: bios, uefi-x64, uefi-arm64, http-x64, http-arm64, ..."`
+}
+
+type explainOutput struct{ Body *explanation }
+
 // explain answers without a side effect.
-func (a *appliance) explain(w http.ResponseWriter, r *http.Request) {
-	mac, err := registry.ParseMAC(chi.URLParam(r, "mac"))
+func (a *appliance) explain(_ context.Context, in *explainInput) (*explainOutput, error) {
+	mac, err := registry.ParseMAC(in.MAC)
 	if err != nil {
-		api.WriteProblem(w, http.StatusUnprocessableEntity, err.Error())
-		return
+		return nil, huma.Error422UnprocessableEntity("the address cannot be read", &huma.ErrorDetail{Location: "path.mac", Message: err.Error()})
 	}
-	arch := boot.UEFIX64
-	if name := r.URL.Query().Get("arch"); name != "" {
-		if arch, err = boot.ParseArch(name); err != nil {
-			api.WriteProblem(w, http.StatusUnprocessableEntity, err.Error())
-			return
-		}
+	arch, err := boot.ParseArch(in.Arch)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity("the firmware is not known", &huma.ErrorDetail{Location: "query.arch", Message: err.Error()})
 	}
 	e, err := a.explanation(mac, arch)
 	if err != nil {
 		a.log.Error("explain", "mac", mac, "err", err)
-		api.WriteProblem(w, http.StatusInternalServerError, "the script could not be rendered; the log says why")
-		return
+		return nil, huma.Error500InternalServerError("the script could not be rendered; the log says why")
 	}
-	writeJSON(w, http.StatusOK, e)
+	return &explainOutput{e}, nil
 }
 
 func (a *appliance) explanation(mac registry.MAC, arch boot.Arch) (*explanation, error) {

@@ -74,3 +74,6 @@ func pagePolicy() auth.Policy {
 		"GET /live":          auth.Viewer,
 	}
 }
+
+// ruleOf is the least role for a route of the API.
+func ruleOf(method, path string) string { return string(policy()[method+" "+path]) }

@@ -59,9 +59,9 @@ type refusal func(w http.ResponseWriter, r *http.Request, status int, detail str
 func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	router := chi.NewRouter()
 	router.Use(middleware.GetHead)
-	api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts,
-		Requests: a.store, Sealer: a.box, Log: a.log})
-	router.Get("/api/v1/explain/{mac}", a.explain)
+	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts,
+		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
+	a.mountExplain()
 	router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -93,6 +94,7 @@ type appliance struct {
 	accounts *auth.Accounts
 	sessions *auth.Sessions
 	box      *auth.Box
+	api      huma.API // set by router
 }
 
 func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, standby *standby, log *slog.Logger) (*appliance, error) {
