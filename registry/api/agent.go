@@ -21,7 +21,7 @@ func (s *Server) mountAgent(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "register", Method: http.MethodPost, Path: "/api/v1/agent/register",
 		Summary: "Report a machine's hardware (boot token)", Tags: []string{"agent"}, Security: security,
-		MaxBodyBytes: maxBody, Errors: []int{401, 403, 413, 422, 503},
+		MaxBodyBytes: maxBody, SkipValidateBody: true, Errors: []int{401, 403, 413, 422, 503},
 		Middlewares: huma.Middlewares{authorise(api, s.tokens.CheckBoot)},
 	}, s.register)
 	huma.Register(api, huma.Operation{
@@ -79,7 +79,7 @@ func (s *Server) checkMachine(token string) (machineBearer, error) {
 }
 
 type registerInput struct {
-	Body RegisterRequest
+	Body registerBody
 }
 
 type registerOutput struct {

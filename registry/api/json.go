@@ -14,6 +14,10 @@ import (
 var jsonFormat = huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readJSON}
 
 func readJSON(data []byte, v any) error {
+	if body, ok := v.(*registerBody); ok {
+		body.read(data)
+		return nil
+	}
 	if !utf8.Valid(data) {
 		return fmt.Errorf("byte %d is not UTF-8", invalidByte(data))
 	}
