@@ -175,9 +175,9 @@ func (c config) logger(w *os.File) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch c.LogFormat {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		return slog.New(withQuota(slog.NewTextHandler(w, options))), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		return slog.New(withQuota(slog.NewJSONHandler(w, options))), nil
 	}
 	return nil, fmt.Errorf("log-format %q: want text or json", c.LogFormat)
 }

@@ -29,6 +29,7 @@ func (a *appliance) metrics() http.Handler {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_sightings_dropped_total",
 			Help: "Steps of boots that were not kept for a timeline."}, func() float64 { return float64(a.registry.Dropped()) }),
 	)
+	all.MustRegister(a.crowd.metrics()...)
 	all.MustRegister(a.standby.metrics(a.registry)...)
 	for _, b := range a.boot {
 		b.register(all)
@@ -62,6 +63,16 @@ func (b *bootServer) registerNDP(all *prometheus.Registry) {
 			Name: "dragonfly_router_solicitations_total", Help: "IPv6 router solicitations by what became of them.",
 			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome},
 		}, func() float64 { return float64(count.Load()) }))
+	}
+}
+
+// metrics is what the bound on connections counts.
+func (c *crowd) metrics() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "dragonfly_http_connections",
+			Help: "Open HTTP connections."}, func() float64 { return float64(c.Open()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_http_connections_refused_total",
+			Help: "HTTP connections above the bounds."}, func() float64 { return float64(c.refused.Load()) }),
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // listenTCP binds the HTTP port. A taken port is an error that names the process
 // which holds it, where that can be seen.
 func listenTCP(host string, port int) (net.Listener, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	l, err := listenImpatiently(net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return nil, explainTaken(err, "tcp", port)
 	}

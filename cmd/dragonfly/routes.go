@@ -43,7 +43,7 @@ func (a *appliance) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/boot/", a.bootFiles())
 	mux.Handle("/", guarded)
-	return mux, nil
+	return hurried(bodyWithin, mux), nil
 }
 
 // gate stands before router.
@@ -58,7 +58,7 @@ type refusal func(w http.ResponseWriter, r *http.Request, status int, detail str
 // that is not there answers nobody.
 func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	router := chi.NewRouter()
-	router.Use(middleware.GetHead)
+	router.Use(middleware.GetHead, paced)
 	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts,
 		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
 	a.mountExplain()

@@ -95,6 +95,7 @@ type appliance struct {
 	sessions *auth.Sessions
 	box      *auth.Box
 	api      huma.API // set by router
+	crowd    *crowd
 }
 
 func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, standby *standby, log *slog.Logger) (*appliance, error) {
@@ -115,7 +116,7 @@ func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, standby 
 	if err != nil {
 		return nil, err
 	}
-	return &appliance{cfg: cfg, log: log, store: store, standby: standby, registry: reg, box: box,
+	return &appliance{cfg: cfg, log: log, store: store, standby: standby, registry: reg, box: box, crowd: newCrowd(),
 		tokens: tokens, accounts: accounts, sessions: auth.NewSessions(accounts)}, nil
 }
 
@@ -131,7 +132,9 @@ func (a *appliance) run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.registry.Run(ctx) })
-	group.Go(func() error { return a.serveHTTP(ctx, a.ports.http, &http.Server{Handler: handler}) })
+	group.Go(func() error {
+		return a.serveHTTP(ctx, a.ports.http, &http.Server{Handler: handler, ConnState: a.crowd.watch})
+	})
 	group.Go(func() error {
 		return a.serveHTTP(ctx, a.ports.control, &http.Server{Handler: handler, ConnContext: auth.WithControlSocket})
 	})
