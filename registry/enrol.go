@@ -36,6 +36,7 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 		})
 		if len(other.MACs) == 0 && other.State == Discovered {
 			change.Delete = append(change.Delete, other)
+			change.Move = append(change.Move, Move{From: other.ID, To: m.ID})
 			change.Events = append(change.Events, m.event(MachineMerged, now, other.Name+" was the same machine"),
 				other.event(MachineDeleted, now, other.Name+" was the same machine as "+m.Name))
 			continue

@@ -77,6 +77,7 @@ const (
 	CauseRestore  Cause = "restore"  // the operator takes it back
 	CauseExpire   Cause = "expire"   // its deadline passed
 	CauseDelete   Cause = "delete"   // only to name what is refused
+	CauseMerge    Cause = "merge"    // the same
 )
 
 // steps is the one table of what may happen. A pair that is not here is refused.

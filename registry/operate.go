@@ -79,17 +79,22 @@ func (r *Registry) carryOut(ctx context.Context, m Machine, op operation) (Machi
 
 // audited is the entry for a change of a machine: what changed, before and after.
 func audited(action Kind, before, after Machine) (AuditEntry, error) {
-	was, is := before.decided(), after.decided()
+	return auditOf(action, after, before.decided(), after.decided())
+}
+
+// auditOf is the entry for a change of m: what was and is, where that differs.
+func auditOf(action Kind, m Machine, was, is map[string]any) (AuditEntry, error) {
+	wasCalled, isCalled := was["name"], is["name"]
 	for key, value := range was {
 		if reflect.DeepEqual(value, is[key]) {
 			delete(was, key)
 			delete(is, key)
 		}
 	}
-	was["name"], is["name"] = before.Name, after.Name // whoever reads it later knows it by that
+	was["name"], is["name"] = wasCalled, isCalled // whoever reads it later knows it by that
 	wasText, errWas := json.Marshal(was)
 	isText, errIs := json.Marshal(is)
-	return AuditEntry{Action: string(action), Object: after.ID, Before: wasText, After: isText}, errors.Join(errWas, errIs)
+	return AuditEntry{Action: string(action), Object: m.ID, Before: wasText, After: isText}, errors.Join(errWas, errIs)
 }
 
 // decided is what operators decide about a machine.

@@ -98,6 +98,14 @@ func TestRegisterTakesOverWhatWasDiscovered(t *testing.T) {
 		if e, ok := r.Lookup(mac(2)); !ok || e.ID != m.ID {
 			t.Errorf("second port belongs to %+v", e)
 		}
+		timeline, err := r.Timeline(t.Context(), m.ID, 0, 10)
+		ports := map[registry.MAC]bool{}
+		for _, e := range timeline {
+			ports[e.MAC] = ports[e.MAC] || e.Kind == registry.MachineBoot
+		}
+		if err != nil || !ports[mac(1)] || !ports[mac(2)] {
+			t.Errorf("the timeline lacks what one of the ports did: %+v, %v", timeline, err)
+		}
 	})
 }
 

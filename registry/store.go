@@ -40,7 +40,8 @@ type Records interface {
 	// Timeline returns up to limit events of one machine with a number below
 	// before (0: the newest), newest first.
 	Timeline(ctx context.Context, machine string, before int64, limit int) ([]Event, error)
-	// History returns up to limit hardware records of a machine, newest first.
+	// History returns up to limit hardware records of a machine, newest first by
+	// their times.
 	History(ctx context.Context, machine string, limit int) ([]HardwareRecord, error)
 	// Audit returns up to limit entries with a number below before (0: the
 	// newest), newest first; of one object where it is set.
@@ -56,6 +57,12 @@ type HardwareRecord struct {
 	Hardware Hardware
 }
 
+// Move makes the events and the hardware records of one machine those of another,
+// which gets no more than the newest 50 of both. Audit entries stay where they are.
+type Move struct {
+	From, To string // IDs of machines that the change deletes and puts
+}
+
 // Change is one transactional write.
 type Change struct {
 	Op     string    // operation id, unique to this write: a retry applies once
@@ -63,6 +70,7 @@ type Change struct {
 	Delete []Machine // ID and the Version that was read
 	Events []Event   // appended; Seq is given by the store
 
+	Move    []Move           // before anything else of the change
 	History []HardwareRecord // appended; the store keeps the newest 50 of a machine
 	Audit   []AuditEntry     // appended; Seq is given by the store
 	Rules   *RuleSet         // Version is the one that was read; stored with one more

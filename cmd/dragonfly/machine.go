@@ -28,7 +28,7 @@ Fields: id name state mac serial uuid vendor model arch host ip bmc tag owner
 os online locked, and label.KEY.`}
 	machine.AddCommand(machineListCommand(), machineShowCommand(), machineEditCommand(), machineTagCommand(),
 		machineLockCommand(), machineUnlockCommand(), machineDeleteCommand(),
-		machineRetireCommand(), machineRestoreCommand())
+		machineRetireCommand(), machineRestoreCommand(), machineMergeCommand())
 	return machine
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
@@ -79,6 +80,38 @@ func TestMachineCommands(t *testing.T) {
 		{"machine delete rack1-7 --yes", 0, "rack1-7 is gone"},
 		{"machine list -o name", 0, ""},
 		{"machine retire", 2, "want either the names or IDs"},
+	} {
+		code, out, errs := r.cli(t, "", strings.Fields(step.args)...)
+		if code != step.code || !strings.Contains(out+errs, step.want) {
+			t.Errorf("%s: %d %s%s; want %d with %q", step.args, code, out, errs, step.code, step.want)
+		}
+	}
+}
+
+func TestMachineMergeCommand(t *testing.T) {
+	r := start(t, testConfig(t))
+	one := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")
+	r.get(t, "/boot/02:00:00:00:00:02/auto.ipxe") // its other port is only seen
+	port := ""
+	for range 100 {
+		_, out, _ := r.cli(t, "", "machine", "list", "mac:02:00:00:00:00:02", "-o", "name")
+		if port = strings.TrimSpace(out); port != "" {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for _, step := range []struct {
+		args string
+		code int
+		want string // a part of what is printed
+	}{
+		{"machine merge " + one.Name, 2, "want the record that stays"},
+		{"machine merge " + one.Name + " " + port, 2, "confirm with --yes"},
+		{"machine merge " + one.Name + " nobody --yes", 1, "not found"},
+		{"machine merge " + one.Name + " " + port + " --yes", 0, one.Name + " has 2 hardware addresses and is at version 2"},
+		{"machine list -o name", 0, one.Name},
+		{"machine show " + port, 3, "not found"},
+		{"machine show " + one.Name, 0, port},
 	} {
 		code, out, errs := r.cli(t, "", strings.Fields(step.args)...)
 		if code != step.code || !strings.Contains(out+errs, step.want) {

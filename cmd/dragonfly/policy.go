@@ -25,6 +25,7 @@ func policy() auth.Policy {
 		"POST /api/v1/machines/bulk":             auth.Operator,
 		"POST /api/v1/machines/{id}/retire":      auth.Operator,
 		"POST /api/v1/machines/{id}/restore":     auth.Operator,
+		"POST /api/v1/machines/{id}/merge":       auth.Operator,
 		"PUT /api/v1/machines/{id}/lock":         auth.Operator,
 		"DELETE /api/v1/machines/{id}/lock":      auth.Operator,
 		"POST /api/v1/machines/{id}/instruction": auth.Operator,

@@ -147,6 +147,13 @@ func (c *Client) Restore(ctx context.Context, id string) (Machine, error) {
 	return reply, err
 }
 
+// Merge folds the record from into the record id, of the same machine.
+func (c *Client) Merge(ctx context.Context, id, from string) (Machine, error) {
+	var reply Machine
+	err := c.do(ctx, http.MethodPost, machineURL(id, "/merge"), map[string]string{"from": from}, &reply)
+	return reply, err
+}
+
 // Timeline is what happened to a machine, newest first.
 func (c *Client) Timeline(ctx context.Context, id string, limit int) ([]Event, error) {
 	var reply struct {

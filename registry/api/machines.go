@@ -33,6 +33,12 @@ func (s *Server) mountMachines(api huma.API) {
 		Summary: "Take a machine out of use", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.retireMachine)
 	huma.Register(api, huma.Operation{OperationID: "restore-machine", Method: http.MethodPost, Path: machinePath + "/restore",
 		Summary: "Bring a machine back that is retired or failed, as ready", Tags: tags, Errors: []int{404, 409, 412, 423, 503}}, s.restoreMachine)
+	huma.Register(api, huma.Operation{OperationID: "merge-machine", Method: http.MethodPost, Path: machinePath + "/merge",
+		Summary: "Fold another record of the same machine into this one", Tags: tags, MaxBodyBytes: maxBody,
+		Description: "For one machine that has two records, after its board was swapped, say. This record gets the addresses, tags, timeline and " +
+			"hardware history of the other one, and of labels, note, owner and operating system what it has not; the other one is deleted. " +
+			"An agent that runs under it restarts the machine and comes back under this one.",
+		Errors: []int{404, 409, 412, 422, 423, 503}}, s.mergeMachine)
 	huma.Register(api, huma.Operation{OperationID: "lock-machine", Method: http.MethodPut, Path: machinePath + "/lock",
 		Summary: "Keep a machine from whatever destroys", Tags: tags, Description: "A locked machine is not deployed, retired or deleted. Only who locked it takes the lock away, or force.", MaxBodyBytes: maxBody, Errors: []int{404, 422, 423, 503}}, s.lockMachine)
 	huma.Register(api, huma.Operation{OperationID: "unlock-machine", Method: http.MethodDelete, Path: machinePath + "/lock",
@@ -153,6 +159,23 @@ func (s *Server) restoreMachine(ctx context.Context, in *changeInput) (*machineO
 		return nil, err
 	}
 	m, err := s.registry.Restore(ctx, in.ID, version)
+	return s.answer(m, err, version)
+}
+
+type mergeInput struct {
+	ID      string `path:"id" maxLength:"128" doc:"ID or name of the record that stays"`
+	IfMatch string `header:"If-Match" maxLength:"40" doc:"the ETag that was read of the record that stays; without one any version is changed"`
+	Body    struct {
+		From string `json:"from" minLength:"1" maxLength:"128" doc:"ID or name of the record that goes into it and is deleted"`
+	}
+}
+
+func (s *Server) mergeMachine(ctx context.Context, in *mergeInput) (*machineOutput, error) {
+	version, err := matched(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.registry.Merge(ctx, in.ID, in.Body.From, version)
 	return s.answer(m, err, version)
 }
 

@@ -41,6 +41,8 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"an address moves within a change", testMove},
 		{"a machine is deleted", testDelete},
 		{"a machine is merged into another", testMerge},
+		{"what happened to a machine becomes another's", testMoveRecords},
+		{"the hardware of a machine becomes another's", testMoveHardware},
 		{"events are numbered in their order", testEvents},
 		{"signs of life only go forward", testTouch},
 		{"of concurrent writes one wins", testRace},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"dragonfly/registry"
 )
@@ -134,6 +135,75 @@ func testMerge(t *testing.T, s registry.Store) {
 	}
 	kept.Version++
 	wantEqual(t, "merged machine", merged[0], kept)
+}
+
+func testMoveRecords(t *testing.T, s registry.Store) {
+	create(t, s, 1, 3)
+	for i := range 40 {
+		c := registry.Change{Op: fmt.Sprint("report ", i)}
+		for n := 1; n <= 3; n++ {
+			at := noon().Add(time.Duration(i)*time.Minute + time.Duration(n)*time.Second)
+			c.Events = append(c.Events, registry.Event{At: at, Kind: registry.MachineBoot, Machine: machine(n).ID, MAC: mac(n), Message: fmt.Sprint(n, i)})
+			c.History = append(c.History, registry.HardwareRecord{Machine: machine(n).ID, At: at, Hardware: registry.Hardware{Memory: registry.Memory{Bytes: int64(i)}}})
+		}
+		commit(t, s, c)
+	}
+	kept, gone := get(t, s, 1), get(t, s, 2)
+	stale := gone
+	stale.Version++
+	move := []registry.Move{{From: gone.ID, To: kept.ID}}
+	wantConflict(t, s.Commit(t.Context(), registry.Change{Op: "stale", Put: []registry.Machine{kept}, Delete: []registry.Machine{stale}, Move: move}), "machine "+gone.ID)
+	commit(t, s, registry.Change{Op: "merge", Put: []registry.Machine{kept}, Delete: []registry.Machine{gone}, Move: move,
+		Events: []registry.Event{{At: noon(), Kind: registry.MachineMerged, Machine: kept.ID}, {At: noon(), Kind: registry.MachineDeleted, Machine: gone.ID}}})
+	for n, want := range map[int]struct{ events, history int }{1: {81, 50}, 2: {1, 0}, 3: {40, 40}} {
+		events, err := s.Timeline(t.Context(), machine(n).ID, 0, 1000)
+		history, errHistory := s.History(t.Context(), machine(n).ID, 1000)
+		if err := errors.Join(err, errHistory); err != nil || len(events) != want.events || len(history) != want.history {
+			t.Errorf("machine %d has %d events and %d hardware records, %v; want %+v", n, len(events), len(history), err, want)
+		}
+	}
+	events, err := s.Timeline(t.Context(), kept.ID, 0, 3)
+	if err != nil || events[0].Kind != registry.MachineMerged || events[1].Message != "2 39" || events[2].Message != "1 39" || events[1].MAC != mac(2) {
+		t.Errorf("timeline: %+v, %v", events, err)
+	}
+	history, err := s.History(t.Context(), kept.ID, 50)
+	for i, r := range history { // the records of both, by turns
+		at := noon().Add(time.Duration(39-i/2)*time.Minute + time.Duration(2-i%2)*time.Second)
+		if err != nil || r.Machine != kept.ID || !r.At.Equal(at) || r.Hardware.Memory.Bytes != int64(39-i/2) {
+			t.Fatalf("record %d: %+v, %v; want that of %v", i, r, err, at)
+		}
+	}
+}
+
+// testMoveHardware merges records whose hardware was recorded as it was stored, the
+// newer one into the older one and the other way round.
+func testMoveHardware(t *testing.T, s registry.Store) {
+	for round, order := range [][2]int{{1, 2}, {4, 3}} {
+		c := registry.Change{Op: fmt.Sprint("create ", round)}
+		older, newer := machine(2*round+1), machine(2*round+2)
+		for i, m := range []registry.Machine{older, newer} {
+			m.Hardware.Memory.Bytes = int64(i + 1)
+			c.Put = append(c.Put, m)
+			c.History = append(c.History, registry.HardwareRecord{Machine: m.ID, At: noon().Add(time.Duration(i) * time.Hour), Hardware: m.Hardware})
+		}
+		commit(t, s, c)
+		kept, gone := get(t, s, order[0]), get(t, s, order[1])
+		kept.Hardware = get(t, s, 2*round+2).Hardware
+		commit(t, s, registry.Change{Op: fmt.Sprint("merge ", round), Put: []registry.Machine{kept}, Delete: []registry.Machine{gone},
+			Move: []registry.Move{{From: gone.ID, To: kept.ID}}})
+		history, err := s.History(t.Context(), kept.ID, 10)
+		if err != nil || len(history) != 2 || history[0].Hardware.Memory.Bytes != 2 || history[1].Hardware.Memory.Bytes != 1 {
+			t.Errorf("round %d: history %+v, %v", round, history, err)
+		}
+		// The next report comes first.
+		next := get(t, s, order[0])
+		next.Hardware.Memory.Bytes = 3
+		commit(t, s, registry.Change{Op: fmt.Sprint("report ", round), Put: []registry.Machine{next},
+			History: []registry.HardwareRecord{{Machine: next.ID, At: noon().Add(2 * time.Hour), Hardware: next.Hardware}}})
+		if history, err := s.History(t.Context(), kept.ID, 10); err != nil || len(history) != 3 || history[0].Hardware.Memory.Bytes != 3 {
+			t.Errorf("round %d: history after a report %+v, %v", round, history, err)
+		}
+	}
 }
 
 // racers is how many writers there are at once.

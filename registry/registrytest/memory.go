@@ -157,6 +157,9 @@ func (s *MemoryStore) apply(c registry.Change) error {
 		m.Version++
 		put = append(put, m)
 	}
+	for _, m := range c.Move {
+		s.move(m)
+	}
 	for _, m := range c.Delete {
 		delete(s.machines, m.ID)
 		delete(s.seen, m.ID)
@@ -174,6 +177,20 @@ func (s *MemoryStore) apply(c registry.Change) error {
 	s.file(c)
 	s.ops[c.Op] = time.Now()
 	return nil
+}
+
+// move makes events and hardware records those of another machine.
+func (s *MemoryStore) move(m registry.Move) {
+	for i := range s.events {
+		if s.events[i].Machine == m.From {
+			s.events[i].Machine = m.To
+		}
+	}
+	for i := range s.history {
+		if s.history[i].Machine == m.From {
+			s.history[i].Machine = m.To
+		}
+	}
 }
 
 // file keeps what a checked change says beside the machines.

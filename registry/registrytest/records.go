@@ -30,7 +30,9 @@ func (s *MemoryStore) Timeline(ctx context.Context, machine string, before int64
 func (s *MemoryStore) History(ctx context.Context, machine string, limit int) ([]registry.HardwareRecord, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return newest(s.history, min(limit, keptHistory), func(r registry.HardwareRecord) bool { return r.Machine == machine }), ctx.Err()
+	all := newest(s.history, len(s.history), func(r registry.HardwareRecord) bool { return r.Machine == machine })
+	slices.SortStableFunc(all, func(a, b registry.HardwareRecord) int { return b.At.Compare(a.At) })
+	return all[:min(limit, keptHistory, len(all))], ctx.Err()
 }
 
 // Audit is [registry.Records.Audit].

@@ -18,6 +18,9 @@ const (
 	recordOperations step = iota
 	checkVersions
 	checkRules
+	moveEvents
+	moveHistory
+	moveHardware
 	deleteMachines
 	storeMachines
 	storeAddresses
@@ -42,9 +45,13 @@ func (s step) sql() (name, sql string) {
 		recordOperations: {"record operation", insert("ops", "op, at_ms", "")},
 		checkVersions:    {"check machine version", checkVersionsSQL},
 		checkRules:       {"check version of the rules", checkRulesSQL},
-		deleteMachines:   {"delete machine", `DELETE FROM machines WHERE id IN (SELECT j ->> 0 FROM w)`},
-		storeMachines:    {"store machine", insert("machines", machineColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(machineColumns))},
-		storeAddresses:   {"store hardware addresses", storeAddressesSQL},
+		moveEvents:       {"move events", moveTo("events")},
+		moveHistory:      {"move hardware history", moveTo("hardware_history")},
+		moveHardware: {"move hardware record", `INSERT INTO hardware_history (machine, at_ms, data)
+			SELECT j ->> 1, h.at_ms, h.data FROM w JOIN machines m ON m.id = j ->> 0 JOIN machine_hardware h ON h.row = m.row WHERE h.at_ms > 0`},
+		deleteMachines: {"delete machine", `DELETE FROM machines WHERE id IN (SELECT j ->> 0 FROM w)`},
+		storeMachines:  {"store machine", insert("machines", machineColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(machineColumns))},
+		storeAddresses: {"store hardware addresses", storeAddressesSQL},
 		closeHistory: {"close hardware record", `UPDATE machine_hardware SET at_ms = 0
 			WHERE at_ms > 0 AND row IN (SELECT m.row FROM w JOIN machines m ON m.id = j ->> 0)`},
 		appendHistory: {"append hardware history", insert("hardware_history", "machine, at_ms, data", "")},
@@ -64,6 +71,11 @@ func (s step) sql() (name, sql string) {
 		return text[0], text[1]
 	}
 	return text[0], `WITH w (j) AS MATERIALIZED (SELECT value FROM json_each(?1)) ` + text[1]
+}
+
+// moveTo is the statement that gives what one machine has in table to another.
+func moveTo(table string) string {
+	return "UPDATE " + table + " SET machine = (SELECT j ->> 1 FROM w WHERE j ->> 0 = machine) WHERE machine IN (SELECT j ->> 0 FROM w)"
 }
 
 // jsonColumns are those whose values stay JSON.
@@ -121,7 +133,7 @@ const storeHardwareSQL = `INSERT INTO machine_hardware (row, at_ms, data)
 // forgetHistorySQL keeps the newest 50 records of a machine.
 const forgetHistorySQL = `DELETE FROM hardware_history WHERE seq IN (SELECT h.seq FROM w
 	JOIN hardware_history h ON h.machine = j ->> 0
-	WHERE (SELECT count(*) FROM hardware_history n WHERE n.machine = h.machine AND n.seq > h.seq) >= 50)`
+	WHERE (SELECT count(*) FROM hardware_history n WHERE n.machine = h.machine AND (n.at_ms, n.seq) > (h.at_ms, h.seq)) >= 50)`
 
 // errApplied says that the operation was applied before, errLost that a version,
 // a name or an address is not what the change takes it for.

@@ -41,7 +41,7 @@ func (s *Store) History(ctx context.Context, machine string, limit int) ([]regis
 				SELECT m.id AS machine, h.at_ms, h.data, true AS newest, 0 AS seq
 				FROM machines m JOIN machine_hardware h ON h.row = m.row WHERE m.id = ?1 ->> '$' AND h.at_ms > 0
 				UNION ALL SELECT machine, at_ms, data, false, seq FROM hardware_history WHERE machine = ?1 ->> '$')
-			ORDER BY newest DESC, seq DESC LIMIT ?2`,
+			ORDER BY newest DESC, at_ms DESC, seq DESC LIMIT ?2`,
 		args: []any{text(machine), min(max(limit, 0), maxHistory)},
 	})
 }

@@ -141,6 +141,10 @@ func plan(c registry.Change) (*writes, error) {
 	for i := range c.History {
 		errs = append(errs, w.record(c, i))
 	}
+	for _, m := range c.Move {
+		errs = append(errs, w.add(moveEvents, m.From, m.To), w.add(moveHistory, m.From, m.To), w.add(moveHardware, m.From, m.To),
+			w.add(closeHistory, m.To), w.add(forgetHistory, m.To))
+	}
 	for _, e := range c.Events {
 		errs = append(errs, w.add(appendEvents, millis(e.At), string(e.Kind), e.Machine, macText(e.MAC), e.Message))
 	}
