@@ -18,47 +18,33 @@ const (
 	maxMessage = 200  // characters kept of an event's message
 )
 
-// fact is what the board knows of a machine.
-type fact struct {
-	name   string
-	state  registry.State
-	seen   time.Time
-	online bool
-	last   note
-	turns  int // how often its row changed
-}
-
-// note is the last thing that happened to a machine.
-type note struct {
-	at   time.Time
-	text string
-}
-
-// board keeps what every page needs of every machine: some hundred bytes each.
-// It follows the feed when asked to, by step.
+// board keeps what every page needs of every machine: some hundred bytes each,
+// which it takes from memory ([Machines.Glances]). It follows the feed when asked
+// to, by step. Of the store it reads only the rows that changed.
 type board struct {
 	source Machines
 	feed   Feed
 	busy   chan struct{} // held by the one that steps
 
-	mu     sync.RWMutex
-	facts  map[string]fact
-	names  []string // sorted; nil when out of date
-	seq    int64    // the last event taken
-	loaded bool
+	mu      sync.RWMutex
+	facts   facts
+	seq     int64     // the last event taken
+	checked time.Time // when it was looked for machines that fell silent
+	loaded  bool
 }
 
 func newBoard(source Machines, feed Feed) *board {
-	return &board{source: source, feed: feed, busy: make(chan struct{}, 1), facts: map[string]fact{}}
+	return &board{source: source, feed: feed, busy: make(chan struct{}, 1), facts: newFacts()}
 }
 
 // delta is what a step changed.
 type delta struct {
-	machines []registry.Machine // ordered by name
+	machines []registry.Machine // ordered by name; none where too many changed
+	many     bool               // more than maxRows of them
 	list     bool               // machines appeared, vanished or changed their place
 }
 
-func (d delta) empty() bool { return !d.list && len(d.machines) == 0 }
+func (d delta) empty() bool { return !d.list && !d.many && len(d.machines) == 0 }
 
 // step takes the events that are there and reads the machines they are about.
 // Nothing is taken when a read fails.
@@ -75,18 +61,21 @@ func (b *board) step(ctx context.Context, now time.Time) (delta, error) {
 	}
 	if !b.isLoaded() || slices.ContainsFunc(events, func(e registry.Event) bool { return e.Kind == registry.MachineMerged }) {
 		// The event of a merge does not say which record is gone.
-		all, err := b.all(ctx)
-		if err != nil {
-			return delta{}, err
-		}
-		return b.replace(all, events, seq, now), nil
+		return b.replace(b.source.Glances(), events, seq, now), nil
 	}
-	ids := b.touched(events, now)
-	machines, err := b.byID(ctx, ids)
+	seen, err := b.lookAt(ctx, touched(events), now)
 	if err != nil {
 		return delta{}, err
 	}
-	return b.apply(ids, machines, events, seq, now), nil
+	changed := b.changed(seen, now)
+	d := delta{many: len(changed) > maxRows}
+	if !d.many {
+		if d.machines, err = b.byID(ctx, changed); err != nil {
+			return delta{}, err
+		}
+	}
+	d.list = b.apply(seen, changed, events, seq, now)
+	return d, nil
 }
 
 // events returns what happened since the last step, without waiting.
@@ -112,117 +101,143 @@ func (b *board) events(ctx context.Context) (events []registry.Event, seq int64,
 	return events, seq, nil
 }
 
-// touched names the machines of the events, and those that count as online but
-// have not been heard of for so long that it must be looked up.
-func (b *board) touched(events []registry.Event, now time.Time) []string {
+// touched names the machines of the events.
+func touched(events []registry.Event) map[string]bool {
 	ids := map[string]bool{}
 	for _, e := range events {
 		if e.Machine != "" {
 			ids[e.Machine] = true
 		}
 	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	for id, f := range b.facts {
-		if f.online && now.Sub(f.seen) >= registry.OnlineFor {
-			ids[id] = true
-		}
-	}
-	return slices.Collect(maps.Keys(ids))
+	return ids
 }
 
-func (b *board) all(ctx context.Context) (all []registry.Machine, err error) {
-	for after := (registry.Position{}); ; {
-		page, err := b.source.Machines(ctx, registry.Query{After: after, Limit: chunk})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if len(page) < chunk {
-			return all, nil
-		}
-		after.Name = page[len(page)-1].Name
+// look is a machine as it is found now.
+type look struct {
+	registry.Glance
+	happened bool // an event is about it
+	there    bool
+}
+
+// lookAt looks at the machines that something happened to, and at those that count
+// as online and have not been heard of for long.
+func (b *board) lookAt(ctx context.Context, happened map[string]bool, now time.Time) (map[string]look, error) {
+	seen := map[string]look{}
+	for id := range happened {
+		seen[id] = look{happened: true}
 	}
+	silent := b.silent(now)
+	for _, id := range silent {
+		seen[id] = look{happened: happened[id]}
+	}
+	if len(seen) == 0 {
+		return seen, nil
+	}
+	for _, g := range b.source.Glances(slices.Collect(maps.Keys(seen))...) {
+		seen[g.ID] = look{Glance: g, happened: happened[g.ID], there: true}
+	}
+	silent = slices.DeleteFunc(silent, func(id string) bool { return seen[id].Online(now) })
+	return seen, b.askElsewhere(ctx, silent, seen)
+}
+
+// askElsewhere asks the store when the silent machines were seen by other servers.
+func (b *board) askElsewhere(ctx context.Context, silent []string, seen map[string]look) error {
+	for part := range slices.Chunk(silent, chunk) {
+		machines, err := b.source.Machines(ctx, registry.Query{IDs: part, Bare: true})
+		if err != nil {
+			return err
+		}
+		for _, m := range machines {
+			l := seen[m.ID]
+			l.SeenAt = m.SeenAt
+			seen[m.ID] = l
+		}
+	}
+	return nil
+}
+
+// silent names the machines that count as online and have not been heard of for so
+// long that it must be looked up; at most every recheck.
+func (b *board) silent(now time.Time) (ids []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.checked).Abs() < recheck {
+		return nil
+	}
+	b.checked = now
+	for id, f := range b.facts.byID {
+		if f.online && now.Sub(f.seen) >= registry.OnlineFor {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// changed names the machines whose rows are not what they were. One that is only
+// looked up again counts when it came or went offline.
+func (b *board) changed(seen map[string]look, now time.Time) (ids []string) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for id, l := range seen {
+		before, known := b.facts.byID[id]
+		if l.there && (l.happened || !known || before.online != l.Online(now)) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (b *board) byID(ctx context.Context, ids []string) (found []registry.Machine, err error) {
-	for part := range slices.Chunk(ids, chunk) {
-		machines, err := b.source.Machines(ctx, registry.Query{IDs: part})
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, machines...)
+	if len(ids) == 0 {
+		return nil, nil
 	}
+	found, err = b.source.Machines(ctx, registry.Query{IDs: ids, Brief: true})
 	slices.SortFunc(found, func(a, b registry.Machine) int { return strings.Compare(a.Name, b.Name) })
-	return found, nil
+	return found, err
 }
 
 // replace starts anew from all machines, keeping what was noted of them.
-func (b *board) replace(all []registry.Machine, events []registry.Event, seq int64, now time.Time) delta {
+func (b *board) replace(all []registry.Glance, events []registry.Event, seq int64, now time.Time) delta {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := b.facts
-	b.facts = make(map[string]fact, len(all))
-	for _, m := range all {
-		b.facts[m.ID] = before[m.ID].with(m, now)
+	before := b.facts.byID
+	b.facts = newFacts()
+	names := make([]string, 0, len(all))
+	for _, g := range all {
+		b.facts.put(g.ID, before[g.ID].with(g, now))
+		names = append(names, g.Name)
 	}
-	b.names, b.seq, b.loaded = nil, seq, true
-	b.note(events)
+	b.facts.rename(names, nil)
+	b.seq, b.loaded = seq, true
+	b.facts.note(events)
 	return delta{list: true}
 }
 
-// apply takes over what was read of the machines with these ids. One that is
-// only looked up again counts as changed when it went offline.
-func (b *board) apply(ids []string, found []registry.Machine, events []registry.Event, seq int64, now time.Time) delta {
+// apply takes over what was seen, and reports whether machines appeared, vanished
+// or changed their place.
+func (b *board) apply(seen map[string]look, changed []string, events []registry.Event, seq int64, now time.Time) (list bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seq = seq
-	noted := b.note(events)
-	var d delta
-	gone := map[string]bool{}
-	for _, id := range ids {
-		gone[id] = true
-	}
-	for _, m := range found {
-		delete(gone, m.ID)
-		before, known := b.facts[m.ID]
-		after := before.with(m, now)
-		d.list = d.list || !known || before.name != m.Name
-		if noted[m.ID] || before.online != after.online || !known {
-			after.turns++
-			d.machines = append(d.machines, m)
+	var come, gone []string // names
+	for id, l := range seen {
+		before, known := b.facts.byID[id]
+		if known && (!l.there || before.name != l.Name) {
+			gone = append(gone, before.name)
 		}
-		b.facts[m.ID] = after
-	}
-	for id := range gone {
-		_, known := b.facts[id]
-		d.list = d.list || known
-		delete(b.facts, id)
-	}
-	if d.list {
-		b.names = nil
-	}
-	b.note(events) // for those that were new
-	return d
-}
-
-// with is f after m was read.
-func (f fact) with(m registry.Machine, now time.Time) fact {
-	f.name, f.state, f.seen, f.online = m.Name, m.State, m.SeenAt, m.Online(now)
-	return f
-}
-
-// note keeps the last event of each machine and returns which machines had one.
-func (b *board) note(events []registry.Event) map[string]bool {
-	noted := map[string]bool{}
-	for _, e := range events {
-		noted[e.Machine] = true
-		if f, known := b.facts[e.Machine]; known {
-			f.last = note{e.At, cut(e.Message, maxMessage)}
-			b.facts[e.Machine] = f
+		if l.there && (!known || before.name != l.Name) {
+			come = append(come, l.Name)
+		}
+		if l.there {
+			b.facts.put(id, before.with(l.Glance, now))
+		} else {
+			b.facts.drop(id)
 		}
 	}
-	return noted
+	b.facts.rename(come, gone)
+	b.facts.turn(changed)
+	b.facts.note(events)
+	return len(come)+len(gone) > 0
 }
 
 func (b *board) isLoaded() bool {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -16,14 +17,7 @@ type counts struct {
 func (b *board) counts() counts {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	c := counts{Total: len(b.facts), ByState: map[registry.State]int{}}
-	for _, f := range b.facts {
-		c.ByState[f.state]++
-		if f.online {
-			c.Online++
-		}
-	}
-	return c
+	return counts{Total: len(b.facts.byID), Online: b.facts.online, ByState: maps.Clone(b.facts.byState)}
 }
 
 // rows are the machines as the list shows them; lively ones flash.
@@ -32,7 +26,7 @@ func (b *board) rows(machines []registry.Machine, now time.Time, lively bool) []
 	defer b.mu.RUnlock()
 	rows := make([]row, 0, len(machines))
 	for _, m := range machines {
-		f := b.facts[m.ID]
+		f := b.facts.byID[m.ID]
 		r := rowOf(m, f.last, now)
 		switch {
 		case lively:
@@ -55,7 +49,9 @@ type place struct {
 
 // place finds the page of shown machines that starts above after.
 func (b *board) place(after string, shown []registry.Machine) place {
-	names := b.sorted()
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	names := b.facts.names
 	p := place{After: after, All: len(names)}
 	before, found := slices.BinarySearch(names, after)
 	if found {
@@ -73,18 +69,4 @@ func (b *board) place(after string, shown []registry.Machine) place {
 		p.Next = shown[len(shown)-1].Name
 	}
 	return p
-}
-
-// sorted returns every name in order.
-func (b *board) sorted() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.names == nil {
-		b.names = make([]string, 0, len(b.facts))
-		for _, f := range b.facts {
-			b.names = append(b.names, f.name)
-		}
-		slices.Sort(b.names)
-	}
-	return b.names
 }

@@ -63,7 +63,7 @@ func (f *follower) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.listDue = f.listDue || d.list || len(d.machines) > maxRows
+	f.listDue = f.listDue || d.list || d.many
 	list := f.listDue && time.Since(f.lastList) >= listTick
 	if list {
 		f.listDue, f.lastList = false, time.Now()
@@ -91,7 +91,7 @@ func (f *follower) report(ctx context.Context, err error) {
 func (f *follower) send(ctx context.Context, d delta, list bool) {
 	counted, err := fragment(ctx, counters(f.counts(), true))
 	var changed []byte
-	if err == nil && !list && 0 < len(d.machines) && len(d.machines) <= maxRows {
+	if err == nil && !list && len(d.machines) > 0 {
 		changed, err = fragment(ctx, tableRows(f.rows(d.machines, time.Now(), true), true))
 	}
 	if err != nil {

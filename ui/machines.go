@@ -8,7 +8,7 @@ import (
 	"dragonfly/registry"
 )
 
-const pageSize = 100
+const pageSize = 50 // of about a kilobyte each
 
 // listing is one page of the machine list.
 type listing struct {
@@ -44,7 +44,7 @@ func (u *UI) listing(ctx context.Context, after string) (listing, error) {
 		return listing{}, err
 	}
 	list := listing{Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering}
-	machines, err := u.Machines.Machines(ctx, registry.Query{After: registry.Position{Name: after}, Limit: pageSize})
+	machines, err := u.Machines.Machines(ctx, registry.Query{After: registry.Position{Name: after}, Limit: pageSize, Brief: true})
 	if err != nil {
 		return listing{}, err
 	}

@@ -103,7 +103,7 @@ func TestManyMachinesAreReadPageByPage(t *testing.T) {
 	path, body := "/machines", ""
 	for {
 		w := get(t, u, path)
-		body = wantPage(t, w, fmt.Sprintf("%s–%s of 5,000", grouped(len(names)+1), grouped(len(names)+100)))
+		body = wantPage(t, w, fmt.Sprintf("%s–%s of 5,000", grouped(len(names)+1), grouped(len(names)+pageSize)))
 		for _, found := range rowName.FindAllStringSubmatch(body, -1) {
 			names = append(names, found[1])
 		}
@@ -122,7 +122,7 @@ func TestManyMachinesAreReadPageByPage(t *testing.T) {
 		if prev == nil {
 			t.Fatalf("page %d has no way back", i)
 		}
-		body = wantPage(t, get(t, u, html.UnescapeString(prev[1])), "<b>"+names[100*(i-1)]+"</b>")
+		body = wantPage(t, get(t, u, html.UnescapeString(prev[1])), "<b>"+names[pageSize*(i-1)]+"</b>")
 	}
 }
 

@@ -52,6 +52,17 @@ func (k *rack) Machines(ctx context.Context, q registry.Query) ([]registry.Machi
 	return found, ctx.Err()
 }
 
+func (k *rack) Glances(ids ...string) (found []registry.Glance) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, m := range k.machines {
+		if len(ids) == 0 || slices.Contains(ids, m.ID) {
+			found = append(found, registry.Glance{Entry: registry.Entry{ID: m.ID, Name: m.Name, State: m.State}, SeenAt: m.SeenAt})
+		}
+	}
+	return found
+}
+
 func (k *rack) Last() int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()

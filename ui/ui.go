@@ -10,9 +10,13 @@ import (
 	"dragonfly/registry"
 )
 
-// Machines reads machines, ordered by name. *registry.Registry is one.
+// Machines reads machines. *registry.Registry is one.
 type Machines interface {
+	// Machines returns the machines that match q, ordered by name.
 	Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error)
+	// Glances returns what is held in memory of the machines with these IDs, as
+	// far as they are there; of all where none is named.
+	Glances(ids ...string) []registry.Glance
 }
 
 // Feed is the stream of events. *registry.Feed is one.

@@ -5,6 +5,7 @@ import { followClock } from "./clock.js";
 import { copyOnClick } from "./copy.js";
 import { watchLink } from "./link.js";
 import { fillFromLink } from "./setup.js";
+import { showWhole } from "./whole.js";
 
 const choices = ["system", "light", "dark"];
 
@@ -28,5 +29,6 @@ Alpine.data("theme", () => ({
 watchLink(Alpine);
 copyOnClick();
 followClock();
+showWhole();
 fillFromLink();
 Alpine.start();
