@@ -18,7 +18,7 @@ var arrows = map[string][]string{
 	"registry/lastknown":    {"registry"},
 	"registry/registrytest": {"registry"},
 	"registry/rqlite":       {"registry", "registry/rqlite/node"},
-	"registry/rqlite/node":  {"registry"},
+	"registry/rqlite/node":  {"registry", "registry/rqlite/node/..."},
 	"boot":                  {"registry", "boot/..."},
 	"images":                {"registry", "registry/api", "images/..."},
 	"tinkerbell":            {"registry", "tinkerbell/..."},

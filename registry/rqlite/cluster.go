@@ -1,6 +1,7 @@
 package rqlite
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,13 +20,14 @@ import (
 // other until one answers. It sends writes twice if it must: they are made for
 // that.
 type cluster struct {
-	nodes []*url.URL
-	good  atomic.Int64 // index of the node that answered last
-	base  http.RoundTripper
+	nodes    []*url.URL
+	good     atomic.Int64 // index of the node that answered last
+	base     http.RoundTripper
+	patience time.Duration // before giving up
 }
 
 func newCluster(nodes []*url.URL, secure *tls.Config) *cluster {
-	return &cluster{nodes: nodes, base: &http.Transport{
+	return &cluster{nodes: nodes, patience: patience, base: &http.Transport{
 		TLSClientConfig:       secure,
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -44,12 +46,12 @@ func (c *cluster) RoundTrip(req *http.Request) (*http.Response, error) {
 		defer func() { _ = req.Body.Close() }() // every attempt reads a copy
 	}
 	ctx, count := req.Context(), len(c.nodes)
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(c.patience)
 	first := int(c.good.Load())
 	for attempt := 0; ; attempt++ {
 		at := (first + attempt) % count
 		resp, err := c.ask(req, c.nodes[at])
-		if err == nil && resp.StatusCode < 500 {
+		if err == nil && !failed(resp) {
 			c.good.Store(int64(at))
 			return resp, nil
 		}
@@ -57,7 +59,7 @@ func (c *cluster) RoundTrip(req *http.Request) (*http.Response, error) {
 		hopeless := ctx.Err() != nil
 		if attempt%count == count-1 { // all were asked
 			wait = backoff(attempt / count)
-			hopeless = hopeless || distrusted(err)
+			hopeless = hopeless || distrusted(err) || errors.Is(err, net.ErrClosed)
 		}
 		if hopeless || time.Now().Add(wait).After(deadline) {
 			if err != nil {
@@ -91,6 +93,20 @@ func (c *cluster) ask(req *http.Request, node *url.URL) (*http.Response, error) 
 		out.Body = body
 	}
 	return c.base.RoundTrip(out)
+}
+
+// failed reports whether a node could not carry out a request through no fault of
+// the request. It says so by the status or, with status 200, in place of every
+// result: when the leader is lost after the write was taken, for one.
+func failed(resp *http.Response) bool {
+	const noResults = `{"results":[],"error":`
+	if resp.StatusCode >= 500 {
+		return true
+	}
+	head := make([]byte, len(noResults))
+	n, _ := io.ReadFull(resp.Body, head) // what is wrong with the body shows again later
+	resp.Body = &replay{io.MultiReader(bytes.NewReader(head[:n]), resp.Body), resp.Body}
+	return string(head[:n]) == noResults
 }
 
 // discard frees the connection of an answer nobody wants.

@@ -92,7 +92,7 @@ func TestCluster(t *testing.T) {
 				f := &fake{}
 				f.give = c.give(f)
 				began := time.Now()
-				resp, err := send(t, t.Context(), &cluster{nodes: nodes, base: f})
+				resp, err := send(t, t.Context(), &cluster{nodes: nodes, base: f, patience: patience})
 				if took := time.Since(began); took > patience {
 					t.Errorf("took %s", took)
 				}
@@ -123,7 +123,7 @@ func TestClusterStaysWithTheNodeThatAnswers(t *testing.T) {
 		}
 		return 200, nil
 	}
-	c := &cluster{nodes: nodes, base: f}
+	c := &cluster{nodes: nodes, base: f, patience: patience}
 	for range 3 {
 		if _, err := send(t, t.Context(), c); err != nil {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func TestClusterEndsWithTheContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fake{give: func(string) (int, error) { cancel(); return 0, ctx.Err() }}
-	if _, err := send(t, ctx, &cluster{nodes: nodes, base: f}); !errors.Is(err, context.Canceled) || len(f.asked) != 1 {
+	if _, err := send(t, ctx, &cluster{nodes: nodes, base: f, patience: patience}); !errors.Is(err, context.Canceled) || len(f.asked) != 1 {
 		t.Errorf("asked %d times, %v", len(f.asked), err)
 	}
 }

@@ -39,6 +39,20 @@ func Remote(address string, options ...Option) (Config, error) {
 	return Config{URL: nodes[0].Scheme + "://" + nodes[0].Host, HTTP: client}, nil
 }
 
+// Node is rqlite in this process: package node has it.
+type Node interface {
+	Executor
+	Client() *http.Client // calls it in memory
+}
+
+// Embedded is for the node in this process. A member of a cluster has no answer
+// while a leader is elected; it is asked again until it has.
+func Embedded(n Node) Config {
+	self := &url.URL{Scheme: "http", Host: "embedded"}
+	asking := &cluster{nodes: []*url.URL{self}, base: n.Client().Transport, patience: electionPatience}
+	return Config{HTTP: &http.Client{Transport: asking}, Direct: n}
+}
+
 func parseRemote(address string) ([]*url.URL, error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
@@ -91,9 +105,10 @@ func hostPort(s string) (string, error) {
 	return u.Host, nil
 }
 
-// How long a remote database gets.
+// How long a database gets.
 const (
-	patience      = 5 * time.Second // to find a node that answers, before giving up
-	dialTimeout   = 2 * time.Second
-	answerTimeout = 15 * time.Second // for one answer, once connected
+	patience         = 5 * time.Second // to find a node that answers, before giving up
+	dialTimeout      = 2 * time.Second
+	electionPatience = 3 * time.Second  // an election takes about one
+	answerTimeout    = 15 * time.Second // for one answer, once connected
 )

@@ -34,9 +34,8 @@ import (
 	"dragonfly/registry"
 )
 
-// Config says which rqlite to use. [Remote] makes one for a cluster elsewhere;
-// the embedded node needs its client, and takes writes itself:
-// Config{HTTP: node.Client(), Direct: node}.
+// Config says which rqlite to use. [Remote] makes one for a cluster elsewhere,
+// and [Embedded] for the node in this process.
 type Config struct {
 	URL  string       // of the HTTP API, such as http://host:4001; empty where HTTP knows the way
 	HTTP *http.Client // carries every request; must not be nil

@@ -36,7 +36,7 @@ func startNode(t testing.TB, dir string) *node.Node {
 // embedded opens a store over a node in memory.
 func embedded(t testing.TB, n *node.Node) *rqlite.Store {
 	t.Helper()
-	s, err := rqlite.Open(t.Context(), rqlite.Config{HTTP: n.Client(), Direct: n})
+	s, err := rqlite.Open(t.Context(), rqlite.Embedded(n))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,11 +92,15 @@ func identity(dir, want string) (string, error) {
 	return id, nil
 }
 
+// keepIdentity notes under which name the node in dir is in its raft log, now that
+// it is a member of a cluster.
+func keepIdentity(dir, id string) error { return writeSynced(filepath.Join(dir, "node-id"), id+"\n") }
+
 // writeSynced creates the file so that after a crash it is whole or not there.
 func writeSynced(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("write node id: %w", err)
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
 	_, err = f.WriteString(text)
 	err = errors.Join(err, f.Sync(), f.Close())
@@ -104,7 +108,7 @@ func writeSynced(path, text string) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("write node id: %w", errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("write %s: %w", filepath.Base(path), errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

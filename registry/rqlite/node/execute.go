@@ -13,7 +13,8 @@ import (
 // Parameters are strings and integers. Where SQLite refuses a statement, refused is
 // what it says, of the last one that was tried. The error is
 // [errors.ErrUnsupported] where the request must go by HTTP, since another node
-// leads or a parameter is something else; any other means that it is not known whether the transaction was applied.
+// leads, or does by now, or a parameter is something else. The transaction may have
+// been applied then, as after any other error.
 //
 // Of what the HTTP handler does besides, this leaves out only what it makes of
 // random() and of times in SQL, which differ from node to node: do not use them.
@@ -37,7 +38,7 @@ func (n *Node) Execute(ctx context.Context, sql []string, params [][]any) (tried
 	}()
 	select {
 	case a := <-done:
-		if errors.Is(a.err, store.ErrNotLeader) {
+		if errors.Is(a.err, store.ErrNotLeader) || a.err != nil && n.member != nil {
 			return 0, "", errors.ErrUnsupported
 		}
 		return len(a.results), refusal(a.results), a.err

@@ -5,14 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 )
 
-// ErrClosed is returned to requests that come after [Node.Close].
-var ErrClosed = errors.New("the embedded database is closed")
+// ErrClosed is returned to requests that come after [Node.Close]. Asking again is
+// of no use: it is [net.ErrClosed].
+var ErrClosed error = closedError{}
+
+type closedError struct{}
+
+func (closedError) Error() string        { return "the embedded database is closed" }
+func (closedError) Is(target error) bool { return target == net.ErrClosed }
 
 // gate is an [http.RoundTripper] that calls a handler in memory, and that can be
 // shut: the database may only be closed when nobody is using it.

@@ -9,10 +9,16 @@
 // has one code path for both; only writes, where the parameters are large, may go
 // around it ([Node.Execute]).
 //
+// A member of a cluster ([Peers]) opens one port, where every byte is mutual TLS
+// between members (package trust). Whatever its client is asked goes to the
+// leader, which answers when it has made sure that it still is: so every member
+// gives the same answer, and none from a database that is old or empty.
+//
 // At every start rqlite deletes its SQLite file and builds it again from the
 // last snapshot and the raft log. Until that is done it answers queries from an
-// empty database, with status 200. [Start] therefore returns only after a read
-// has gone through the log.
+// empty database, with status 200. For a node that stands alone [Start] therefore
+// returns only after a read has gone through the log. A member starts at once:
+// the others may be away, and its client says so until they are not.
 //
 // This is the only package that imports raft and cgo.
 package node
@@ -21,6 +27,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -35,16 +42,21 @@ import (
 
 // Config says where a node keeps its data.
 type Config struct {
-	Dir string       // gets a folder "rqlite", for this user only, held by one process at a time
-	ID  string       // name in the raft cluster; empty: the one Dir has, or a new one
-	Log *slog.Logger // gets what rqlite has to say
+	Dir   string       // gets a folder "rqlite", for this user only, held by one process at a time
+	ID    string       // name in the raft log of a node that stands alone; empty: the one Dir has, or a new one
+	Log   *slog.Logger // gets what rqlite has to say
+	Peers *Peers       // nil: the node stands alone, and opens no port
 }
 
 // Node is a running rqlite node.
 type Node struct {
+	dir     string
+	self    server
+	log     *slog.Logger
 	store   *store.Store
 	gate    *gate
-	network *solo
+	network io.Closer
+	member  *membership // nil for a node that stands alone
 	lock    *lock
 	once    sync.Once
 	closed  error // what the first Close returned
@@ -54,9 +66,13 @@ type Node struct {
 // takes under 2 s; a slow disk may take its time.
 const startTimeout = time.Minute
 
-// Start opens the database in cfg.Dir and returns when it can be read and
-// written. It fails when another process has the directory open.
+// Start opens the database in cfg.Dir. A node that stands alone can be read and
+// written when it returns. It fails when another process has the directory open,
+// and for data that belongs to another node.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	dir, err := private(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -65,23 +81,56 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := identity(dir, cfg.ID)
-	if err != nil {
-		return nil, errors.Join(err, lock.release())
-	}
-	network := newSolo()
-	str := newStore(store.Config{DBConf: store.NewDBConfig(), Dir: dir, ID: id, Logger: logger(cfg.Log)}, network)
-	handler := httpd.New("", str, cluster.NewClient(network, time.Second), nil)
-	n := &Node{store: str, gate: newGate(handler), network: network, lock: lock}
-	if err := n.open(ctx, id); err != nil {
+	n := &Node{dir: dir, log: cfg.Log, lock: lock}
+	if err := n.begin(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database in %s: %w", dir, err), n.Close())
 	}
 	return n, nil
 }
 
+// begin makes the node what cfg says: alone, or a member of a cluster.
+func (n *Node) begin(ctx context.Context, cfg Config) error {
+	id, err := identity(n.dir, cfg.ID)
+	if err != nil {
+		return err
+	}
+	if cfg.Peers == nil {
+		n.self = server{ID: id, Address: soloAddr{}.String()}
+		if err := n.open(id); err != nil {
+			return err
+		}
+		return n.awaitWhole(ctx)
+	}
+	me := cfg.Peers.Folder.Member()
+	n.self = server{ID: me.ID, Address: me.Address}
+	n.member = newMembership(cfg.Peers, n.log)
+	if err := n.open(id); err != nil {
+		return err
+	}
+	if err := keepIdentity(n.dir, me.ID); err != nil {
+		return err
+	}
+	n.member.run(n.store)
+	return nil
+}
+
+// assemble makes the store, its network, and what answers requests.
+func (n *Node) assemble() {
+	cfg := store.Config{DBConf: store.NewDBConfig(), Dir: n.dir, ID: n.self.ID, Logger: logger(n.log)}
+	if n.member != nil {
+		var handler http.Handler
+		n.store, handler = n.member.assemble(cfg)
+		n.gate, n.network = newGate(handler), n.member
+		return
+	}
+	network := newSolo()
+	n.store = newStore(cfg, network)
+	n.gate, n.network = newGate(httpd.New("", n.store, cluster.NewClient(network, time.Second), nil)), network
+}
+
 // newStore sets every knob that rqlited's flags set: left alone they are zero,
 // and zero switches some of them off.
-func newStore(cfg store.Config, network *solo) *store.Store {
+func newStore(cfg store.Config, network store.Layer) *store.Store {
 	str := store.New(network, &cfg)
 	// raft logs to stderr whatever we do; at WARN it announces every start.
 	str.RaftLogLevel = "ERROR"
@@ -104,25 +153,6 @@ func newStore(cfg store.Config, network *solo) *store.Store {
 	str.ReapTimeout = 0
 	str.ReapReadOnlyTimeout = 0
 	return str
-}
-
-// open starts the node, founds its cluster of one where there is none, and waits
-// until the database is whole.
-func (n *Node) open(ctx context.Context, id string) error {
-	if err := n.store.Open(); err != nil {
-		return err
-	}
-	members, err := n.store.Nodes()
-	if err != nil {
-		return err
-	}
-	if len(members) == 0 {
-		self := store.NewServer(id, n.network.Addr().String(), true)
-		if err := n.store.Bootstrap(self); err != nil {
-			return err
-		}
-	}
-	return n.awaitWhole(ctx)
 }
 
 // awaitWhole waits for a strong read. It passes through the raft log, so when it
@@ -166,13 +196,20 @@ const (
 
 // Close stops the node within 2 s. Requests being answered get half a second; new
 // ones are refused. What was acknowledged is on disk already, so an error
-// here loses nothing. A second Close returns what the first did.
+// here loses nothing. A leader hands over to another member first. A second Close
+// returns what the first did.
 func (n *Node) Close() error {
 	n.once.Do(func() { n.closed = n.close() })
 	return n.closed
 }
 
 func (n *Node) close() error {
+	if n.store == nil {
+		return n.lock.release()
+	}
+	if n.member != nil {
+		n.member.stop(n.store)
+	}
 	drained := n.gate.shut(drainTimeout)
 	closed := make(chan error, 1)
 	go func() { closed <- n.store.Close(true) }()
