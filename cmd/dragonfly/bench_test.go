@@ -62,12 +62,12 @@ func tokensOf(b *testing.B, dir string) *auth.Tokens {
 	if err != nil {
 		b.Fatal(err)
 	}
-	store, closeStore, err := openStore(b.Context(), cfg, false, log)
+	db, err := openDatabase(b.Context(), databaseConfig{config: cfg}, log)
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := newAppliance(b.Context(), cfg, store, standby, log)
-	if err := errors.Join(err, closeStore(), standby.close()); err != nil {
+	a, err := newAppliance(b.Context(), cfg, db, standby, log)
+	if err := errors.Join(err, db.close(), standby.close()); err != nil {
 		b.Fatal(err)
 	}
 	return a.tokens
@@ -242,12 +242,12 @@ func BenchmarkStorm(b *testing.B) {
 
 // machinesIn counts the machines of an appliance that does not run.
 func machinesIn(b *testing.B, dir string) int {
-	store, closeStore, err := openStore(b.Context(), config{DataDir: dir}, false, slog.New(slog.DiscardHandler))
+	db, err := openDatabase(b.Context(), databaseConfig{config: config{DataDir: dir}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
-	found, err := store.Machines(b.Context(), registry.Query{Brief: true})
-	if err := errors.Join(err, closeStore()); err != nil {
+	found, err := db.store.Machines(b.Context(), registry.Query{Brief: true})
+	if err := errors.Join(err, db.close()); err != nil {
 		b.Fatal(err)
 	}
 	return len(found)

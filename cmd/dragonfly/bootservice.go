@@ -23,6 +23,7 @@ const tftpPort = 69
 type ports struct {
 	http    net.Listener
 	control net.Listener
+	cluster net.Listener // nil for a host that is not in a cluster
 	boot    []*bootSockets
 }
 
@@ -47,6 +48,9 @@ func bind(cfg config) (_ *ports, err error) {
 		return nil, err
 	}
 	if p.control, err = listenControl(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if p.cluster, err = listenCluster(cfg); err != nil {
 		return nil, err
 	}
 	if !cfg.Boot {
@@ -86,7 +90,7 @@ func bindBoot(on bootInterface, hurry bool) (*bootSockets, error) {
 }
 
 func (p *ports) close() {
-	for _, l := range []net.Listener{p.http, p.control} {
+	for _, l := range []net.Listener{p.http, p.control, p.cluster} {
 		if l != nil {
 			l.Close()
 		}

@@ -29,6 +29,9 @@ type config struct {
 	DataDir        string   `koanf:"data-dir"`
 	ImageDir       string   `koanf:"image-dir"`
 	Rqlite         string   `koanf:"rqlite"`
+	ClusterListen  string   `koanf:"cluster-listen"`
+	ClusterAddress string   `koanf:"cluster-advertise"`
+	Join           string   `koanf:"join"`
 	Boot           bool     `koanf:"boot"`
 	BootInterfaces []string `koanf:"boot-interface"`
 	IPXEROM        string   `koanf:"ipxe-rom"`
@@ -58,6 +61,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.String("data-dir", defaultDataDir, "where the database and the control socket are kept")
 	flags.String("image-dir", "", "`folder` with the agent image that dragonfly image build made (default DATA-DIR/images)")
 	flags.String("rqlite", "", "use this rqlite instead of starting one: host:4001 or https://user:pass@a:4001,b:4001 (also RQLITE_HOST)")
+	clusterFlags(flags)
 	flags.Bool("boot", false, "answer network boots: proxyDHCP on 67 and 4011, TFTP on 69")
 	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")
 	flags.String("ipxe-rom", string(boot.UseROM), `what to do with an iPXE in a network card's ROM: "use" it, or "replace" it by ours first`)
@@ -158,6 +162,9 @@ func (c config) check() error {
 		errs = append(errs, err)
 	}
 	if _, err := c.oidc(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.checkCluster(); err != nil {
 		errs = append(errs, err)
 	}
 	if len(c.BootInterfaces) > 0 && !c.Boot {

@@ -31,6 +31,7 @@ func (a *appliance) metrics() http.Handler {
 	)
 	all.MustRegister(a.crowd.metrics()...)
 	all.MustRegister(a.standby.metrics(a.registry)...)
+	all.MustRegister(a.db.metrics()...)
 	for _, b := range a.boot {
 		b.register(all)
 	}

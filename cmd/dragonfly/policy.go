@@ -52,6 +52,10 @@ func policy() auth.Policy {
 		"GET /api/v1/audit":           auth.Operator,
 		"GET /api/v1/journal":         auth.Operator,
 
+		"GET /api/v1/cluster":               auth.Viewer,
+		"POST /api/v1/cluster/tokens":       auth.Admin,
+		"DELETE /api/v1/cluster/nodes/{id}": auth.Admin,
+
 		"GET /openapi.json":     auth.Viewer,
 		"GET /openapi.yaml":     auth.Viewer,
 		"GET /openapi-3.0.json": auth.Viewer,

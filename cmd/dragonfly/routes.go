@@ -59,7 +59,7 @@ type refusal func(w http.ResponseWriter, r *http.Request, status int, detail str
 func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	router := chi.NewRouter()
 	router.Use(middleware.GetHead, paced)
-	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts,
+	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Cluster: a.db.cluster(),
 		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
 	a.mountExplain()
 	router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -156,7 +156,7 @@ func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 
 // problems is what an operator should mend, each with how.
 func (a *appliance) problems() []string {
-	found := a.outageProblems()
+	found := append(a.outageProblems(), a.db.problems()...)
 	build := ": run `dragonfly image build --out " + a.cfg.ImageDir + "`"
 	kernel := filepath.Join(a.cfg.ImageDir, runtime.GOARCH, "vmlinuz")
 	if _, err := os.Stat(kernel); err != nil {

@@ -24,12 +24,12 @@ import (
 func unserved(t *testing.T) *appliance {
 	t.Helper()
 	log, cfg := slog.New(slog.DiscardHandler), testConfig(t)
-	store, closeStore, err := openStore(t.Context(), cfg, false, log)
+	db, err := openDatabase(t.Context(), databaseConfig{config: cfg}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := closeStore(); err != nil {
+		if err := db.close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -42,7 +42,7 @@ func unserved(t *testing.T) *appliance {
 			t.Error(err)
 		}
 	})
-	a, err := newAppliance(t.Context(), cfg, store, standby, log)
+	a, err := newAppliance(t.Context(), cfg, db, standby, log)
 	if err != nil {
 		t.Fatal(err)
 	}

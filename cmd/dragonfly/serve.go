@@ -56,6 +56,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	if err := joinFirst(ctx, cfg, log); err != nil {
+		return err
+	}
 	ports, err := bind(cfg)
 	if err != nil {
 		return err
@@ -66,12 +69,12 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, standby.close()) }()
-	store, closeStore, err := openStore(ctx, cfg, standby.copy.Mark() != registry.Mark{}, log)
+	db, err := openDatabase(ctx, databaseConfig{config: cfg, port: ports.cluster, known: standby.copy.Mark() != registry.Mark{}}, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeStore()) }()
-	a, err := newAppliance(ctx, cfg, store, standby, log)
+	defer func() { err = errors.Join(err, db.close()) }()
+	a, err := newAppliance(ctx, cfg, db, standby, log)
 	if err != nil {
 		return err
 	}
@@ -87,6 +90,7 @@ type appliance struct {
 	log      *slog.Logger
 	ports    *ports
 	boot     []*bootServer
+	db       *database
 	store    *rqlite.Store
 	standby  *standby
 	registry *registry.Registry
@@ -98,12 +102,12 @@ type appliance struct {
 	crowd    *crowd
 }
 
-func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, standby *standby, log *slog.Logger) (*appliance, error) {
-	box, err := auth.OpenBox(filepath.Join(cfg.DataDir, "secrets.key"))
+func newAppliance(ctx context.Context, cfg config, db *database, standby *standby, log *slog.Logger) (*appliance, error) {
+	box, err := auth.OpenBox(filepath.Join(cfg.DataDir, sealingKeyFile))
 	if err != nil {
 		return nil, err
 	}
-	kept := remembered{store, standby.copy, log}
+	kept := remembered{db.store, standby.copy, log}
 	tokens, err := auth.NewTokens(ctx, auth.SealedSecrets{Secrets: kept, Box: box})
 	if err != nil {
 		return nil, err
@@ -112,11 +116,11 @@ func newAppliance(ctx context.Context, cfg config, store *rqlite.Store, standby 
 	if err != nil {
 		return nil, err
 	}
-	reg, err := registry.NewWithStandby(ctx, store, standby.forRegistry(), log)
+	reg, err := registry.NewWithStandby(ctx, db.store, standby.forRegistry(), log)
 	if err != nil {
 		return nil, err
 	}
-	return &appliance{cfg: cfg, log: log, store: store, standby: standby, registry: reg, box: box, crowd: newCrowd(),
+	return &appliance{cfg: cfg, log: log, db: db, store: db.store, standby: standby, registry: reg, box: box, crowd: newCrowd(),
 		tokens: tokens, accounts: accounts, sessions: auth.NewSessions(accounts)}, nil
 }
 

@@ -36,6 +36,7 @@ func describe(config *huma.Config, role func(method, path string) string) {
 		{Name: "tokens", Description: "API tokens, for programs"},
 		{Name: "audit", Description: "Who changed what"},
 		{Name: "journal", Description: "What waits for the database on this server"},
+		{Name: "cluster", Description: "The hosts that share the database"},
 		{Name: "agent", Description: "For the agent on a machine"},
 	}
 	config.OnAddOperation = append(config.OnAddOperation, func(doc *huma.OpenAPI, op *huma.Operation) {

@@ -20,11 +20,12 @@ func (s *Server) problem(err error) error {
 	}
 	_, conflict := errors.AsType[*registry.ConflictError](err)
 	_, refused := errors.AsType[*registry.TransitionError](err)
+	_, harm := errors.AsType[*registry.ClusterError](err)
 	_, locked := errors.AsType[*registry.LockedError](err)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
-	case conflict || refused:
+	case conflict, refused, harm, errors.Is(err, registry.ErrNoCluster):
 		return huma.Error409Conflict(err.Error())
 	case locked:
 		return huma.NewError(http.StatusLocked, err.Error()+"; unlock it first")

@@ -28,6 +28,7 @@ type Server struct {
 	accounts Accounts
 	requests Requests
 	sealer   Sealer
+	cluster  Cluster
 	log      *slog.Logger
 	frames   frames
 	now      func() time.Time
@@ -44,6 +45,7 @@ type Config struct {
 	Accounts Accounts
 	Requests Requests
 	Sealer   Sealer
+	Cluster  Cluster // nil where the database is elsewhere
 	Log      *slog.Logger
 	// Role is who may use a route, for the OpenAPI document; nil: it does not say.
 	Role func(method, path string) string
@@ -53,7 +55,7 @@ type Config struct {
 // returns.
 func Mount(router chi.Router, cfg Config) huma.API {
 	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, requests: cfg.Requests, sealer: cfg.Sealer,
-		log: cfg.Log, now: time.Now}
+		cluster: cfg.Cluster, log: cfg.Log, now: time.Now}
 	config := huma.DefaultConfig("Dragonfly", "v1")
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.SchemasPath = ""  // the schemas are in the OpenAPI document
@@ -70,5 +72,6 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	s.mountUsers(api)
 	s.mountJournal(api)
 	s.mountRules(api)
+	s.mountCluster(api)
 	return api
 }

@@ -140,3 +140,33 @@ func (s SealedSecrets) Secret(ctx context.Context, name string, fresh func() (st
 	}
 	return s.Box.Open(name, stored)
 }
+
+// ReplaceKey makes text, the content of another host's key file, this host's. One
+// that was there is kept beside it, since something may have been sealed with it.
+func ReplaceKey(file string, text []byte) error {
+	temporary := file + ".new"
+	defer os.Remove(temporary)
+	if err := writeSynced(temporary, text); err != nil {
+		return fmt.Errorf("key file: %w", err)
+	}
+	if _, err := OpenBox(temporary); err != nil {
+		return err
+	}
+	err := os.Link(file, file+".before-join")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err = errors.Join(err, os.Rename(temporary, file)); err != nil {
+		return fmt.Errorf("key file: %w", err)
+	}
+	return nil
+}
+
+func writeSynced(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}

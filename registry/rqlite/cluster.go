@@ -116,10 +116,10 @@ func discard(resp *http.Response) {
 	_ = resp.Body.Close()                          // nothing was written to it
 }
 
-// backoff is the pause after a round: 20 ms, doubling up to 640 ms, with jitter
+// backoff is the pause after a round: 20 ms, doubling up to 160 ms, with jitter
 // so that the clients of a node that returns do not come all at once.
 func backoff(round int) time.Duration {
-	wait := 20 * time.Millisecond << min(round, 5)
+	wait := 20 * time.Millisecond << min(round, 3)
 	return wait/2 + rand.N(wait/2)
 }
 

@@ -53,12 +53,12 @@ func newMembership(peers *Peers, log *slog.Logger) *membership {
 }
 
 // The raft timeouts of a member. A follower that has not heard of the leader for
-// half a second to a second stands for election, so writes resume after about one;
-// less than that and a busy host loses its office without need.
+// 0.3 to 0.6 s stands for election, and writes resume a second after a leader was
+// lost. With less a busy host loses its office without need.
 const (
-	memberHeartbeat = 500 * time.Millisecond
-	memberElection  = 500 * time.Millisecond
-	memberLease     = 250 * time.Millisecond
+	memberHeartbeat = 300 * time.Millisecond
+	memberElection  = 300 * time.Millisecond
+	memberLease     = 150 * time.Millisecond
 )
 
 // assemble makes the store and what answers requests.
@@ -158,7 +158,7 @@ func (m *membership) keep(ctx context.Context) {
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		m.port.cut(func(to link) bool { return to.id != "" && m.admit(to.id) != nil })
-		if n%5 == 0 {
+		if n%2 == 0 {
 			m.look(ctx)
 		}
 		if n%3600 == 0 {
