@@ -14,7 +14,11 @@ const maxMachineMACs = 2 * maxMACs
 
 // enrol is the pure half of [Registry.Register]: the machine as it stands after
 // reg, and the change that makes it so. others are the records that were loaded
-// and are not the match; they lose the addresses that reg proves to be ours.
+// and are not the match; they lose the addresses that are ours.
+//
+// That is the address the machine booted from, which its token proves, and whatever
+// no registered machine has. The rest is only said: one machine that lists the
+// addresses of a whole rack must not have the rack boot by its record.
 func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error) {
 	m, reg, now := match, e.Registration, e.At
 	next, err := m.State.Step(CauseRegister)
@@ -22,7 +26,10 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 		return Machine{}, Change{}, err
 	}
 	m.State = next
-	m.MACs = mergeMACs(reg.MACs, m.MACs)
+	kept := keptMACs(others, reg)
+	isKept := func(mac MAC) bool { return slices.Contains(kept, mac) }
+	reg.MACs = slices.DeleteFunc(slices.Clone(reg.MACs), isKept)
+	m.MACs = slices.DeleteFunc(mergeMACs(reg.MACs, m.MACs), isKept)
 	m.Hostname, m.Address, m.Hardware = reg.Hostname, reg.Address, reg.Hardware
 	m.RegisteredAt, m.SeenAt = now, now
 
@@ -45,6 +52,9 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 		change.Events = append(change.Events, other.event(MachineEdited, now, "its hardware address belongs to "+m.Name+" now"))
 	}
 	change.Events = append(change.Events, m.event(MachineRegistered, now, registeredMessage(match, m)))
+	if len(kept) > 0 {
+		change.Events = append(change.Events, m.event(MachineHardware, now, keptMessage(others, kept)))
+	}
 	differences := Diff(match.Hardware, m.Hardware)
 	if len(differences) > 0 {
 		change.History = []HardwareRecord{{Machine: m.ID, At: now, Hardware: m.Hardware}}
@@ -55,6 +65,30 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 		}
 	}
 	return m, change, nil
+}
+
+// keptMACs is the addresses of reg that stay with other registered machines.
+func keptMACs(others []Machine, reg Registration) (kept []MAC) {
+	for _, other := range others {
+		if other.State == Discovered || other.State == Retired {
+			continue
+		}
+		for _, mac := range other.MACs {
+			if mac != reg.MAC && slices.Contains(reg.MACs, mac) {
+				kept = append(kept, mac)
+			}
+		}
+	}
+	return kept
+}
+
+func keptMessage(others []Machine, kept []MAC) string {
+	at := slices.IndexFunc(others, func(m Machine) bool { return slices.Contains(m.MACs, kept[0]) })
+	more := ""
+	if len(kept) > 1 {
+		more = fmt.Sprintf(" and %d more of other machines", len(kept)-1)
+	}
+	return fmt.Sprintf("reports the hardware address %s of %s%s, which it did not boot from: left where it was; retire or delete the machine that no longer has it", kept[0], others[at].Name, more)
 }
 
 // maxDifferences bounds the lines that one registration writes on the timeline; a

@@ -37,10 +37,19 @@ func likeness(reg Registration, m Machine) int {
 	if sameSerial(reg.Hardware.System, m.Hardware.System) {
 		score += 2
 	}
-	if sharesMAC(reg.MACs, m.MACs) {
+	if sharesMAC(reg.MACs, m.MACs) && (score > 0 || !isStranger(reg, m)) {
 		score++
 	}
 	return score
+}
+
+// isStranger reports whether all that reg shares with m is an address that it did
+// not boot from: UUID and serial number both say that they are two machines. That
+// address is only said, and so is not enough to take over a record.
+func isStranger(reg Registration, m Machine) bool {
+	a, b := reg.Hardware.System, m.Hardware.System
+	return !slices.Contains(m.MACs, reg.MAC) && usableUUID(a.UUID) && usableUUID(b.UUID) && !sameUUID(a, b) &&
+		usableSerial(a.Serial) && usableSerial(b.Serial) && !sameSerial(a, b)
 }
 
 // isTwin reports whether reg is a machine beside m, given that m is alive now.

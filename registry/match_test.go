@@ -36,6 +36,8 @@ func TestMatch(t *testing.T) {
 		{"nothing but an address", []registry.MAC{mac(7), mac(2)}, system("", ""), "", "known"},
 		{"discovered before", []registry.MAC{mac(5)}, system(uuidA[:35]+"9", "SN-Z"), "", "bare"},
 		{"a stranger", []registry.MAC{mac(7)}, system(uuidB[:35]+"9", "SN-Z"), "", ""},
+		{"a stranger that lists our address", []registry.MAC{mac(7), mac(2)}, system(uuidB[:35]+"9", "SN-Z"), "", ""},
+		{"a stranger that boots from our address", []registry.MAC{mac(2)}, system(uuidB[:35]+"9", "SN-Z"), "", "known"},
 		{"a NIC moved here from the other: UUID decides", []registry.MAC{mac(9)}, system(uuidA, "SN-A"), "", "known"},
 		{"zero UUIDs tell nothing", []registry.MAC{mac(7)}, system("00000000-0000-0000-0000-000000000000", "Default string"), "", ""},
 		{"a twin with our UUID while we are alive", []registry.MAC{mac(7)}, system(uuidA, ""), "known", ""},

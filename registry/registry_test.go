@@ -109,6 +109,47 @@ func TestRegisterTakesOverWhatWasDiscovered(t *testing.T) {
 	})
 }
 
+// TestRegisterTakesOnlyWhatItBootedFrom has a machine list the addresses of others
+// as its own.
+func TestRegisterTakesOnlyWhatItBootedFrom(t *testing.T) {
+	store := registrytest.Memory()
+	r := open(t, store)
+	a, _ := mustRegister(t, r, registration(1, uuidA, "SN-A"))
+	b, _ := mustRegister(t, r, registration(2, uuidB, "SN-B"))
+	const uuidT = "11111111-2222-3333-4444-555555555555"
+	greedy := registration(9, uuidT, "SN-T")
+	greedy.MACs = append(greedy.MACs, mac(1), mac(2), mac(3))
+	thief, _ := mustRegister(t, r, greedy)
+	if !slices.Equal(thief.MACs, []registry.MAC{mac(9), mac(3)}) {
+		t.Errorf("it has %v, want its own and the one that nobody had", thief.MACs)
+	}
+	for want, m := range map[registry.MAC]registry.Machine{mac(1): a, mac(2): b} {
+		if e, _ := r.Lookup(want); e.ID != m.ID {
+			t.Errorf("%s boots as %s, was %s", want, e.Name, m.Name)
+		}
+	}
+	events, err := store.Events(t.Context(), 0, 100)
+	if err != nil || !slices.ContainsFunc(events, func(e registry.Event) bool {
+		return e.Machine == thief.ID && strings.Contains(e.Message, "and 1 more of other machines, which it did not boot from")
+	}) {
+		t.Errorf("the timeline does not say what it claimed: %v, %v", events, err)
+	}
+	moved := registration(1, uuidT, "SN-T") // the card was put into this machine, which now boots from it
+	if thief, _ = mustRegister(t, r, moved); !slices.Contains(thief.MACs, mac(1)) {
+		t.Errorf("after it booted from the card it has %v", thief.MACs)
+	}
+	if e, _ := r.Lookup(mac(1)); e.ID != thief.ID {
+		t.Errorf("the card boots as %s", e.Name)
+	}
+	if _, err := r.Retire(t.Context(), b.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	moved.MACs = append(moved.MACs, mac(2))
+	if thief, _ = mustRegister(t, r, moved); !slices.Contains(thief.MACs, mac(2)) {
+		t.Errorf("the card of a retired machine was not taken: %v", thief.MACs)
+	}
+}
+
 func TestRegisterRaces(t *testing.T) {
 	r := open(t, registrytest.Memory())
 	var group sync.WaitGroup

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ var errBack = errors.New("the database is back")
 // gives back the claim to its name.
 func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
 	match := r.newMachine(e.ID, e.Registration, e.At, 0)
+	var others []Machine
 	if ids := r.index.find(nil, e.Registration.MACs); len(ids) > 0 {
 		known, err := r.standby.Copy.Machines(context.Background(), Query{IDs: ids})
 		if err != nil {
@@ -72,9 +74,10 @@ func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
 		if same, ok := Match(e.Registration, known, r.presence.polling); ok {
 			match = same
 		}
+		others = slices.DeleteFunc(known, func(m Machine) bool { return m.ID == match.ID })
 	}
 	assigned, _ := r.assign(match, e, 0)
-	m, _, err = enrol(assigned, nil, e)
+	m, _, err = enrol(assigned, others, e)
 	m.Journaled, m.AsOf = true, r.Outage().AsOf
 	return m, match.RegisteredAt.IsZero(), err
 }
