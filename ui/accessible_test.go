@@ -32,13 +32,17 @@ func TestBrowserAccessible(t *testing.T) {
 	empty := httptest.NewServer(newUI(t, newRack(0)))
 	t.Cleanup(empty.Close)
 	t.Cleanup(empty.CloseClientConnections)
+	reference := httptest.NewServer(described(t))
+	t.Cleanup(reference.Close)
+	t.Cleanup(reference.CloseClientConnections)
 	w := newWindow(t)
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1440} {
-			for _, page := range []string{server.URL + "/machines", empty.URL + "/machines", empty.URL + "/login", empty.URL + "/nothing"} {
+			for _, page := range []string{server.URL + "/machines", empty.URL + "/machines", empty.URL + "/login", empty.URL + "/nothing", reference.URL + "/docs"} {
 				w.do(media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"),
 					chromedp.EmulateViewport(width, 900), chromedp.Navigate(page))
 				w.wait(fmt.Sprintf("document.documentElement.dataset.bsTheme === %q", theme))
+				w.wait(fmt.Sprintf("document.documentElement.scrollWidth <= %d", width))
 				eval(w, string(axe))
 				found, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](findings, chromedp.EvalAwaitPromise))
 				if err != nil {

@@ -40,7 +40,7 @@ type Sessions interface {
 	User(ctx context.Context) string
 }
 
-// Config is what the pages need. Every field but SignOn, Answering and Problems must be
+// Config is what the pages need. Every field but SignOn, Answering, Problems and OpenAPI must be
 // set.
 type Config struct {
 	Machines Machines
@@ -48,9 +48,10 @@ type Config struct {
 	Sessions Sessions
 	// Setup makes the first account, given the one-time code of the server's log.
 	Setup     func(ctx context.Context, code, name, password string) error
-	SignOn    string          // path that leads to signing in at an identity provider; empty where there is none
-	Answering []string        // where DHCP is answered, such as "eth0 10.77.0.2"; empty when boot services are off
-	Problems  func() []string // what is wrong now, each with what to do; it must be quick and safe for concurrent use
+	SignOn    string                 // path that leads to signing in at an identity provider; empty where there is none
+	Answering []string               // where DHCP is answered, such as "eth0 10.77.0.2"; empty when boot services are off
+	Problems  func() []string        // what is wrong now, each with what to do; it must be quick and safe for concurrent use
+	OpenAPI   func() ([]byte, error) // the OpenAPI 3.1 document, as JSON; nil: there is no page for it
 	Version   string
 	Log       *slog.Logger
 }
@@ -82,6 +83,7 @@ func New(c Config) (*UI, error) {
 		"GET /machines":      u.machines,
 		"GET /machines/rows": u.machineRows,
 		"GET /live":          u.serveLive,
+		"GET /docs":          u.docs,
 		"GET /login":         u.loginForm,
 		"POST /login":        u.signIn,
 		"GET /setup":         u.setupForm,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -51,6 +52,30 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	for path, methods := range doc.Paths {
 		for method := range methods {
 			t.Errorf("%s %s is in the document and not routed", method, path)
+		}
+	}
+}
+
+// The page of the API has every operation of the document, and loads nothing from
+// elsewhere.
+func TestDocsPage(t *testing.T) {
+	r := start(t, testConfig(t))
+	_, document := r.get(t, "/openapi.json")
+	var doc struct {
+		Paths map[string]map[string]struct{ OperationID string }
+	}
+	if err := json.Unmarshal([]byte(document), &doc); err != nil {
+		t.Fatal(err)
+	}
+	code, page := r.get(t, "/docs")
+	if elsewhere := regexp.MustCompile(`(src|href)="(https?:)?//`).FindString(page); code != http.StatusOK || elsewhere != "" {
+		t.Errorf("%d, and an address elsewhere: %s", code, elsewhere)
+	}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			if !strings.Contains(page, `id="`+op.OperationID+`"`) || !strings.Contains(page, "<code>"+path+"</code>") {
+				t.Errorf("%s %s is not on the page", method, path)
+			}
 		}
 	}
 }

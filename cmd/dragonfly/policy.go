@@ -77,6 +77,7 @@ func pagePolicy() auth.Policy {
 		"GET /machines":      auth.Viewer,
 		"GET /machines/rows": auth.Viewer,
 		"GET /live":          auth.Viewer,
+		"GET /docs":          auth.Viewer,
 	}
 }
 

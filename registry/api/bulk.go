@@ -60,6 +60,8 @@ func (s *Server) mountBulk(api huma.API) {
 		Description: "Each machine is changed, or refused, on its own: the answer is 200 also where all were refused. " +
 			"While the database is away the whole is refused. When the client goes away, what was not begun is not done.",
 		Errors: []int{400, 413, 422, 503}}, s.bulk)
+	api.OpenAPI().Paths["/api/v1/machines/bulk"].Post.RequestBody.Content["application/json"].Example =
+		BulkRequest{Action: "retire", Filter: "label.rack:a1 -tag:gpu", DryRun: true}
 }
 
 type bulkOutput struct{ Body BulkReply }
