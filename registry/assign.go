@@ -93,7 +93,10 @@ const givenNames = 8
 // hasGivenName reports whether nobody but [Name] named m: what an operator said
 // is not overruled.
 func hasGivenName(m Machine, reg Registration) bool {
-	seeds := []string{reg.Hardware.System.UUID}
+	if first, _, _ := strings.Cut(m.Name, "-"); m.Version > 0 && !strings.Contains(nameFirst, first) {
+		return false // no need to try
+	}
+	seeds := []string{reg.Hardware.System.UUID, m.Hardware.System.UUID, m.Hardware.System.Serial}
 	for _, mac := range m.MACs {
 		seeds = append(seeds, mac.String())
 	}

@@ -38,10 +38,11 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 		if !sharesMAC(other.MACs, reg.MACs) {
 			continue
 		}
+		stranger := other.stranger() // of one that somebody said something of, that is kept
 		other.MACs = slices.DeleteFunc(slices.Clone(other.MACs), func(mac MAC) bool {
 			return slices.Contains(reg.MACs, mac)
 		})
-		if len(other.MACs) == 0 && other.State == Discovered {
+		if len(other.MACs) == 0 && stranger {
 			change.Delete = append(change.Delete, other)
 			change.Move = append(change.Move, Move{From: other.ID, To: m.ID})
 			change.Events = append(change.Events, m.event(MachineMerged, now, other.Name+" was the same machine"),

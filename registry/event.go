@@ -32,6 +32,7 @@ const (
 	MachineBoot       Kind = "machine.boot"     // a sighting: one step of a boot
 	MachineStalled    Kind = "machine.stalled"  // a boot stands still
 	MachineHardware   Kind = "machine.hardware" // a part is new, gone or changed
+	MachineImported   Kind = "machine.imported" // a list named it, for the first time or with something new
 	MachineAssigned   Kind = "machine.assigned" // rules gave a new machine its name, tags or the like
 	MachineEdited     Kind = "machine.edited"
 	MachineLocked     Kind = "machine.locked"

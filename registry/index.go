@@ -26,6 +26,8 @@ type Index struct {
 	claims map[string]string     // the IDs by name, of names that are being written
 	state  map[State]int
 	due    map[string]time.Time // the deadlines by ID
+
+	strangers int // the machines that are known from the wire alone
 }
 
 // indexed is a machine, the same for all it is found by; it is not changed.
@@ -34,6 +36,8 @@ type indexed struct {
 	macs    []MAC // to drop those that moved away
 	marks   []string
 	version int64
+
+	stranger bool // nothing tells but the wire that it is there
 }
 
 // NewIndex returns an empty index.
@@ -155,6 +159,14 @@ func (x *Index) clear() {
 	clear(x.alike)
 	clear(x.state)
 	clear(x.due)
+	x.strangers = 0
+}
+
+// countStrangers is the number of machines that are known from the wire alone.
+func (x *Index) countStrangers() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.strangers
 }
 
 // count is the number of machines in a state.
@@ -181,16 +193,25 @@ func (x *Index) stateOf(id string) State {
 	return ""
 }
 
+// isNamed reports whether a machine has the name, as far as it is known here.
+func (x *Index) isNamed(name string) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.named[name] != nil
+}
+
 // put replaces what is known of m, unless something newer is: a write here and
 // what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
+	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: m.State}, macs: m.MACs, marks: marks(m.Hardware.System),
+		version: m.Version}
+	entry.stranger = m.State == Discovered && len(entry.marks) == 0 && hasGivenName(m, Registration{})
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if old, ok := x.byID[m.ID]; ok && old.version > m.Version {
 		return
 	}
 	x.drop(m.ID)
-	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: m.State}, macs: m.MACs, marks: marks(m.Hardware.System), version: m.Version}
 	for _, mac := range m.MACs {
 		x.byMAC[mac] = entry
 	}
@@ -199,6 +220,9 @@ func (x *Index) put(m Machine) {
 	}
 	x.named[m.Name], x.byID[m.ID] = entry, entry
 	x.state[m.State]++
+	if entry.stranger {
+		x.strangers++
+	}
 	if !m.Deadline.IsZero() {
 		x.due[m.ID] = m.Deadline
 	}
@@ -231,6 +255,9 @@ func (x *Index) drop(id string) {
 		}
 	}
 	x.state[old.State]--
+	if old.stranger {
+		x.strangers--
+	}
 	delete(x.due, id)
 	delete(x.byID, id)
 }

@@ -129,6 +129,14 @@ func (m Machine) Bare() Machine {
 		SeenAt: m.SeenAt, Version: m.Version, Hardware: Hardware{System: system}}
 }
 
+// stranger reports whether m is known from the wire alone: it never registered,
+// and nobody said anything of it.
+func (m Machine) stranger() bool {
+	return m.State == Discovered && m.RegisteredAt.IsZero() && m.Hardware.System == (System{}) &&
+		m.Owner == "" && m.Note == "" && len(m.Tags)+len(m.Labels) == 0 && m.OS == "" && m.Lock == nil &&
+		hasGivenName(m, Registration{})
+}
+
 // BootMAC is the address the machine boots from; zero when it has none.
 func (m Machine) BootMAC() MAC {
 	if len(m.MACs) == 0 {

@@ -32,9 +32,11 @@ func Match(reg Registration, candidates []Machine, alive func(id string) bool) (
 func likeness(reg Registration, m Machine) int {
 	score := 0
 	if sameUUID(reg.Hardware.System, m.Hardware.System) {
-		score += 4
+		score += 8
 	}
 	if sameSerial(reg.Hardware.System, m.Hardware.System) {
+		score += 4
+	} else if awaits(m, reg.Hardware.System.Serial) {
 		score += 2
 	}
 	if sharesMAC(reg.MACs, m.MACs) && (score > 0 || !isStranger(reg, m)) {
@@ -71,6 +73,12 @@ func sameUUID(a, b System) bool {
 
 func sameSerial(a, b System) bool {
 	return usableSerial(a.Serial) && a.Serial == b.Serial && strings.EqualFold(a.Vendor, b.Vendor)
+}
+
+// awaits reports whether m is expected, by a list, under that serial number. What a
+// list calls the vendor is not what the firmware does, so that is not compared.
+func awaits(m Machine, serial string) bool {
+	return m.RegisteredAt.IsZero() && usableSerial(serial) && serial == m.Hardware.System.Serial
 }
 
 // marks are what may tell that a system is the same one, as keys: its UUID and its

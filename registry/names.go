@@ -23,6 +23,18 @@ func Name(seed string, attempt int) string {
 	return name
 }
 
+// seedOf is what the generated name of m comes from: what it keeps for longest.
+func seedOf(m Machine) string {
+	switch system := m.Hardware.System; {
+	case usableUUID(system.UUID):
+		return system.UUID
+	case len(m.MACs) > 0:
+		return m.BootMAC().String()
+	default:
+		return system.Serial
+	}
+}
+
 // The words are short, common, easy to say over the noise of a cold aisle, and
 // say nothing unkind in any pair.
 const nameFirst = `

@@ -158,7 +158,7 @@ func TestTwoRegistriesAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	discovered := registry.Machine{ID: "m-seen", Name: "seen", State: registry.Discovered, MACs: []registry.MAC{{2, 0, 0, 0, 0, 9}}}
+	discovered := registry.Machine{ID: "m-seen", Name: registry.Name("02:00:00:00:00:09", 0), State: registry.Discovered, MACs: []registry.MAC{{2, 0, 0, 0, 0, 9}}}
 	if err := store.Commit(t.Context(), registry.Change{Op: "seen", Put: []registry.Machine{discovered}}); err != nil {
 		t.Fatal(err)
 	}

@@ -168,7 +168,7 @@ func (s sightings) take() (batch []Sighting) {
 // it keeps.
 func (r *Registry) chronicle(batch []Sighting, taken int) (change Change, kept int) {
 	fresh := map[MAC]Machine{}
-	room := maxDiscovered - r.index.count(Discovered)
+	room := maxDiscovered - r.index.countStrangers()
 	for _, s := range batch {
 		entry, known := r.Lookup(s.MAC)
 		switch m, new := fresh[s.MAC]; {

@@ -23,6 +23,7 @@ func policy() auth.Policy {
 		"PATCH /api/v1/machines/{id}":            auth.Operator,
 		"DELETE /api/v1/machines/{id}":           auth.Operator,
 		"POST /api/v1/machines/bulk":             auth.Operator,
+		"POST /api/v1/machines/import":           auth.Operator,
 		"POST /api/v1/machines/{id}/retire":      auth.Operator,
 		"POST /api/v1/machines/{id}/restore":     auth.Operator,
 		"POST /api/v1/machines/{id}/merge":       auth.Operator,

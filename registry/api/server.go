@@ -68,6 +68,7 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	s.mountAgent(api)
 	s.mountMachines(api)
 	s.mountBulk(api)
+	s.mountImport(api)
 	s.mountEvents(api)
 	s.mountUsers(api)
 	s.mountJournal(api)
