@@ -12,7 +12,7 @@ func Nearest(word string, known []string) string {
 	word = strings.ToLower(word[:min(len(word), maxWord)])
 	best, least := "", max(3, len(word)/3)+1
 	for _, k := range known {
-		if d := distance(word, k); d < least && d < max(len(word), len(k)) {
+		if d := distance(word, strings.ToLower(k)); d < least && d < max(len(word), len(k)) {
 			best, least = k, d
 		}
 	}

@@ -6,9 +6,10 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	known := []string{"data-dir", "host", "port", "log-level"}
+	known := []string{"data-dir", "host", "port", "log-level", "X-MAC-Address"}
 	for word, want := range map[string]string{
 		"datadir": "data-dir", "Port": "port", "hots": "host", "prt": "port", "loglevel": "log-level",
+		"hpst": "host", "x-mac-addres": "X-MAC-Address",
 		"": "", "x": "", "entirely-different": "", strings.Repeat("a", 1<<20): "",
 	} {
 		if got := Nearest(word, known); got != want {

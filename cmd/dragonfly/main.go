@@ -49,7 +49,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), eventsCommand(), auditCommand(), journalCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
 	strictArguments(root)
 	return root
 }

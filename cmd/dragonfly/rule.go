@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -122,26 +121,14 @@ const maxFile = 1 << 20
 // readRules reads the file that -f names: a set, or only its rules.
 func readRules(cmd *cobra.Command) (rules api.Rules, err error) {
 	name, _ := cmd.Flags().GetString("file")
-	in := cmd.InOrStdin()
-	switch {
-	case name == "":
+	if name == "" {
 		return rules, usageError{errors.New("want a file with rules: -f FILE, or - for standard input")}
-	case name != "-":
-		file, err := os.Open(name)
-		if err != nil {
-			return rules, fmt.Errorf("read rules: %w", err)
-		}
-		defer file.Close()
-		in = file
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("it is larger than %d bytes", maxFile)
-	}
-	if err == nil {
-		err = decodeRules(text, &rules)
-	}
+	text, err := readInput(cmd, name, maxFile)
 	if err != nil {
+		return rules, fmt.Errorf("read rules: %w", err)
+	}
+	if err := decodeRules(text, &rules); err != nil {
 		return rules, fmt.Errorf("read rules from %s: %w", name, err)
 	}
 	return rules, nil

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dragonfly/registry"
+	"dragonfly/registry/api"
+	"dragonfly/tinkerbell"
+)
+
+func templateCommand() *cobra.Command {
+	template := &cobra.Command{Use: "template", Aliases: []string{"templates"}, Short: "Tinkerbell templates: check, render, actions",
+		Long: `Templates in the format of Tinkerbell, version 0.1: a list of tasks, each a list of
+actions, as a Go template that renders to YAML. A FILE is one, or has Kubernetes
+objects of kind Template; - is standard input.
+
+A template may ask for
+
+  .device_1 .mac               hardware address the machine boots from
+  .disk                        its first disk, below /dev/disk/by-id
+  .arch .firmware              amd64 or arm64; bios or uefi
+  .hostname .machine_name .machine_id .vendor .product .serial
+  .hardware .Hardware          all of it, as Tinkerbell has it
+  .anything                    what --set anything=VALUE gives
+
+and may call Sprig's hermetic functions, formatPartition, netmaskToPrefixLength,
+toYaml and fromYaml. This version checks and renders templates; it carries none out.`}
+	template.AddCommand(templateCheckCommand(), templateRenderCommand(), templateActionsCommand())
+	return template
+}
+
+func templateCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check FILE...", Short: "Say all that is wrong with templates",
+		Long: `Render templates for an example machine, or for the one that --machine names, and
+say all that is wrong with them: what Tinkerbell refuses, what it passes over in
+silence, and what an action would fail for, such as a variable that it needs.
+
+Each line names the file, the line and the column. The exit code is 1 where a
+template cannot be used. What only is worth knowing is a note and changes no code.
+A value that no --set gives is taken to be 1.`,
+		Example: `  dragonfly template check ubuntu.yaml debian.yaml
+  dragonfly template check --machine rack1-7 --set image_url=http://images/u.raw.gz ubuntu.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("want files with templates, or - for standard input; see dragonfly template check --help")}
+			}
+			machine, params, err := templateInput(cmd)
+			if err != nil {
+				return err
+			}
+			refused := 0
+			for _, name := range args {
+				file, err := readInput(cmd, name, 2*tinkerbell.MaxText)
+				if err != nil {
+					return fmt.Errorf("check template: %w", err)
+				}
+				if !checkFile(cmd.OutOrStdout(), name, file, machine, params) {
+					refused++
+				}
+			}
+			if refused > 0 {
+				return fmt.Errorf("check templates: %d of %d cannot be used", refused, len(args))
+			}
+			return nil
+		},
+	}
+	templateFlags(cmd, "render for this `MACHINE` of the running appliance, by name or ID, instead of an example")
+	return cmd
+}
+
+// checkFile writes what is wrong with the templates of a file, and reports
+// whether all can be used.
+func checkFile(w io.Writer, name string, file []byte, m registry.Machine, params map[string]string) (ok bool) {
+	documents, err := tinkerbell.Documents(file)
+	if err != nil {
+		printProblems(w, name, tinkerbell.Document{}, problemsOf(err), "")
+		return false
+	}
+	ok = true
+	for _, d := range documents {
+		t, guessed, err := tryTemplate(d.Text, m, params)
+		printProblems(w, name, d, problemsOf(err), "")
+		if err != nil {
+			ok = false
+			continue
+		}
+		printProblems(w, name, d, t.Notes(), "note: ")
+		fmt.Fprintf(w, "%s: %s is good: %s, %s%s\n", name, t.Name, count(len(t.Tasks), "task"), count(t.Actions(), "action"), guessed)
+	}
+	return ok
+}
+
+// tryTemplate checks a template with a 1 for each value that is not given. It says
+// which these are, for the end of a line.
+func tryTemplate(text []byte, m registry.Machine, params map[string]string) (t tinkerbell.Template, guessed string, err error) {
+	data, err := tinkerbell.NewData(m, params)
+	if err != nil {
+		return t, "", err
+	}
+	asks, err := tinkerbell.Asks(text)
+	if err != nil {
+		return t, "", err
+	}
+	var missing []string
+	for _, name := range asks {
+		if _, there := data[name]; !there {
+			data[name] = "1"
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		guessed = "; to render it needs --set " + strings.Join(missing, "=..., ") + "=..."
+	}
+	t, err = tinkerbell.Check(text, data)
+	return t, guessed, err
+}
+
+// count is a number of things: "1 task", "2 tasks".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func templateRenderCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "render FILE --machine MACHINE", Short: "Show a template as it is for a machine", Args: exactly(1, "one file with a template, or - for standard input"),
+		Long: `Show exactly the text that a template gives with the data of a machine of the
+running appliance. What is wrong with that text is told on standard error, with the
+exit code 1. Nothing is changed.`,
+		Example: "  dragonfly template render ubuntu.yaml --machine rack1-7 --set image_url=http://images/u.raw.gz",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if name, _ := cmd.Flags().GetString("machine"); name == "" {
+				return usageError{errors.New("want the machine to render for: --machine NAME")}
+			}
+			machine, params, err := templateInput(cmd)
+			if err != nil {
+				return err
+			}
+			file, err := readInput(cmd, args[0], 2*tinkerbell.MaxText)
+			if err != nil {
+				return fmt.Errorf("render template: %w", err)
+			}
+			return renderFile(cmd, args[0], file, machine, params)
+		},
+	}
+	templateFlags(cmd, "the `MACHINE` of the running appliance, by name or ID")
+	return cmd
+}
+
+func renderFile(cmd *cobra.Command, name string, file []byte, m registry.Machine, params map[string]string) error {
+	data, err := tinkerbell.NewData(m, params)
+	if err != nil {
+		return usageError{err}
+	}
+	documents, err := tinkerbell.Documents(file)
+	if err == nil && len(documents) != 1 {
+		return fmt.Errorf("render template: %s has %d templates; want one", name, len(documents))
+	}
+	document := tinkerbell.Document{}
+	var rendered tinkerbell.Rendered
+	if err == nil {
+		document = documents[0]
+		rendered, err = tinkerbell.Render(document.Text, data)
+	}
+	if err == nil {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s", rendered.Text)
+		err = useful(rendered)
+	}
+	if err != nil {
+		var lines strings.Builder
+		printProblems(&lines, name, document, problemsOf(err), "")
+		return fmt.Errorf("render a template for %s:\n%s", m.Name, strings.TrimSuffix(lines.String(), "\n"))
+	}
+	return nil
+}
+
+// useful is an error where the text cannot be carried out.
+func useful(rendered tinkerbell.Rendered) error {
+	t, err := rendered.Parse()
+	if err != nil {
+		return err
+	}
+	return t.Validate()
+}
+
+func templateActionsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "actions [NAME]", Short: "List the actions whose environment is checked; with a name, its variables", Args: cobra.MaximumNArgs(1),
+		Long: `List the actions whose environment is known, and therefore checked; with a name, the
+variables it reads. The name is the last part of an image: quay.io/tinkerbell/actions/cexec
+is cexec, from whatever registry it comes. Others are allowed, and not checked.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			actions := tinkerbell.KnownActions()
+			if len(args) == 0 {
+				return printList(cmd, actions, columns[tinkerbell.KnownAction]{
+					heads: []string{"NAME", "WHAT IT DOES"},
+					cells: func(a tinkerbell.KnownAction) []string { return []string{a.Name, a.About} },
+					name:  func(a tinkerbell.KnownAction) string { return a.Name },
+				})
+			}
+			i := slices.IndexFunc(actions, func(a tinkerbell.KnownAction) bool { return a.Name == args[0] })
+			if i < 0 {
+				message := fmt.Sprintf("action %q is not known", args[0])
+				if near := registry.Nearest(args[0], actionNames(actions)); near != "" {
+					message += "; did you mean " + near + "?"
+				}
+				return usageError{errors.New(message)}
+			}
+			return printList(cmd, actions[i].Variables, columns[tinkerbell.Variable]{
+				heads: []string{"VARIABLE", "KIND", "REQUIRED", "DEFAULT", "WHAT IT IS"},
+				cells: func(v tinkerbell.Variable) []string {
+					return []string{v.Name, string(v.Kind), yesNo(v.Required), v.Default, v.About}
+				},
+				name: func(v tinkerbell.Variable) string { return v.Name },
+			})
+		},
+	}
+	outputFlag(cmd)
+	return cmd
+}
+
+func actionNames(actions []tinkerbell.KnownAction) (names []string) {
+	for _, a := range actions {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+func templateFlags(cmd *cobra.Command, machine string) {
+	cmd.Flags().String("machine", "", machine)
+	cmd.Flags().StringArray("set", nil, "KEY=VALUE, a value the template asks for as .KEY; may be repeated")
+	controlFlags(cmd)
+}
+
+// templateInput is what --machine and --set name.
+func templateInput(cmd *cobra.Command) (m registry.Machine, params map[string]string, err error) {
+	sets, _ := cmd.Flags().GetStringArray("set")
+	params = map[string]string{}
+	for _, text := range sets {
+		key, value, found := strings.Cut(text, "=")
+		if !found || key == "" {
+			return m, nil, usageError{fmt.Errorf("set %q: want KEY=VALUE", text)}
+		}
+		params[key] = value
+	}
+	if _, err := tinkerbell.NewData(m, params); err != nil {
+		return m, nil, usageError{err}
+	}
+	name, _ := cmd.Flags().GetString("machine")
+	if name == "" {
+		return tinkerbell.ExampleMachine(), params, nil
+	}
+	shown, err := control(cmd).Machine(cmd.Context(), name)
+	if err != nil {
+		return m, nil, fmt.Errorf("machine %s: %w", name, err)
+	}
+	m, err = hardwareKnown(shown)
+	return m, params, err
+}
+
+// hardwareKnown is what a template sees of a machine that the API shows. One that
+// was only seen on the wire has no hardware yet, and is refused.
+func hardwareKnown(m api.Machine) (registry.Machine, error) {
+	if m.Hardware == nil {
+		return registry.Machine{}, fmt.Errorf("machine %s has not registered, and its hardware is not known; boot it from the network", m.Name)
+	}
+	return registry.Machine{ID: m.ID, Name: m.Name, State: m.State, MACs: m.MACs, Hostname: m.Hostname,
+		Address: m.Address, Hardware: *m.Hardware, Tags: m.Tags, Labels: m.Labels, OS: m.OS}, nil
+}
+
+// problemsOf are the problems of an error; any other error is one.
+func problemsOf(err error) []tinkerbell.Problem {
+	if err == nil {
+		return nil
+	}
+	if wrong, ok := errors.AsType[*tinkerbell.InvalidError](err); ok {
+		return wrong.Problems
+	}
+	return []tinkerbell.Problem{{Message: err.Error()}}
+}
+
+// printProblems writes problems as compilers do: FILE:LINE:COLUMN: message.
+func printProblems(w io.Writer, name string, d tinkerbell.Document, problems []tinkerbell.Problem, kind string) {
+	for _, p := range problems {
+		place := name
+		line, column := d.Place(p)
+		if line > 0 {
+			place += fmt.Sprintf(":%d", line)
+		}
+		if line > 0 && column > 0 {
+			place += fmt.Sprintf(":%d", column)
+		}
+		if where := p.Place(); where != "" {
+			place += ": " + where
+		}
+		fmt.Fprintf(w, "%s: %s%s\n", place, kind, p.Message)
+	}
+}

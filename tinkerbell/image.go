@@ -1,0 +1,24 @@
+package tinkerbell
+
+import (
+	"path"
+
+	"github.com/distribution/reference"
+)
+
+// parseImage reads the reference of an image as Tinkerbell and docker do: a bare
+// name is one of docker.io/library.
+func parseImage(image string) (reference.Named, error) {
+	return reference.ParseNormalizedNamed(image)
+}
+
+// actionOf is the name of the action in an image's reference: its last element.
+// Mirrors keep it: registry.local/tinkerbell/actions/cexec:v1 is cexec. It is
+// empty where the reference cannot be read.
+func actionOf(image string) string {
+	named, err := parseImage(image)
+	if err != nil {
+		return ""
+	}
+	return path.Base(reference.Path(named))
+}
