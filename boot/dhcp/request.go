@@ -66,6 +66,7 @@ var (
 	errHardware = errors.New("not from an Ethernet card with a 6 byte address")
 	errCookie   = errors.New("no DHCP magic cookie: plain BOOTP or something else")
 	errMessage  = errors.New("no valid message type (option 53)")
+	errRelay    = errors.New("a relay address (giaddr) that no relay can have")
 	errLength   = errors.New("an option has a length that it cannot have")
 )
 
@@ -90,6 +91,9 @@ func Parse(packet []byte) (Request, error) {
 		Address: netip.AddrFrom4([4]byte(packet[atCIAddr:])),
 		Relay:   netip.AddrFrom4([4]byte(packet[atGIAddr:])),
 	}}
+	if !canRelay(p.Relay) {
+		return Request{}, errRelay
+	}
 	p.Client.MAC = [6]byte(packet[atCHAddr:])
 	p.Client.Broadcast = p.Flags&flagBroadcast != 0
 	if err := p.fields(packet); err != nil {
@@ -100,6 +104,13 @@ func Parse(packet []byte) (Request, error) {
 	}
 	p.settle()
 	return p.Request, nil
+}
+
+// canRelay reports whether an answer may go to a relay at a. Anybody can write
+// anything there: what is not one host's address would make us a megaphone.
+func canRelay(a netip.Addr) bool {
+	first := a.As4()[0]
+	return a.IsUnspecified() || first > 0 && first < 224 // multicast, reserved, broadcast
 }
 
 // parser is a request while it is read.

@@ -1,6 +1,7 @@
 package tftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +31,8 @@ type Server struct {
 	Stats Stats
 	// MaxTransfers bounds the transfers at one time; 0 means [DefaultTransfers].
 	MaxTransfers int
+	// MaxPerClient bounds those of one address; 0 means [DefaultPerClient].
+	MaxPerClient int
 }
 
 // Stats counts transfers. It is safe for concurrent use.
@@ -42,6 +46,9 @@ type Stats struct {
 const (
 	// DefaultTransfers is a large rack starting at once.
 	DefaultTransfers = 512
+	// DefaultPerClient leaves room for transfers that firmware has given up without
+	// saying so, and keeps one address from taking the place of a rack.
+	DefaultPerClient = 16
 	// transferTime ends a transfer that a client keeps alive without finishing.
 	transferTime = 5 * time.Minute
 	// blockTimeout and retries give a client six seconds to acknowledge a block,
@@ -64,11 +71,8 @@ func Listen(addr netip.AddrPort) (*net.UDPConn, error) {
 // that are under way end with their next block.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	defer conn.Close()
-	limit := s.MaxTransfers
-	if limit == 0 {
-		limit = DefaultTransfers
-	}
-	t := &transfers{Server: s, ctx: ctx, slots: make(chan struct{}, limit)}
+	t := &transfers{Server: s, ctx: ctx, total: cmp.Or(s.MaxTransfers, DefaultTransfers),
+		perClient: cmp.Or(s.MaxPerClient, DefaultPerClient), of: map[netip.Addr]int{}}
 	server := tftp.NewServer(t.read, nil)
 	server.SetTimeout(blockTimeout)
 	server.SetRetries(retries)
@@ -84,23 +88,47 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 // transfers is what the transfers of one Serve share.
 type transfers struct {
 	*Server
-	ctx   context.Context // of Serve: the library hands none to its handler
-	slots chan struct{}
+	ctx              context.Context // of Serve: the library hands none to its handler
+	total, perClient int
+
+	mu      sync.Mutex
+	running int
+	of      map[netip.Addr]int // how many of them by client
 }
 
 var errBusy = errors.New("too many transfers at once; try again in a moment")
 
+// enter reports whether a client may begin a transfer; then leave must be called
+// after.
+func (t *transfers) enter(client netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running >= t.total || t.of[client] >= t.perClient {
+		return false
+	}
+	t.running++
+	t.of[client]++
+	return true
+}
+
+func (t *transfers) leave(client netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running--
+	if t.of[client]--; t.of[client] == 0 {
+		delete(t.of, client)
+	}
+}
+
 // read is one transfer. An error that it returns reaches the client as a TFTP
 // error with the same text.
 func (t *transfers) read(name string, to io.ReaderFrom) error {
-	select {
-	case t.slots <- struct{}{}:
-		defer func() { <-t.slots }()
-	default:
+	remote, local := ends(to)
+	if !t.enter(remote) {
 		t.Stats.Refused.Add(1)
 		return errBusy
 	}
-	remote, local := ends(to)
+	defer t.leave(remote)
 	content, size, err := t.open(name, local)
 	if err != nil {
 		t.Stats.Refused.Add(1)

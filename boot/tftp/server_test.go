@@ -238,6 +238,39 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// TestOneClientLeavesRoom has an address ask for files and acknowledge nothing, as
+// one does that is not its sender's.
+func TestOneClientLeavesRoom(t *testing.T) {
+	f := serve(t, func(s *Server) { s.MaxTransfers, s.MaxPerClient = 5, 3 })
+	ask := func(from string) (opcode byte) {
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if _, err := conn.WriteToUDPAddrPort([]byte("\x00\x01undionly.kpxe\x00octet\x00"), f.addr); err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, 600)
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, _, err := conn.ReadFromUDP(answer); err != nil || n < 4 {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		return answer[1]
+	}
+	const data, refusal = 3, 5
+	for i, want := range []byte{data, data, data, refusal, refusal} {
+		if got := ask("127.0.0.1"); got != want {
+			t.Errorf("request %d of one client: opcode %d, want %d", i+1, got, want)
+		}
+	}
+	for i, want := range []byte{data, data, refusal} { // the third is above the limit of all
+		if got := ask("127.0.0.2"); got != want {
+			t.Errorf("request %d of the next client: opcode %d, want %d", i+1, got, want)
+		}
+	}
+}
+
 func TestReaderEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
