@@ -183,6 +183,8 @@ func TestRegisterRefuses(t *testing.T) {
 		reg     registry.Registration
 		pointer string
 	}{
+		"turned text":        {registration(1, uuidA, "SN\u202e4321"), "/hardware/system/serial"},
+		"two lines":          {registration(1, uuidA, "SN\u2028x"), "/hardware/system/serial"},
 		"control characters": {registration(1, uuidA, "SN\x1b[2J"), "/hardware/system/serial"},
 		"markup":             {registration(1, uuidA, "<script>alert(1)</script>"), "/hardware/system/serial"},
 		"not UTF-8":          {registration(1, uuidA, "\xff\xfe"), "/hardware/system/serial"},

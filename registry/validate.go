@@ -67,7 +67,7 @@ func (p Patch) Validate() error {
 	if p.Owner != nil {
 		v.text("/owner", *p.Owner)
 	}
-	if p.Note != nil && (len(*p.Note) > maxNote || !utf8.ValidString(*p.Note) || strings.ContainsFunc(*p.Note, isHidden)) {
+	if p.Note != nil && (len(*p.Note) > maxNote || !utf8.ValidString(*p.Note) || strings.ContainsFunc(*p.Note, func(r rune) bool { return isHidden(r) && r != '\n' && r != '\t' })) {
 		v.add("/note", fmt.Sprintf("want plain text of at most %d bytes", maxNote))
 	}
 	if p.Tags != nil {
@@ -108,7 +108,13 @@ func (v *validator) label(at, key string, value *string) {
 	}
 }
 
-func isHidden(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+// isHidden reports a character that changes how others are shown: a control, a
+// separator of lines, or a mark of direction, which can make text read as another
+// (Unicode TR 36 section 2.2). Two that some scripts are written with may stay.
+func isHidden(r rune) bool {
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return r != nonJoiner && r != joiner && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
 
 // err is everything that was found.
 func (v *validator) err() error {
@@ -149,8 +155,8 @@ func (v *validator) text(pointer, s string) {
 		v.add(pointer, fmt.Sprintf("%d bytes of text; at most %d", len(s), maxString))
 	case !utf8.ValidString(s):
 		v.add(pointer, "text is not UTF-8")
-	case strings.ContainsFunc(s, unicode.IsControl):
-		v.add(pointer, "text has a control character")
+	case strings.ContainsFunc(s, isHidden):
+		v.add(pointer, "text has a control character, or one that turns its direction")
 	case strings.ContainsAny(s, "<>"):
 		v.add(pointer, "text has < or >; markup is not accepted")
 	}

@@ -78,10 +78,15 @@ func (t tree) exists(elem ...string) bool {
 const maxText = 256
 
 // clean makes a string of the firmware or a device fit to be shown and sent: no
-// control characters, no broken UTF-8, runs of blanks as one, bounded.
+// control characters, no broken UTF-8, no markup, which a registration may not
+// have, runs of blanks as one, bounded.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
+		case r == '<':
+			return '('
+		case r == '>':
+			return ')'
 		case unicode.IsSpace(r) || r == 0:
 			return ' '
 		case r == utf8.RuneError || !unicode.IsPrint(r):

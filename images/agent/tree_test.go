@@ -51,6 +51,7 @@ func TestClean(t *testing.T) {
 		"\x1b[2Jevil\x07":                "[2Jevil",
 		"tr\u00fcb \u202e\u200b":         "tr\u00fcb",
 		"\xff\xfebroken":                 "broken",
+		"<OUT OF SPEC>":                  "(OUT OF SPEC)",
 		strings.Repeat("\u00e9", 10_000): strings.Repeat("\u00e9", maxText/2),
 		"":                               "",
 	} {
