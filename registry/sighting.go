@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -22,10 +23,11 @@ const (
 type sightings struct {
 	queue   chan Sighting
 	dropped *atomic.Int64
+	pace    pace
 }
 
 func newSightings() sightings {
-	return sightings{queue: make(chan Sighting, sightingQueue), dropped: new(atomic.Int64)}
+	return sightings{queue: make(chan Sighting, sightingQueue), dropped: new(atomic.Int64), pace: pace{}}
 }
 
 // Sight takes one step of a boot for the machine's timeline. It never blocks:
@@ -67,21 +69,37 @@ func (r *Registry) fileSightings(ctx context.Context) {
 	}
 	if r.resolve != nil {
 		for i, s := range batch {
-			if s.MAC == (MAC{}) {
-				batch[i].MAC = r.resolve(s.Remote)
-			}
+			batch[i] = s.resolved(r.resolve(s.Remote))
 		}
 	}
+	all := len(batch)
+	batch = slices.DeleteFunc(batch, func(s Sighting) bool { return !r.sighted.pace.allow(s.MAC, s.At) })
 	kept, err := r.fileSteps(ctx, batch)
-	r.sighted.dropped.Add(int64(len(batch) - kept))
+	r.sighted.dropped.Add(int64(all - kept))
 	if err != nil {
 		r.log.Warn("write sightings", "count", len(batch), "err", err)
 	}
 }
 
+// resolved is s with the address of the card that it came from, which is zero
+// where nobody knows. A script that another card asks for is said to be: it carries
+// a token, and whoever has that can register as this machine.
+func (s Sighting) resolved(card MAC) Sighting {
+	switch {
+	case s.MAC == (MAC{}):
+		s.MAC = card
+	case s.Stage == StageScript && card != (MAC{}) && card != s.MAC:
+		s.Detail += "; asked for by " + card.String()
+	}
+	return s
+}
+
 // fileSteps writes a batch to the store, or to the journal while that is away, and
 // returns how much of it was kept.
 func (r *Registry) fileSteps(ctx context.Context, batch []Sighting) (kept int, err error) {
+	if len(batch) == 0 {
+		return 0, nil
+	}
 	steps := bootSteps{Op: rand.Text(), Batch: batch}
 	for range attempts {
 		if !r.away() {
@@ -105,6 +123,9 @@ func (r *Registry) fileBatch(ctx context.Context, steps bootSteps) (kept int, er
 	taken := 0
 	for range attempts {
 		change, kept := r.chronicle(steps.Batch, taken)
+		if kept == 0 {
+			return 0, nil
+		}
 		change.Op = steps.Op
 		err = r.write(ctx, change)
 		if err == nil {
@@ -144,6 +165,7 @@ func (r *Registry) learn(ctx context.Context, batch []Sighting) error {
 func (s sightings) take() (batch []Sighting) {
 	type step struct {
 		mac    MAC
+		remote netip.Addr // all there is to tell clients of TFTP apart
 		stage  Stage
 		detail string
 	}
@@ -151,7 +173,7 @@ func (s sightings) take() (batch []Sighting) {
 	for len(batch) < sightingBatch {
 		select {
 		case next := <-s.queue:
-			key := step{next.MAC, next.Stage, next.Detail}
+			key := step{next.MAC, next.Remote, next.Stage, next.Detail}
 			if !seen[key] {
 				seen[key] = true
 				batch = append(batch, next)

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,90 @@ func TestResolve(t *testing.T) {
 		}
 		if r.Dropped() != 0 {
 			t.Errorf("%d sightings were dropped", r.Dropped())
+		}
+	})
+}
+
+// TestClientsWithoutAddressesAreTold has a rack load the same program within one
+// tick; TFTP shows nothing of a client but where it is.
+func TestClientsWithoutAddressesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		r := openWith(t, store, func(addr netip.Addr) registry.MAC { return mac(addr.As4()[3]) })
+		for last := range byte(5) {
+			r.Sight(registry.Sighting{At: time.Now(), Remote: netip.AddrFrom4([4]byte{192, 0, 2, last + 1}),
+				Stage: registry.StageProgram, Detail: "undionly.kpxe by TFTP"})
+		}
+		time.Sleep(time.Second)
+		if n := r.Count(); n != 5 {
+			t.Errorf("%d machines of 5 were seen", n)
+		}
+	})
+}
+
+// TestStepsArePaced has an address boot without end, at a thousand steps a second.
+func TestStepsArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		r := open(t, store)
+		start := time.Now()
+		steps := func() (n int) {
+			events, err := store.Events(t.Context(), 0, 5000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				if e.Kind == registry.MachineBoot && e.MAC == mac(1) {
+					n++
+				}
+			}
+			return n
+		}
+		for range 300 {
+			for i := range 200 {
+				r.Sight(registry.Sighting{At: time.Now(), MAC: mac(1), Stage: registry.StageDHCP, Detail: fmt.Sprint(i)})
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if n := steps(); n < 60 || n > 63 {
+			t.Errorf("%d steps of a minute were kept, want about 60 and two", n)
+		}
+		r.Sight(registry.Sighting{At: time.Now(), MAC: mac(2), Stage: registry.StageDHCP, Detail: "another machine"})
+		time.Sleep(time.Hour)
+		r.Sight(registry.Sighting{At: time.Now(), MAC: mac(1), Stage: registry.StageDHCP, Detail: "an hour later"})
+		time.Sleep(time.Second)
+		if _, known := r.Lookup(mac(2)); !known || steps() < 61 {
+			t.Errorf("another machine is known: %v; %d steps after an hour", known, steps())
+		}
+		if last, err := store.LastEvent(t.Context()); err != nil || last > 100 {
+			t.Errorf("%d events in %v, %v", last, time.Since(start), err)
+		}
+	})
+}
+
+// TestScriptForAnotherCard shows who asks for a machine's script, and so has its
+// token.
+func TestScriptForAnotherCard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		r := openWith(t, store, func(addr netip.Addr) registry.MAC { return mac(addr.As4()[3]) })
+		for _, last := range []byte{1, 9} {
+			r.Sight(registry.Sighting{At: time.Now(), MAC: mac(1), Remote: netip.AddrFrom4([4]byte{192, 0, 2, last}),
+				Stage: registry.StageScript, Detail: "agent"})
+		}
+		time.Sleep(time.Second)
+		entry, _ := r.Lookup(mac(1))
+		events, err := store.Timeline(t.Context(), entry.ID, 0, 10)
+		if err != nil || len(events) != 3 {
+			t.Fatalf("%d events, %v; want the discovery and two scripts", len(events), err)
+		}
+		var own, other bool
+		for _, e := range events {
+			own = own || e.Message == "script: agent"
+			other = other || e.Message == "script: agent; asked for by "+mac(9).String()
+		}
+		if !own || !other {
+			t.Errorf("the timeline has %v", events)
 		}
 	})
 }

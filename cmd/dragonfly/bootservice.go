@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
@@ -170,17 +171,34 @@ func (a *appliance) bootFiles() *ipxe.Handler {
 		Sight: a.registry.Sight, Log: a.log}
 }
 
-// neighbour is the hardware address that the kernel's neighbour table has for an
-// IP address.
-func neighbour(addr netip.Addr) registry.MAC {
-	neighbours, err := netlink.NeighList(0, netlink.FAMILY_V4)
-	if err != nil {
-		return registry.MAC{}
+// neighbours is the kernel's neighbour table, read again when it is older than
+// [neighboursFor]. It is for one goroutine.
+type neighbours struct {
+	at    time.Time
+	cards map[netip.Addr]registry.MAC
+}
+
+const neighboursFor = 200 * time.Millisecond
+
+// card is the hardware address of an IP address on one of our links; the zero
+// address where it is behind a router.
+func (n *neighbours) card(addr netip.Addr) registry.MAC {
+	if now := time.Now(); n.cards == nil || now.Sub(n.at) > neighboursFor {
+		n.at, n.cards = now, readNeighbours()
 	}
-	for _, n := range neighbours {
-		if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == addr && len(n.HardwareAddr) == len(registry.MAC{}) {
-			return registry.MAC(n.HardwareAddr)
+	return n.cards[addr]
+}
+
+func readNeighbours() map[netip.Addr]registry.MAC {
+	cards := map[netip.Addr]registry.MAC{}
+	list, err := netlink.NeighList(0, netlink.FAMILY_V4)
+	if err != nil {
+		return cards
+	}
+	for _, n := range list {
+		if ip, ok := netip.AddrFromSlice(n.IP); ok && len(n.HardwareAddr) == len(registry.MAC{}) {
+			cards[ip.Unmap()] = registry.MAC(n.HardwareAddr)
 		}
 	}
-	return registry.MAC{} // behind a router
+	return cards
 }

@@ -80,7 +80,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	}
 	a.ports = ports
 	a.boot = a.newBootServers()
-	a.registry.Resolve(neighbour)
+	a.registry.Resolve(new(neighbours).card)
 	return a.run(ctx)
 }
 
