@@ -150,8 +150,11 @@ func (a assignment) apply(m Machine, name string) (assigned Machine, changes []s
 	return m, changes
 }
 
-// maxListed bounds what one line of a timeline lists.
-const maxListed = 20
+// The bounds of what one line of a timeline lists.
+const (
+	maxListed = 20
+	maxItem   = 80 // bytes
+)
 
 // line is what the timeline says of an assignment; empty where no rule applies.
 func (a assignment) line(changes []string) string {
@@ -174,8 +177,14 @@ func (a assignment) line(changes []string) string {
 	return "by the rules " + listed(applied) + ": " + listed(changes) + strings.Join(remarks[:min(len(remarks), 3)], "")
 }
 
-// listed is the first of texts, and how many there are beside them.
+// listed is the beginning of the first of texts, and how many there are beside them.
 func listed(texts []string) string {
+	texts = slices.Clone(texts)
+	for i, text := range texts {
+		if len(text) > maxItem {
+			texts[i] = strings.ToValidUTF8(text[:maxItem], "") + "..."
+		}
+	}
 	if over := len(texts) - maxListed; over > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(texts[:maxListed], ", "), over)
 	}

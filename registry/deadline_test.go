@@ -99,7 +99,7 @@ func TestDeadlineWhileTheDatabaseIsAway(t *testing.T) {
 func TestBootStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := registrytest.Memory()
-		a, _ := open(t, store), open(t, store)
+		a, b := open(t, store), open(t, store)
 		for _, stage := range []registry.Stage{registry.StageDHCP, registry.StageScript, registry.StageKernel, registry.StageInitrd} {
 			a.Sight(registry.Sighting{At: time.Now(), MAC: mac(1), Stage: stage, Detail: "x"})
 			a.Sight(registry.Sighting{At: time.Now(), MAC: mac(2), Stage: stage, Detail: "x"})
@@ -112,6 +112,9 @@ func TestBootStandsStill(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if n := countOf(t, store, registry.MachineStalled); n != 1 {
 			t.Errorf("%d boots stand still, want 1", n)
+		}
+		if n := a.Stalled() + b.Stalled(); n == 0 {
+			t.Error("no server counts it")
 		}
 		entry, _ := a.Lookup(mac(1))
 		timeline, err := a.Timeline(t.Context(), entry.ID, 0, 1)

@@ -18,14 +18,14 @@ type Entry struct {
 // Index answers "which machine has this address" from memory, so that a boot
 // never waits for the database. It is safe for concurrent use.
 type Index struct {
-	mu     sync.RWMutex
-	byMAC  map[MAC]*indexed
-	byID   map[string]*indexed
-	named  map[string]*indexed
-	alike  map[string][]*indexed // by what tells machines apart beside addresses: see marks
-	claims map[string]string     // the IDs by name, of names that are being written
-	state  map[State]int
-	due    map[string]time.Time // the deadlines by ID
+	mu    sync.RWMutex
+	byMAC map[MAC]*indexed
+	byID  map[string]*indexed
+	named map[string]*indexed
+	alike map[string][]*indexed // by what tells machines apart beside addresses: see marks
+	state map[State]int
+	due   map[string]time.Time // the deadlines by ID
+	names
 
 	strangers int // the machines that are known from the wire alone
 }
@@ -43,7 +43,7 @@ type indexed struct {
 // NewIndex returns an empty index.
 func NewIndex() *Index {
 	return &Index{byMAC: map[MAC]*indexed{}, byID: map[string]*indexed{}, named: map[string]*indexed{}, alike: map[string][]*indexed{},
-		claims: map[string]string{}, state: map[State]int{}, due: map[string]time.Time{}}
+		names: newNames(), state: map[State]int{}, due: map[string]time.Time{}}
 }
 
 // Lookup returns the machine that has mac.
@@ -119,36 +119,6 @@ func (x *Index) freeName(id, seed string, attempt int) string {
 	}
 }
 
-// claim is the first name of text, behind so many that are passed over, that no
-// machine but the one with that ID has or is about to get. It is kept for that
-// machine until [Index.release]: machines of one rack register at once.
-func (x *Index) claim(id string, text nameText, passOver int) string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for n := 1; ; n++ {
-		name := text.at(n)
-		if holder, taken := x.named[name]; taken && holder.ID != id {
-			continue
-		}
-		if holder, taken := x.claims[name]; taken && holder != id {
-			continue
-		}
-		if passOver--; passOver < 0 {
-			x.claims[name] = id
-			return name
-		}
-	}
-}
-
-// release gives back the claim to a name, where the machine has one.
-func (x *Index) release(id, name string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.claims[name] == id {
-		delete(x.claims, name)
-	}
-}
-
 // clear forgets every machine.
 func (x *Index) clear() {
 	x.mu.Lock()
@@ -159,6 +129,7 @@ func (x *Index) clear() {
 	clear(x.alike)
 	clear(x.state)
 	clear(x.due)
+	clear(x.full)
 	x.strangers = 0
 }
 
@@ -208,8 +179,12 @@ func (x *Index) put(m Machine) {
 	entry.stranger = m.State == Discovered && len(entry.marks) == 0 && hasGivenName(m, Registration{})
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if old, ok := x.byID[m.ID]; ok && old.version > m.Version {
+	old, ok := x.byID[m.ID]
+	if ok && old.version > m.Version {
 		return
+	}
+	if ok && old.Name != m.Name {
+		x.free(old.Name)
 	}
 	x.drop(m.ID)
 	for _, mac := range m.MACs {
@@ -232,6 +207,9 @@ func (x *Index) put(m Machine) {
 func (x *Index) remove(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if m, ok := x.byID[id]; ok {
+		x.free(m.Name)
+	}
 	x.drop(id)
 }
 

@@ -133,8 +133,8 @@ func (m RuleMatch) unmet(reg Registration) string {
 // glob reports whether text matches pattern. To [path.Match] a slash is a border
 // that * does not cross; in the name of a model it is a character.
 func glob(pattern, text string) bool {
-	border := strings.NewReplacer("/", "\x1f")
-	ok, err := path.Match(border.Replace(Fold(pattern)), border.Replace(Fold(text)))
+	const border, character = "/", "\x1f"
+	ok, err := path.Match(strings.ReplaceAll(Fold(pattern), border, character), strings.ReplaceAll(Fold(text), border, character))
 	return ok && err == nil
 }
 

@@ -167,7 +167,8 @@ func (t nameText) at(n int) string {
 	number := ""
 	switch {
 	case t.counts:
-		number = fmt.Sprintf("%0*d", t.width, n)
+		number = strconv.Itoa(n)
+		number = strings.Repeat("0", max(t.width-len(number), 0)) + number
 	case n > 1:
 		number = "-" + strconv.Itoa(n)
 	}
@@ -175,4 +176,15 @@ func (t nameText) at(n int) string {
 	after := t.after[:min(len(t.after), max(room/2, room-len(t.before)))]
 	before := t.before[:min(len(t.before), room-len(after))]
 	return strings.Trim(before+number+after, "-")
+}
+
+// has reports whether name is one of t.
+func (t nameText) has(name string) bool {
+	middle, begins := strings.CutPrefix(name, t.before)
+	middle, ends := strings.CutSuffix(middle, t.after)
+	if middle == "" && !t.counts {
+		return begins && ends
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(middle, "-"))
+	return begins && ends && err == nil && n > 0 && t.at(n) == name
 }

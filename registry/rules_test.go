@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"dragonfly/registry"
 	"dragonfly/registry/journal"
@@ -166,6 +167,21 @@ func TestOperatorsComeBeforeRules(t *testing.T) {
 			t.Errorf("one that an operator edited: %+v", edited)
 		}
 	})
+}
+
+// What a timeline says has bounds, whatever the rules set.
+func TestRulesOnTheTimelineHaveBounds(t *testing.T) {
+	r, _ := fleet(t, registrytest.Memory())
+	set := registry.RuleSetTo{Labels: map[string]string{}}
+	for i := range 64 {
+		set.Labels[fmt.Sprint("key-", i)] = strings.Repeat("é", 128)
+	}
+	setRules(t, r, registry.Rule{Name: "x", Set: set})
+	m, _ := mustRegister(t, r, server(7, "SN-7"))
+	timeline, err := r.Timeline(t.Context(), m.ID, 0, 1)
+	if err != nil || len(m.Labels) != 64 || len(timeline[0].Message) > 2000 || !strings.Contains(timeline[0].Message, "... and 44 more") || !utf8.ValidString(timeline[0].Message) {
+		t.Errorf("%d labels, %v, %+v", len(m.Labels), err, timeline)
+	}
 }
 
 func TestARackRegistersAtOnce(t *testing.T) {

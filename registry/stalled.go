@@ -21,8 +21,17 @@ const (
 // boots is the boots that have not come to a registration, by machine ID. It is
 // made of events alone, of this and every other server on the same database.
 type boots struct {
-	mu sync.Mutex
-	by map[string]boot
+	mu    sync.Mutex
+	by    map[string]boot
+	stood int64 // how many stood still, since the start
+}
+
+// Stalled counts the boots that stood still since the start, as far as this process
+// noticed before any other one on the same database.
+func (r *Registry) Stalled() int64 {
+	r.boots.mu.Lock()
+	defer r.boots.mu.Unlock()
+	return r.boots.stood
 }
 
 // boot is the step that a machine has not gone beyond.
@@ -71,6 +80,7 @@ func (b *boots) stalled(running time.Duration) (found []boot) {
 		if boot := b.by[id]; running-boot.since >= stalledAfter {
 			found = append(found, boot)
 			delete(b.by, id)
+			b.stood++
 		}
 	}
 	return found
@@ -80,6 +90,7 @@ func (b *boots) stalled(running time.Duration) (found []boot) {
 func (b *boots) giveBack(found []boot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.stood -= int64(len(found))
 	for _, boot := range found {
 		if _, newer := b.by[boot.step.Machine]; !newer {
 			b.by[boot.step.Machine] = boot

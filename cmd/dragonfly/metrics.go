@@ -28,6 +28,8 @@ func (a *appliance) metrics() http.Handler {
 			Help: "Agents that wait for an instruction now."}, func() float64 { return float64(a.registry.Polling()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_sightings_dropped_total",
 			Help: "Steps of boots that were not kept for a timeline."}, func() float64 { return float64(a.registry.Dropped()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_boots_stalled_total",
+			Help: "Boots of which no agent reported in time."}, func() float64 { return float64(a.registry.Stalled()) }),
 	)
 	all.MustRegister(a.crowd.metrics()...)
 	all.MustRegister(a.standby.metrics(a.registry)...)

@@ -15,8 +15,9 @@ const rulesPath = "/api/v1/rules"
 
 // Rules is the rules on registration on the wire.
 type Rules struct {
-	Version int64           `json:"version,omitempty" doc:"of the whole set; a PUT that has one is refused where another one is stored"`
+	Version int64           `json:"version,omitempty" minimum:"0" doc:"of the whole set; a PUT that has one is refused where another one is stored"`
 	Rules   []registry.Rule `json:"rules" nullable:"false" maxItems:"256" doc:"in the order in which they are tried"`
+	Stale   bool            `json:"stale,omitempty" doc:"in answers: the database is away, and these are the rules that were known last"`
 }
 
 // RulesTest is the body of POST /api/v1/rules/test.
@@ -54,7 +55,7 @@ type rulesOutput struct {
 }
 
 func rulesOf(set registry.RuleSet) *rulesOutput {
-	out := &rulesOutput{ETag: strconv.Quote(strconv.FormatInt(set.Version, 10)), Body: Rules{set.Version, set.Rules}}
+	out := &rulesOutput{ETag: strconv.Quote(strconv.FormatInt(set.Version, 10)), Body: Rules{Version: set.Version, Rules: set.Rules}}
 	if out.Body.Rules == nil {
 		out.Body.Rules = []registry.Rule{}
 	}
@@ -66,7 +67,9 @@ func (s *Server) getRules(ctx context.Context, _ *struct{}) (*rulesOutput, error
 	if err != nil {
 		return nil, s.problem(err)
 	}
-	return rulesOf(set), nil
+	out := rulesOf(set)
+	out.Body.Stale = !s.registry.Outage().Since.IsZero()
+	return out, nil
 }
 
 type putRulesInput struct {

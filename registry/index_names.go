@@ -1,0 +1,65 @@
+package registry
+
+import "maps"
+
+// names is the names that machines are about to get, for an [Index], whose lock
+// guards it.
+type names struct {
+	claims map[string]string // the IDs by name
+	// full is up to which number machines have every name of a text. It says nothing
+	// once one of them lets go of its name.
+	full map[nameText]int
+}
+
+func newNames() names { return names{claims: map[string]string{}, full: map[nameText]int{}} }
+
+// free notes that no machine has a name any longer.
+func (x *names) free(name string) {
+	maps.DeleteFunc(x.full, func(text nameText, _ int) bool { return text.has(name) })
+}
+
+// fullFrom is how many names have to be looked at before it is worth to remember.
+const fullFrom = 32
+
+// claim is the first name of text, behind so many that are passed over, that no
+// machine but the one with that ID has or is about to get; the name that it has, if
+// that is one. It is kept for the machine until [Index.release]: machines of one
+// rack register at once.
+func (x *Index) claim(id string, text nameText, passOver int) string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if m, ok := x.byID[id]; ok && passOver == 0 && text.has(m.Name) && x.named[m.Name] == m {
+		x.claims[m.Name] = id
+		return m.Name
+	}
+	full := x.full[text]
+	for n := full + 1; ; n++ {
+		name := text.at(n)
+		if m, taken := x.named[name]; taken && m.ID != id {
+			if n == full+1 {
+				full = n
+			}
+			continue
+		}
+		if holder, taken := x.claims[name]; taken && holder != id {
+			continue
+		}
+		if passOver == 0 {
+			if full-x.full[text] >= fullFrom {
+				x.full[text] = full
+			}
+			x.claims[name] = id
+			return name
+		}
+		passOver--
+	}
+}
+
+// release gives back the claim to a name, where the machine has one.
+func (x *Index) release(id, name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.claims[name] == id {
+		delete(x.claims, name)
+	}
+}
