@@ -34,7 +34,8 @@ type KnownAction struct {
 	Name      string     `json:"name"` // the last element of its image's reference
 	About     string     `json:"about"`
 	Variables []Variable `json:"variables,omitempty"`
-	Any       bool       `json:"any,omitempty"` // it hands on every variable
+	Any       bool       `json:"any,omitempty"`      // it hands on every variable
+	HostPID   bool       `json:"host_pid,omitempty"` // it acts on the machine itself: without the host's process ids it does nothing
 }
 
 // must and may are a variable that is required, and one that is not.
@@ -60,9 +61,10 @@ func KnownActions() []KnownAction {
 	)
 	return []KnownAction{
 		{Name: "archive2disk", About: "unpack an archive into a file system", Variables: []Variable{
-			partition, fsType, must("DEST_PATH", Path, "the directory it is unpacked into"),
+			partition, fsType, may("DEST_PATH", Text, "/", "the directory it is unpacked into"),
 			must("ARCHIVE_URL", Text, "where the archive is fetched from"),
-			may("ARCHIVE_TYPE", Text, "tar", "tar or targz"), may("TARFILE_CHECKSUM", Text, "", "such as sha256:..., checked where it is set"),
+			may("ARCHIVE_TYPE", Text, "tar", "tar or targz"), may("TARFILE_CHECKSUM", Text, "", "such as sha256:...; early versions require it"),
+			may("INSECURE_NO_TARFILE_CHECKSUM_VERIFICATION", Bool, "false", "of early versions: no checksum is required"),
 			may("HTTP_CLIENT_TIMEOUT_MINUTES", Number, "5", "for the download")}},
 		{Name: "cexec", About: "run a command in a file system on the disk", Variables: []Variable{
 			block, fsType, must("CMD_LINE", Text, "the command; without an interpreter, commands with ; between them"),
@@ -76,22 +78,24 @@ func KnownActions() []KnownAction {
 			may("NETWORK_CONFIG", Text, "", "the file network-config")}},
 		{Name: "disk-wipe", About: "wipe every disk of the machine"},
 		{Name: "grub2disk", About: "install GRUB for BIOS", Variables: []Variable{
-			must("GRUB_INSTALL_PATH", Device, "the partition with /boot"), must("GRUB_DISK", Device, "the disk that gets the boot record"), fsType}},
+			must("GRUB_INSTALL_PATH", Device, "the disk that gets the boot record"), must("GRUB_DISK", Device, "the partition with /boot"),
+			may("FS_TYPE", Text, "", "the file system of the partition")}},
 		{Name: "image2disk", About: "write an image to a disk while it is fetched", Variables: []Variable{
 			disk, image, packed, may("RETRY_ENABLED", Bool, "true", "try again when the transfer breaks"),
 			may("RETRY_DURATION_MINUTES", Number, "10", "how long to try again"),
 			may("PROGRESS_INTERVAL_SECONDS", Number, "3", "between two lines on the progress"),
 			may("TEXT_LOGGING", Bool, "false", "log as text instead of JSON")}},
-		{Name: "kexec", About: "start the kernel on the disk without a restart", Variables: []Variable{
-			block, fsType, may("KERNEL_PATH", Path, "", "else what the disk's grub.cfg starts"),
-			may("INITRD_PATH", Path, "", "with KERNEL_PATH"), may("CMD_LINE", Text, "", "of the kernel; else that of grub.cfg")}},
+		{Name: "kexec", About: "start the kernel on the disk without a restart", HostPID: true, Variables: []Variable{
+			block, fsType, may("KERNEL_PATH", Text, "", "else what the disk's grub.cfg starts"),
+			may("INITRD_PATH", Text, "", "with KERNEL_PATH"), may("CMD_LINE", Text, "", "of the kernel; else that of grub.cfg")}},
 		{Name: "oci2disk", About: "write an image to a disk while it is fetched from a container registry", Variables: []Variable{
 			disk, must("IMG_URL", Text, "the reference of the artifact"), packed,
-			may("REGISTRY_USERNAME", Text, "", "of the registry"), may("REGISTRY_PASSWORD", Text, "", "of the registry")}},
-		{Name: "poweroff", About: "switch the machine off"},
+			may("REGISTRY_USERNAME", Text, "", "of the registry"), may("REGISTRY_PASSWORD", Text, "", "of the registry"),
+			may("SKIP_VERIFY", Bool, "false", "take any certificate")}},
+		{Name: "poweroff", About: "switch the machine off", HostPID: true},
 		{Name: "qemuimg2disk", About: "write an image of any format qemu-img knows to a disk", Variables: []Variable{
 			disk, image, may("FORMAT", Text, "host_device", "the format that is written"), may("EXTRA_ARGS", Text, "", "for qemu-img convert")}},
-		{Name: "reboot", About: "restart the machine"},
+		{Name: "reboot", About: "restart the machine", HostPID: true},
 		{Name: "rootio", About: "partition, format or mount as the machine's metadata say", Variables: []Variable{
 			must("MIRROR_HOST", Text, "the host that serves the metadata on port 50061"), may("MBR", Text, "", "anything: an MBR instead of a GPT")}},
 		{Name: "slurp", About: "send the contents of a disk to a server", Variables: []Variable{
@@ -104,7 +108,7 @@ func KnownActions() []KnownAction {
 			partition, may("FS_TYPE", Text, "vfat", "the file system of the partition"),
 			may("ENV_FILE", Path, "/boot/uboot.env", "the file with the environment"),
 			must("ENV_VARS", Text, "a JSON object; an empty value takes a variable away")}},
-		{Name: "waitdaemon", About: "report success, wait, and run another image", Any: true, Variables: []Variable{
+		{Name: "waitdaemon", About: "report success, wait, and run another image", Any: true, HostPID: true, Variables: []Variable{
 			must("IMAGE", Text, "the image that is run"), may("WAIT_SECONDS", Number, "10", "how long to wait")}},
 		{Name: "writefile", About: "write a file into a file system on the disk", Variables: []Variable{
 			partition, fsType, must("DEST_PATH", Path, "the file"), may("CONTENTS", Text, "", "what is in it"),

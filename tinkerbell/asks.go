@@ -1,6 +1,7 @@
 package tinkerbell
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"text/template"
@@ -20,6 +21,48 @@ func Asks(text []byte) ([]string, error) {
 		a.list(t.Root, true)
 	}
 	return slices.Sorted(maps.Keys(a.names)), nil
+}
+
+// guesses are values that most of what a template makes of one accepts: a number,
+// a mode and a boolean, and the path of a file and of a device.
+var guesses = []string{"1", "/dev/disk/by-id/example"}
+
+// Guess puts a value into data for each name that a template asks for and that is
+// not there, so that it can be checked without, and says which names these are. Of
+// the guesses, each name gets the one with which the fewest things are wrong.
+func Guess(text []byte, data Data) (missing []string, err error) {
+	asks, err := Asks(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range asks {
+		if _, there := data[name]; !there {
+			data[name] = guesses[0]
+			missing = append(missing, name)
+		}
+	}
+	least := wrongs(text, data)
+	for _, name := range missing[:min(len(missing), maxGuesses)] {
+		for _, guess := range guesses[1:] {
+			before := data[name]
+			data[name] = guess
+			if n := wrongs(text, data); n < least {
+				least = n
+			} else {
+				data[name] = before
+			}
+		}
+	}
+	return missing, nil
+}
+
+// wrongs counts what is wrong with a template.
+func wrongs(text []byte, data Data) int {
+	_, err := Check(text, data)
+	if wrong, ok := errors.AsType[*InvalidError](err); ok {
+		return len(wrong.Problems)
+	}
+	return 0
 }
 
 // asker walks a template. Where dot is the data, .name is one of its names; $.name

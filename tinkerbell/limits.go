@@ -12,10 +12,11 @@ const (
 	MaxTasks    = 100
 	MaxActions  = 1000 // of all tasks
 
-	maxProblems = 50        // told at once
-	maxMembers  = 100_000   // of mappings and lists that are read, with those of aliases each time
-	maxValue    = 1 << 20   // bytes of a value while rendering, see weigh
-	maxDepth    = 100       // of lists and dictionaries in each other
+	maxProblems = 50      // told at once
+	maxMembers  = 100_000 // of mappings and lists that are read, with those of aliases each time
+	maxValue    = 1 << 20 // bytes of a value while rendering, see weigh
+	maxDepth    = 100     // of lists and dictionaries in each other
+	maxGuesses  = 20      // names whose value is tried out
 	maxSteps    = 200_000 // rounds of range, and templates called
 	maxCost     = 20_000_000
 	maxTime     = 5 * time.Second // for rendering

@@ -55,6 +55,9 @@ func (t Template) Notes() (notes []Problem) {
 				say("%s does not read %s%s", known.Name, name, orSuggest(name, known.names()))
 			}
 		}
+		if ok && known.HostPID && a.PID != "host" && a.Namespaces.PID != "host" {
+			say("%s acts on the machine itself, for which Tinkerbell needs pid: host", known.Name)
+		}
 		if len(a.OnTimeout)+len(a.OnFailure) > 0 {
 			say("on-timeout and on-failure are never run")
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -33,101 +32,6 @@ and may call Sprig's hermetic functions, formatPartition, netmaskToPrefixLength,
 toYaml and fromYaml. This version checks and renders templates; it carries none out.`}
 	template.AddCommand(templateCheckCommand(), templateRenderCommand(), templateActionsCommand())
 	return template
-}
-
-func templateCheckCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "check FILE...", Short: "Say all that is wrong with templates",
-		Long: `Render templates for an example machine, or for the one that --machine names, and
-say all that is wrong with them: what Tinkerbell refuses, what it passes over in
-silence, and what an action would fail for, such as a variable that it needs.
-
-Each line names the file, the line and the column. The exit code is 1 where a
-template cannot be used. What only is worth knowing is a note and changes no code.
-A value that no --set gives is taken to be 1.`,
-		Example: `  dragonfly template check ubuntu.yaml debian.yaml
-  dragonfly template check --machine rack1-7 --set image_url=http://images/u.raw.gz ubuntu.yaml`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usageError{errors.New("want files with templates, or - for standard input; see dragonfly template check --help")}
-			}
-			machine, params, err := templateInput(cmd)
-			if err != nil {
-				return err
-			}
-			refused := 0
-			for _, name := range args {
-				file, err := readInput(cmd, name, 2*tinkerbell.MaxText)
-				if err != nil {
-					return fmt.Errorf("check template: %w", err)
-				}
-				if !checkFile(cmd.OutOrStdout(), name, file, machine, params) {
-					refused++
-				}
-			}
-			if refused > 0 {
-				return fmt.Errorf("check templates: %d of %d cannot be used", refused, len(args))
-			}
-			return nil
-		},
-	}
-	templateFlags(cmd, "render for this `MACHINE` of the running appliance, by name or ID, instead of an example")
-	return cmd
-}
-
-// checkFile writes what is wrong with the templates of a file, and reports
-// whether all can be used.
-func checkFile(w io.Writer, name string, file []byte, m registry.Machine, params map[string]string) (ok bool) {
-	documents, err := tinkerbell.Documents(file)
-	if err != nil {
-		printProblems(w, name, tinkerbell.Document{}, problemsOf(err), "")
-		return false
-	}
-	ok = true
-	for _, d := range documents {
-		t, guessed, err := tryTemplate(d.Text, m, params)
-		printProblems(w, name, d, problemsOf(err), "")
-		if err != nil {
-			ok = false
-			continue
-		}
-		printProblems(w, name, d, t.Notes(), "note: ")
-		fmt.Fprintf(w, "%s: %s is good: %s, %s%s\n", name, t.Name, count(len(t.Tasks), "task"), count(t.Actions(), "action"), guessed)
-	}
-	return ok
-}
-
-// tryTemplate checks a template with a 1 for each value that is not given. It says
-// which these are, for the end of a line.
-func tryTemplate(text []byte, m registry.Machine, params map[string]string) (t tinkerbell.Template, guessed string, err error) {
-	data, err := tinkerbell.NewData(m, params)
-	if err != nil {
-		return t, "", err
-	}
-	asks, err := tinkerbell.Asks(text)
-	if err != nil {
-		return t, "", err
-	}
-	var missing []string
-	for _, name := range asks {
-		if _, there := data[name]; !there {
-			data[name] = "1"
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		guessed = "; to render it needs --set " + strings.Join(missing, "=..., ") + "=..."
-	}
-	t, err = tinkerbell.Check(text, data)
-	return t, guessed, err
-}
-
-// count is a number of things: "1 task", "2 tasks".
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func templateRenderCommand() *cobra.Command {
@@ -177,7 +81,7 @@ func renderFile(cmd *cobra.Command, name string, file []byte, m registry.Machine
 	}
 	if err != nil {
 		var lines strings.Builder
-		printProblems(&lines, name, document, problemsOf(err), "")
+		printFindings(&lines, findings(name, document, problemsOf(err), "error"))
 		return fmt.Errorf("render a template for %s:\n%s", m.Name, strings.TrimSuffix(lines.String(), "\n"))
 	}
 	return nil
@@ -261,7 +165,7 @@ func templateInput(cmd *cobra.Command) (m registry.Machine, params map[string]st
 	}
 	shown, err := control(cmd).Machine(cmd.Context(), name)
 	if err != nil {
-		return m, nil, fmt.Errorf("machine %s: %w", name, err)
+		return m, nil, fmt.Errorf("template for %s: %w", name, err)
 	}
 	m, err = hardwareKnown(shown)
 	return m, params, err
@@ -275,33 +179,4 @@ func hardwareKnown(m api.Machine) (registry.Machine, error) {
 	}
 	return registry.Machine{ID: m.ID, Name: m.Name, State: m.State, MACs: m.MACs, Hostname: m.Hostname,
 		Address: m.Address, Hardware: *m.Hardware, Tags: m.Tags, Labels: m.Labels, OS: m.OS}, nil
-}
-
-// problemsOf are the problems of an error; any other error is one.
-func problemsOf(err error) []tinkerbell.Problem {
-	if err == nil {
-		return nil
-	}
-	if wrong, ok := errors.AsType[*tinkerbell.InvalidError](err); ok {
-		return wrong.Problems
-	}
-	return []tinkerbell.Problem{{Message: err.Error()}}
-}
-
-// printProblems writes problems as compilers do: FILE:LINE:COLUMN: message.
-func printProblems(w io.Writer, name string, d tinkerbell.Document, problems []tinkerbell.Problem, kind string) {
-	for _, p := range problems {
-		place := name
-		line, column := d.Place(p)
-		if line > 0 {
-			place += fmt.Sprintf(":%d", line)
-		}
-		if line > 0 && column > 0 {
-			place += fmt.Sprintf(":%d", column)
-		}
-		if where := p.Place(); where != "" {
-			place += ": " + where
-		}
-		fmt.Fprintf(w, "%s: %s%s\n", place, kind, p.Message)
-	}
 }
