@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"dragonfly/registry"
 )
@@ -46,80 +45,66 @@ func conditions(f registry.Filter, now time.Time, b *builder) ([]string, error) 
 	return all, nil
 }
 
+// condition asks one row. What selects few rows has been looked up before, by
+// [Store.narrow].
 func condition(t registry.Term, now time.Time, b *builder) (string, error) {
 	wanted := make([]string, len(t.Values))
 	for i, v := range t.Values {
-		wanted[i] = registry.Fold(v)
+		wanted[i] = b.text(registry.Fold(v))
 	}
-	if t.Field == registry.FieldAny {
-		return anywhere(wanted, b), nil
-	}
-	param, err := list(wanted)
-	if err != nil {
-		return "", err
-	}
-	values := b.param(param)
 	switch t.Field {
+	case registry.FieldAny:
+		return compare("m.search", true, wanted), nil
 	case registry.FieldMAC:
-		return "m.id IN (SELECT machine FROM machine_macs WHERE " + compare("machine_macs.mac", t.Part, values) + ")", nil
+		return "EXISTS (SELECT 1 FROM json_each(m.macs) a WHERE " + compare("a.value", t.Part, wanted) + ")", nil
 	case registry.FieldTag:
-		return "m.id IN (SELECT machine FROM machine_tags WHERE " + compare("machine_tags.tag", t.Part, values) + ")", nil
+		return "EXISTS (SELECT 1 FROM machine_tags t WHERE t.machine = m.id AND " + compare("t.tag", t.Part, wanted) + ")", nil
 	case registry.FieldLabel:
-		return "m.id IN (SELECT machine FROM machine_labels WHERE key = " + b.text(t.Key) + " AND " + compare("machine_labels.value", t.Part, values) + ")", nil
+		return "EXISTS (SELECT 1 FROM machine_labels l WHERE l.machine = m.id AND l.key = " + b.text(t.Key) + " AND " + compare("l.value", t.Part, wanted) + ")", nil
 	case registry.FieldLocked:
-		return compare("(CASE m.locked WHEN 0 THEN 'no' ELSE 'yes' END)", t.Part, values), nil
+		return compare("(CASE m.locked WHEN 0 THEN 'no' ELSE 'yes' END)", t.Part, wanted), nil
 	case registry.FieldOnline:
 		online := fmt.Sprintf("coalesce(s.seen_ms, 0) > 0 AND %s - s.seen_ms < %d", b.param(now.UnixMilli()), registry.OnlineFor.Milliseconds())
-		return compare("(CASE WHEN "+online+" THEN 'yes' ELSE 'no' END)", t.Part, values), nil
+		return compare("(CASE WHEN "+online+" THEN 'yes' ELSE 'no' END)", t.Part, wanted), nil
 	}
 	if column := column(t.Field); column != "" {
-		return columnIs(column, t, values), nil
+		return columnIs(b.plain+column, t, wanted), nil
 	}
 	return "", fmt.Errorf("field %q is not known", t.Field)
 }
 
 // columnIs compares a column in a way that lets SQLite use its index. That of the
 // owner leaves out machines that have none.
-func columnIs(column string, t registry.Term, values string) string {
+func columnIs(column string, t registry.Term, wanted []string) string {
 	if t.Part {
-		return compare("lower("+column+")", true, values)
-	}
-	equal := column + " COLLATE NOCASE IN (SELECT value FROM json_each(" + values + "))"
-	if t.Field == registry.FieldOwner && !slices.Contains(t.Values, "") {
-		return column + " <> '' AND " + equal
+		return compare("lower("+column+")", true, wanted)
 	}
 	if t.Field == registry.FieldState {
-		return column + " IN (SELECT value FROM json_each(" + values + "))" // states are in lower case
+		return compare(column, false, wanted) // states are in lower case
+	}
+	equal := compare(column+" COLLATE NOCASE", false, wanted)
+	if t.Field == registry.FieldOwner && !slices.Contains(t.Values, "") {
+		return column + " <> '' AND " + equal
 	}
 	return equal
 }
 
-// compare is true when the text is one of the values, or has one as a part.
-func compare(text string, part bool, values string) string {
-	if part {
-		return "EXISTS (SELECT 1 FROM json_each(" + values + ") v WHERE instr(" + text + ", v.value) > 0)"
-	}
-	return text + " IN (SELECT value FROM json_each(" + values + "))"
-}
-
-// anywhere is true when a word is part of what is searched. The trigram index
-// needs three characters, and folds more than we do; so the text has the last
-// word, and of shorter words the only one.
-func anywhere(words []string, b *builder) string {
-	if len(words) == 0 {
+// compare is true when the text is one of the values, or has one as a part. One
+// value is compared as itself: behind IN, an index would not give the order, too.
+func compare(text string, part bool, wanted []string) string {
+	switch {
+	case len(wanted) == 0:
 		return "false"
-	}
-	var any []string
-	for _, word := range words {
-		text := b.text(word)
-		if utf8.RuneCountInString(word) < 3 {
-			any = append(any, "instr(m.search, "+text+") > 0")
-			continue
+	case part:
+		parts := make([]string, len(wanted))
+		for i, value := range wanted {
+			parts[i] = "instr(" + text + ", " + value + ") > 0"
 		}
-		phrase := b.text(`"` + strings.ReplaceAll(word, `"`, `""`) + `"`)
-		any = append(any, "(m.row IN (SELECT rowid FROM machine_trigrams WHERE search MATCH "+phrase+") AND instr(m.search, "+text+") > 0)")
+		return "(" + strings.Join(parts, " OR ") + ")"
+	case len(wanted) == 1:
+		return text + " = " + wanted[0]
 	}
-	return "(" + strings.Join(any, " OR ") + ")"
+	return text + " IN (" + strings.Join(wanted, ", ") + ")"
 }
 
 // searched is what a bare word is looked for in.

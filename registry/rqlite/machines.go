@@ -29,6 +29,10 @@ func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Mach
 	if q.Bare {
 		most = barePageSize
 	}
+	narrowed, err := s.narrow(ctx, q.Filter, q.Now)
+	if err != nil {
+		return nil, err
+	}
 	var found []registry.Machine
 	for {
 		page := q
@@ -36,7 +40,7 @@ func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Mach
 		if q.Limit > 0 {
 			page.Limit = min(q.Limit-len(found), most)
 		}
-		machines, err := s.page(ctx, page)
+		machines, err := s.page(ctx, page, narrowed)
 		if err != nil {
 			return nil, err
 		}
@@ -75,8 +79,11 @@ func (s *Store) Versions(ctx context.Context, ids []string) (map[string]int64, e
 	return versions, nil
 }
 
-func (s *Store) page(ctx context.Context, q registry.Query) ([]registry.Machine, error) {
-	stmt, err := selection(q)
+func (s *Store) page(ctx context.Context, q registry.Query, n narrowed) ([]registry.Machine, error) {
+	if !n.any && len(n.rows) == 0 {
+		return nil, nil
+	}
+	stmt, err := selection(q, n)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +104,11 @@ const selectMachines = `SELECT m.id, m.name, m.state, m.reason, m.hostname, m.ad
 
 // selection is the statement for q. Only what is set becomes part of it: with
 // `?1 IS NULL OR ...` SQLite would read every row instead of an index.
-func selection(q registry.Query) (statement, error) {
+func selection(q registry.Query, n narrowed) (statement, error) {
 	b := builder{}
+	if !n.any || q.Sort.Field != registry.SortName {
+		b.plain = "+" // what is known, or the order, leads; not the index of another column
+	}
 	ids, err := identified(q, &b)
 	if err != nil {
 		return statement{}, err
@@ -112,6 +122,13 @@ func selection(q registry.Query) (statement, error) {
 	}
 	if q.State != "" {
 		where = append(where, "m.state = "+b.text(string(q.State)))
+	}
+	if !n.any {
+		rows, err := list(n.rows)
+		if err != nil {
+			return statement{}, err
+		}
+		where = append(where, "m.row IN (SELECT value FROM json_each("+b.param(rows)+"))")
 	}
 	order, behind, err := ordered(q.Sort, q.After, &b)
 	if err != nil {
@@ -128,11 +145,22 @@ func selection(q registry.Query) (statement, error) {
 	if q.Bare {
 		sql = selectBare
 	}
-	if len(where) > 0 {
-		sql += " WHERE " + strings.Join(where, " AND ")
-	}
-	sql += " ORDER BY " + order + " LIMIT " + b.param(q.Limit)
+	sql += within(where, order, b.param(q.Limit), len(q.Filter) > 0)
 	return statement{name: "load machines", sql: sql, args: b.args}, nil
+}
+
+// within is the rest of a selection. Where a filter is, the rows are found first and
+// read then: else SQLite would sort them whole.
+func within(where []string, order, limit string, filtered bool) string {
+	sql := ""
+	if len(where) > 0 {
+		sql = " WHERE " + strings.Join(where, " AND ")
+	}
+	sql += " ORDER BY " + order + " LIMIT " + limit
+	if !filtered {
+		return sql
+	}
+	return " WHERE m.row IN (SELECT m.row FROM machines m LEFT JOIN machine_seen s ON s.id = m.id" + sql + ") ORDER BY " + order
 }
 
 // ordered is the order of s, and the condition for what is behind a position.
@@ -199,7 +227,10 @@ func identified(q registry.Query, b *builder) ([]string, error) {
 }
 
 // builder numbers parameters.
-type builder struct{ args []any }
+type builder struct {
+	args  []any
+	plain string // before a column: "+" keeps SQLite from using its index
+}
 
 // param adds a parameter and returns what stands for it.
 func (b *builder) param(value any) string {

@@ -1,0 +1,138 @@
+package rqlite
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"dragonfly/registry"
+)
+
+// few is how many machines a term of a filter may select to lead a query. With more
+// of them, walking all machines in the order of the list fills a page sooner.
+const few = 2500
+
+// narrowed is what is known of the machines that match a filter before it is asked:
+// SQLite has no statistics, and does not know rare from common.
+type narrowed struct {
+	rows []int64 // only these can match
+	any  bool    // nothing is known, and rows is nil
+}
+
+// narrow looks up the terms of a filter that select few machines.
+func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (narrowed, error) {
+	n := narrowed{any: true}
+	for _, t := range f {
+		if t.Not {
+			continue
+		}
+		b := builder{}
+		from, ok := lookups(t, now, &b)
+		if !ok {
+			continue
+		}
+		sql := "SELECT row FROM (" + strings.Join(from, " UNION ALL ") + ") LIMIT " + b.param(few+1)
+		rows, err := s.rowsOf(ctx, statement{name: "narrow a filter down", sql: sql, args: b.args})
+		if err != nil {
+			return n, err
+		}
+		if len(rows) <= few {
+			n.only(rows)
+		}
+	}
+	return n, nil
+}
+
+// only takes in what one more term selects.
+func (n *narrowed) only(rows []int64) {
+	slices.Sort(rows)
+	if n.any {
+		n.rows, n.any = slices.Compact(rows), false
+		return
+	}
+	n.rows = slices.DeleteFunc(n.rows, func(row int64) bool {
+		_, found := slices.BinarySearch(rows, row)
+		return !found
+	})
+}
+
+func (s *Store) rowsOf(ctx context.Context, stmt statement) (rows []int64, err error) {
+	result, err := s.db.read(ctx, stmt)
+	if err != nil {
+		return nil, err
+	}
+	for result.Next() {
+		var row int64
+		if err := result.Scan(&row); err != nil {
+			return nil, fmt.Errorf("%s: %w", stmt.name, err)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// lookups are queries of the rows that a term may match, one for each value, each
+// answered from an index; more than match, in doubt. There are none for a field
+// without an index.
+func lookups(t registry.Term, now time.Time, b *builder) (from []string, ok bool) {
+	if t.Field == registry.FieldOnline {
+		if len(t.Values) != 1 || t.Part || registry.Fold(t.Values[0]) != "yes" {
+			return nil, false
+		}
+		since := b.param(now.Add(-registry.OnlineFor).UnixMilli())
+		return []string{"SELECT m.row FROM machine_seen s JOIN machines m ON m.id = s.id WHERE s.seen_ms > " + since}, true
+	}
+	for _, value := range t.Values {
+		query := lookup(t, registry.Fold(value), b)
+		if query == "" {
+			return nil, false
+		}
+		from = append(from, query)
+	}
+	return from, len(from) > 0
+}
+
+func lookup(t registry.Term, value string, b *builder) string {
+	switch {
+	case value == "":
+		return ""
+	case t.Part:
+		return lookupPart(t.Field, value, b)
+	}
+	switch t.Field {
+	case registry.FieldMAC:
+		return "SELECT m.row FROM machine_macs a JOIN machines m ON m.id = a.machine WHERE a.mac = " + b.text(value)
+	case registry.FieldTag:
+		return "SELECT m.row FROM machine_tags t JOIN machines m ON m.id = t.machine WHERE t.tag = " + b.text(value)
+	case registry.FieldLabel:
+		return "SELECT m.row FROM machine_labels l JOIN machines m ON m.id = l.machine WHERE l.key = " + b.text(t.Key) + " AND l.value = " + b.text(value)
+	case registry.FieldState:
+		return "SELECT row FROM machines WHERE state = " + b.text(value)
+	case registry.FieldOwner:
+		return "SELECT row FROM machines WHERE owner <> '' AND owner COLLATE NOCASE = " + b.text(value)
+	case registry.FieldSerial, registry.FieldVendor, registry.FieldModel:
+		return "SELECT row FROM machines WHERE " + string(t.Field) + " COLLATE NOCASE = " + b.text(value)
+	}
+	return lookupPart(t.Field, value, b)
+}
+
+// lookupPart finds what is part of the text that bare words are looked for in.
+func lookupPart(f registry.Field, value string, b *builder) string {
+	switch f {
+	case registry.FieldAny, registry.FieldName, registry.FieldSerial, registry.FieldModel,
+		registry.FieldMAC, registry.FieldIP, registry.FieldBMC, registry.FieldTag:
+		if utf8.RuneCountInString(value) >= trigram {
+			return "SELECT rowid AS row FROM machine_trigrams WHERE search MATCH " + b.text(phrase(value))
+		}
+	}
+	return ""
+}
+
+// trigram is how many characters the index of machine_trigrams needs.
+const trigram = 3
+
+// phrase is a text as a query of FTS5.
+func phrase(text string) string { return `"` + strings.ReplaceAll(text, `"`, `""`) + `"` }

@@ -1,0 +1,72 @@
+package rqlite_test
+
+import (
+	"fmt"
+	"testing"
+
+	"dragonfly/registry"
+)
+
+// TestFilterOfMany asks a store for machines of which a term selects more than are
+// looked up first, and fewer, and both: with what a filter matches one by one.
+func TestFilterOfMany(t *testing.T) {
+	const machines = 6000
+	s := embedded(t, startNode(t, t.TempDir()))
+	var all []registry.Machine
+	for from := 0; from < machines; from += 500 {
+		c := registry.Change{Op: fmt.Sprint("fill ", from)}
+		for n := from; n < from+500; n++ {
+			m := newMachine(n)
+			m.State, m.Tags, m.Labels = registry.Ready, []string{"common"}, map[string]string{"half": fmt.Sprint(n % 2)}
+			m.Hardware.System = registry.System{Vendor: "Acme", Product: "Rocket", Serial: fmt.Sprintf("SN%05d", n)}
+			if n%1000 == 7 {
+				m.State, m.Tags = registry.Failed, []string{"Rare", "common"}
+			}
+			c.Put = append(c.Put, m)
+			c.Events = append(c.Events, registry.Event{Kind: registry.MachineRegistered, Machine: m.ID})
+			all = append(all, m)
+		}
+		if err := s.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, filter := range []string{
+		"state:ready", "state:failed", "tag:common", "tag:rare", "tag:common state:failed", "tag:rare state:ready", "state:ready,failed",
+		"vendor:acme tag:rare", "rocket", "rocket tag:rare", "rocket -tag:rare", "sn00", "sn00007", "sn00007,sn01007", "00", "label.half:1", "label.half:1 tag:rare",
+		"model:~rock state:failed", "model:~nothing", "serial:~0100 -state:failed", "serial:SN00012", "owner:nobody", "-tag:common", "online:yes", "name:" + all[5].Name,
+	} {
+		for _, sort := range []string{"name", "-name", "model", "-registered", "state"} {
+			q := registry.Query{Limit: 40, Brief: true}
+			var err error
+			if q.Filter, err = registry.ParseFilter(filter); err != nil {
+				t.Fatal(err)
+			}
+			if q.Sort, err = registry.ParseSort(sort); err != nil {
+				t.Fatal(err)
+			}
+			want := 0
+			for _, m := range all {
+				if q.Filter.Match(m, q.Now) {
+					want++
+				}
+			}
+			got := 0
+			for found := []registry.Machine(nil); ; q.After = q.Sort.Position(found[len(found)-1]) {
+				if found, err = s.Machines(t.Context(), q); err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range found {
+					if !q.Filter.Match(m, q.Now) {
+						t.Errorf("%s: %s does not match", filter, m.Name)
+					}
+				}
+				if got += len(found); len(found) < q.Limit || got >= 200 {
+					break
+				}
+			}
+			if got != min(want, 200) {
+				t.Errorf("%s by %s: %d machines, want %d", filter, sort, got, min(want, 200))
+			}
+		}
+	}
+}
