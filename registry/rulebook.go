@@ -68,6 +68,9 @@ func (r *Registry) replaceRules(ctx context.Context, stored RuleSet, rules []Rul
 	if dryRun(ctx) {
 		return next, nil
 	}
+	if stored.Version == 0 {
+		was = nil // there was nothing before
+	}
 	actor, message := ActorOf(ctx), fmt.Sprintf("%d rules on registration, where there were %d", len(rules), len(stored.Rules))
 	if actor.Name != "" {
 		message += ", by " + actor.Name

@@ -221,7 +221,7 @@ func TestSetRules(t *testing.T) {
 		t.Errorf("a lost race: %v", err)
 	}
 	audit, err := a.Audit(t.Context(), "rules", 0, 10)
-	if err != nil || len(audit) != 1 || audit[0].Actor.Name != "ana" || string(audit[0].Before) != "null" || !strings.Contains(string(audit[0].After), `"owner":"lab"`) {
+	if err != nil || len(audit) != 1 || audit[0].Actor.Name != "ana" || audit[0].Before != nil || !strings.Contains(string(audit[0].After), `"owner":"lab"`) {
 		t.Errorf("audit: %+v, %v", audit, err)
 	}
 	// The other server hears of it.

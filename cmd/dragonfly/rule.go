@@ -106,7 +106,7 @@ else has changed meanwhile. Machines that have registered keep what they have.`,
 			if err != nil {
 				return fmt.Errorf("edit rules: %w", err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d rules, at version %d\n", len(stored.Rules), stored.Version)
+			fmt.Fprintf(cmd.OutOrStdout(), "the rules are at version %d, %d of them\n", stored.Version, len(stored.Rules))
 			return nil
 		},
 	}

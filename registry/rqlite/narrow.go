@@ -113,6 +113,9 @@ func lookup(t registry.Term, value string, b *builder) string {
 		return "SELECT row FROM machines WHERE state = " + b.text(value)
 	case registry.FieldOwner:
 		return "SELECT row FROM machines WHERE owner <> '' AND owner COLLATE NOCASE = " + b.text(value)
+	case registry.FieldOS: // the expression is that of its index
+		const os = "operator ->> '$.os'"
+		return "SELECT row FROM machines WHERE " + os + " IS NOT NULL AND (" + os + ") COLLATE NOCASE = " + b.text(value)
 	case registry.FieldSerial, registry.FieldVendor, registry.FieldModel:
 		return "SELECT row FROM machines WHERE " + string(t.Field) + " COLLATE NOCASE = " + b.text(value)
 	}
