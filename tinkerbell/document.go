@@ -3,7 +3,6 @@ package tinkerbell
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -78,21 +77,15 @@ func documentOf(file []byte, name string, data *yaml.Node) Document {
 
 func indentOf(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
 
-// Place is where a problem of the text is in the file.
-func (d Document) Place(p Problem) (line, column int) {
-	if line = p.Line; line > 0 {
-		line += d.Lines
+// InFile is a problem of the text with its place in the file.
+func (d Document) InFile(p Problem) Problem {
+	for _, line := range []*int{&p.Line, &p.First} {
+		if *line > 0 {
+			*line += d.Lines
+		}
 	}
-	if column = p.Column; column > 0 {
-		column += d.Columns
+	if p.Column > 0 {
+		p.Column += d.Columns
 	}
-	return line, column
-}
-
-// String is the name of the document, for messages.
-func (d Document) String() string {
-	if d.Name == "" {
-		return "the template"
-	}
-	return fmt.Sprintf("Template %s", d.Name)
+	return p
 }

@@ -49,7 +49,8 @@ func (r *reader) membersOf(n *yaml.Node) (all []member) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := resolved(n.Content[i])
 		if before, twice := first[key.Value]; twice {
-			r.problem(key, "%s is there a second time, after line %d; leave one", short(key.Value), r.line(before))
+			r.problem(key, "%s is there a second time; leave one", short(key.Value))
+			r.problems[len(r.problems)-1].First = r.line(before)
 			continue
 		}
 		first[key.Value] = key

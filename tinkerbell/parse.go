@@ -42,7 +42,7 @@ type reader struct {
 // problem notes what is wrong at a node.
 func (r *reader) problem(at *yaml.Node, format string, args ...any) {
 	line, column := r.origin(at.Line, at.Column)
-	r.problems = append(r.problems, Problem{line, column, r.task, r.action, fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, Problem{Line: line, Column: column, Task: r.task, Action: r.action, Message: fmt.Sprintf(format, args...)})
 }
 
 // document is the root of the text; nil, and a problem, where it has none.
@@ -172,8 +172,8 @@ func (r *reader) once(first map[string]int, name string, line int, what string) 
 		return
 	}
 	if before, twice := first[name]; twice {
-		r.problems = append(r.problems, Problem{line, 0, r.task, r.action,
-			fmt.Sprintf("%s %s is the name of another %s, on line %d; give it one of its own", what, short(name), what, before)})
+		r.problems = append(r.problems, Problem{Line: line, Task: r.task, Action: r.action, First: before,
+			Message: fmt.Sprintf("another %s is called %s; give each a name of its own", what, short(name))})
 		return
 	}
 	first[name] = line

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // one is a template with one action, and text in the place of that.
@@ -36,8 +37,8 @@ func TestVerdicts(t *testing.T) {
 		"number as a name":         {"name: 0644\ntasks: [{name: 1e3, worker: true}]", true, ""},
 		"no tasks":                 {"name: x\ntasks: []", false, "tasks is missing"},
 		"no worker":                {"name: x\ntasks: [{name: a}]", false, "worker is missing"},
-		"tasks of one name":        {"name: x\ntasks: [{name: a, worker: w}, {name: a, worker: w}]", false, "another task"},
-		"actions of one name":      {one("  - {name: a, image: alpine}\n  - {name: a, image: alpine}"), false, "another action"},
+		"tasks of one name":        {"name: x\ntasks: [{name: a, worker: w}, {name: a, worker: w}]", false, "another task is called"},
+		"actions of one name":      {one("  - {name: a, image: alpine}\n  - {name: a, image: alpine}"), false, "another action is called"},
 		"one name, two tasks":      {"name: x\ntasks: [{name: a, worker: w, actions: [{name: a, image: b}]}, {name: b, worker: w, actions: [{name: a, image: b}]}]", true, ""},
 		"no image":                 {one("  - {name: a}"), false, "image is missing"},
 		"image of upper case":      {one("  - {name: a, image: Alpine}"), false, "must be lowercase"},
@@ -53,7 +54,7 @@ func TestVerdicts(t *testing.T) {
 		"list as a variable":       {one("  - {name: a, image: alpine, environment: {A: []}}"), false, "the value of a variable is a text"},
 		"text as a command":        {one("  - {name: a, image: alpine, command: ls}"), false, "command is the text \"ls\"; want a list"},
 		"nulls":                    {one("  - {name: a, image: alpine, command: null, environment: , volumes: ~, namespaces: null, timeout: null}"), true, ""},
-		"key twice":                {"name: x\nname: y\ntasks: [{name: a, worker: w}]", false, "a second time, after line 1"},
+		"key twice":                {"name: x\nname: y\ntasks: [{name: a, worker: w}]", false, "a second time; leave one (the first is on line 1)"},
 		"alias":                    {"name: x\ntasks: [{name: &n a, worker: *n}]", true, ""},
 		"alias of nothing":         {"name: x\ntasks: [{name: a, worker: *n}]", false, "this is no YAML"},
 		"merged":                   {"name: x\ntasks: [{<<: {name: a, worker: w}, name: b}]", true, ""},
@@ -107,9 +108,26 @@ func TestAliasesThatMultiply(t *testing.T) {
 	}
 }
 
+// YAML of the worst kinds ends soon, as a rendered text and as a file of objects.
+func TestYAMLThatIsSlow(t *testing.T) {
+	for name, text := range map[string]string{
+		"lists": "[", "mappings": "{a: ", "entries": "- ", "keys": "? ", "anchors": "&a ", "tags": "!a ", "quotes": `"`, "comments": "#\n", "entries with comments": "- #a\n",
+		"aliases": "- &a [*a]\n", "documents": "---\n", "folded": ">\n ", "merges": "- &a {<<: *a}\n", "tabs": "\t", "colons": ": ", "words": "a ", "lines": "a\n", "members": "a:\n", "entries of lists": "-\n", "directives": "%TAG ! a\n", "zero": "\x00", "percent": `"\x`,
+	} {
+		full := []byte(strings.Repeat(text, MaxRendered/len(text)))
+		begun := time.Now()
+		_, err := Parse(full)
+		parsed := time.Since(begun)
+		all, documentsErr := Documents(append([]byte("apiVersion: v1\nkind: Template\nspec:\n  data: "), full...))
+		if took := time.Since(begun); err == nil || (documentsErr == nil) != (len(all) == 1) || took > 2*time.Second {
+			t.Errorf("%s: %v after %s; %d documents, %v after %s", name, err, parsed, len(all), documentsErr, took)
+		}
+	}
+}
+
 func TestProblem(t *testing.T) {
 	for want, p := range map[string]Problem{
-		"line 14, task install, action stream: image is missing": {14, 3, "install", "stream", "image is missing"},
+		"line 14, task install, action stream: image is missing": {Line: 14, Column: 3, Task: "install", Action: "stream", Message: "image is missing"},
 		"line 14, task install: no":                              {Line: 14, Task: "install", Message: "no"},
 		"task install: no":                                       {Task: "install", Message: "no"},
 		"no":                                                     {Message: "no"},
@@ -157,11 +175,11 @@ spec:
 	if err != nil || len(all) != 2 || all[0].Name != "one" || string(all[0].Text) != "name: x\n{{ range .a }}\n" || string(all[1].Text) != "name: y\nid: z" {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if line, column := all[0].Place(Problem{Line: 2, Column: 1}); line != 11 || column != 7 {
-		t.Errorf("%d:%d; want 11:7", line, column)
+	if p := all[0].InFile(Problem{Line: 2, Column: 1, First: 1}); p.Line != 11 || p.Column != 7 || p.First != 10 {
+		t.Errorf("%+v; want 11:7, first 10", p)
 	}
-	if line, _ := all[1].Place(Problem{Line: 1}); line != 13 {
-		t.Errorf("line %d; want 13", line)
+	if p := all[1].InFile(Problem{Line: 1}); p.Line != 13 || p.Column != 0 || p.First != 0 {
+		t.Errorf("%+v; want line 13", p)
 	}
 	if all, err := Documents([]byte("name: {{ .x }}")); err != nil || len(all) != 1 || all[0].Lines != 0 {
 		t.Errorf("%+v, %v", all, err)

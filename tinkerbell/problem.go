@@ -16,6 +16,7 @@ type Problem struct {
 	Task    string `json:"task,omitempty"`   // where it is in one
 	Action  string `json:"action,omitempty"`
 	Message string `json:"message"`
+	First   int    `json:"first,omitempty"` // line of the first of two, where Line has the second
 }
 
 // String is the problem in one line: "line 14, task install, action stream:
@@ -29,9 +30,17 @@ func (p Problem) String() string {
 		where = append(where, place)
 	}
 	if len(where) == 0 {
+		return p.Text()
+	}
+	return strings.Join(where, ", ") + ": " + p.Text()
+}
+
+// Text is the message with the other line it is about, without the place.
+func (p Problem) Text() string {
+	if p.First == 0 {
 		return p.Message
 	}
-	return strings.Join(where, ", ") + ": " + p.Message
+	return fmt.Sprintf("%s (the first is on line %d)", p.Message, p.First)
 }
 
 // Place is the task and the action, such as "task install, action stream"; empty

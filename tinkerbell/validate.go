@@ -90,7 +90,7 @@ func (t Template) each(visit func(Task, Action, func(string, ...any)), problems 
 	for _, task := range t.Tasks {
 		for _, a := range task.Actions {
 			visit(task, a, func(format string, args ...any) {
-				*problems = append(*problems, Problem{a.Line, 0, task.Name, a.Name, fmt.Sprintf(format, args...)})
+				*problems = append(*problems, Problem{Line: a.Line, Task: task.Name, Action: a.Name, Message: fmt.Sprintf(format, args...)})
 			})
 		}
 	}

@@ -103,8 +103,7 @@ func checkFile(file string, text []byte, m registry.Machine, params map[string]s
 // findings are problems of a document with their place in the file.
 func findings(file string, d tinkerbell.Document, problems []tinkerbell.Problem, level string) (all []finding) {
 	for _, p := range problems {
-		p.Line, p.Column = d.Place(p)
-		all = append(all, finding{file, p, level})
+		all = append(all, finding{file, d.InFile(p), level})
 	}
 	return all
 }
@@ -162,6 +161,6 @@ func printFindings(w io.Writer, all []finding) {
 		if f.Level == "note" {
 			kind = "note: "
 		}
-		fmt.Fprintf(w, "%s: %s%s\n", place, kind, f.Message)
+		fmt.Fprintf(w, "%s: %s%s\n", place, kind, f.Text())
 	}
 }
