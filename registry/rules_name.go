@@ -87,7 +87,7 @@ func plausible(parts []namePart) error {
 			sample.WriteString("1")
 		}
 	}
-	if name := sample.String(); !machineName.MatchString(name) || strings.HasPrefix(name, "m-") {
+	if name := sample.String(); !validName(name) || name == "m" { // the next one would be m-2
 		return fmt.Errorf(`want lower-case letters, digits and dashes around the placeholders, at most %d, as in a host name, and not "m-" at the start`, maxName)
 	}
 	return nil
@@ -125,8 +125,10 @@ func fillName(pattern string, reg Registration) (text nameText, passedOver strin
 			text.before += value
 		}
 	}
-	if name := text.at(1); !machineName.MatchString(name) || strings.HasPrefix(name, "m-") {
-		return nameText{}, fmt.Sprintf("it would be called %q, which is no name", name)
+	for n := range 2 { // the second one may have a number behind it
+		if name := text.at(n + 1); !validName(name) {
+			return nameText{}, fmt.Sprintf("it would be called %q, which is no name", name)
+		}
 	}
 	return text, ""
 }

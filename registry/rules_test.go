@@ -274,6 +274,7 @@ func TestBadRules(t *testing.T) {
 		{[]registry.Rule{name("{mac:3}")}, "/rules/0/set/name_pattern", "want {n:3}"},
 		{[]registry.Rule{name("Rack {n}")}, "/rules/0/set/name_pattern", "lower-case"},
 		{[]registry.Rule{name("m-{n}")}, "/rules/0/set/name_pattern", `not "m-" at the start`},
+		{[]registry.Rule{name("m")}, "/rules/0/set/name_pattern", `not "m-" at the start`},
 		{[]registry.Rule{name(strings.Repeat("a", 64))}, "/rules/0/set/name_pattern", "at most 63"},
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{Tags: []string{"ok", "two words"}}}}, "/rules/0/set/tags/1", "a tag has"},
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{Labels: map[string]string{"a b": ""}}}}, "/rules/0/set/labels/a b", "a key has"},

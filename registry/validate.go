@@ -58,10 +58,15 @@ var (
 	labelKey    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$`)
 )
 
+// validName reports whether a machine may be called that; "m-" begins an ID.
+func validName(name string) bool {
+	return machineName.MatchString(name) && !strings.HasPrefix(name, "m-")
+}
+
 // Validate reports everything that is wrong with p as an [*InvalidError].
 func (p Patch) Validate() error {
 	v := validator{}
-	if p.Name != nil && (!machineName.MatchString(*p.Name) || strings.HasPrefix(*p.Name, "m-")) {
+	if p.Name != nil && !validName(*p.Name) {
 		v.add("/name", `want lower-case letters, digits and dashes, at most 63, as in a host name, and not "m-" at the start`)
 	}
 	if p.Owner != nil {
