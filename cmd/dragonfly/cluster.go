@@ -79,6 +79,9 @@ func (db *database) problems() (found []string) {
 		return nil
 	}
 	members := db.node.Seen()
+	if len(members) == 2 && members[0].Voter && members[1].Voter {
+		found = append(found, "the cluster has two members, and needs both for every change: let a third host join")
+	}
 	for _, m := range members {
 		called := m.Name
 		if called == "" {
@@ -131,7 +134,7 @@ three hosts one may be away, of five two; with two hosts both are needed.
 
 What the hosts say to each other goes through one TCP port, ` + clusterPort + `, with TLS on both
 sides. A host that is in no cluster opens no such port.`}
-	cmd.AddCommand(clusterInitCommand(), clusterJoinCommand(), clusterTokenCommand(), clusterStatusCommand(), clusterRemoveCommand())
+	cmd.AddCommand(clusterInitCommand(), clusterJoinCommand(), clusterRecoverCommand(), clusterTokenCommand(), clusterStatusCommand(), clusterRemoveCommand())
 	return cmd
 }
 

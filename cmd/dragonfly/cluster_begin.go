@@ -72,32 +72,77 @@ machines of its own is refused, since those would be lost.`,
 	return cmd
 }
 
+func clusterRecoverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "recover", Short: "Go on with this host alone, when most of the cluster is lost for good", Args: cobra.NoArgs,
+		Long: `Go on with this host alone, when most of the cluster is lost for good: it becomes
+the only member, with the data it has. The service must be stopped; others can
+join again after its next start.
+
+What was acknowledged by the others and had not reached this host is lost. A host
+that is cut off here and comes back would go on by itself: make sure that the
+others stay off, and empty their data directories before they join.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dataDir, err := stopped(cmd)
+			if err != nil {
+				return err
+			}
+			folder, err := trust.Open(dataDir)
+			if err != nil {
+				return err
+			}
+			if err := confirm(cmd, "Are the other members lost for good, and off?"); err != nil {
+				return err
+			}
+			if err := node.Recover(dataDir, folder); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "this host is the only member from its next start on; start the service")
+			return nil
+		},
+	}
+	yesFlag(cmd)
+	dataDirFlag(cmd)
+	return cmd
+}
+
 func beginFlags(cmd *cobra.Command) {
+	dataDirFlag(cmd)
+	cmd.Flags().String("advertise", "", "host:port where the other members reach this host (default: its address, port "+clusterPort+")")
+}
+
+// dataDirFlag is for what is done to a data directory while nothing runs on it.
+func dataDirFlag(cmd *cobra.Command) {
 	dir := os.Getenv(envPrefix + "DATA_DIR")
 	if dir == "" {
 		dir = defaultDataDir
 	}
 	cmd.Flags().String("data-dir", dir, "data directory of the appliance (also DRAGONFLY_DATA_DIR)")
-	cmd.Flags().String("advertise", "", "host:port where the other members reach this host (default: its address, port "+clusterPort+")")
 }
 
-// beginning prepares what is done to a data directory while nothing runs on it:
-// as its owner, so that the service can read it afterwards. token is the one to
-// join with, if any.
+// beginning is the data directory and the address of a host that becomes a member.
+// token is the one to join with, if any.
 func beginning(cmd *cobra.Command, token string) (dataDir, address string, err error) {
-	dataDir, _ = cmd.Flags().GetString("data-dir")
 	address, _ = cmd.Flags().GetString("advertise")
 	if address, err = advertised(address, token); err != nil {
 		return "", "", usageError{err}
 	}
+	dataDir, err = stopped(cmd)
+	return dataDir, address, err
+}
+
+// stopped is the data directory, on which nothing runs. From then on this process
+// is its owner's, so that the service can read what is written.
+func stopped(cmd *cobra.Command) (dataDir string, err error) {
+	dataDir, _ = cmd.Flags().GetString("data-dir")
 	if conn, err := net.Dial("unix", filepath.Join(dataDir, socketName)); err == nil {
 		conn.Close()
-		return "", "", fmt.Errorf("dragonfly runs with data directory %s: stop it first (systemctl stop dragonfly)", dataDir)
+		return "", fmt.Errorf("dragonfly runs with data directory %s: stop it first (systemctl stop dragonfly)", dataDir)
 	}
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return "", "", fmt.Errorf("data directory: %w", err)
+		return "", fmt.Errorf("data directory: %w", err)
 	}
-	return dataDir, address, becomeOwner(dataDir)
+	return dataDir, becomeOwner(dataDir)
 }
 
 // becomeOwner turns root into the user whose directory it is.

@@ -61,10 +61,7 @@ func (r remembered) Directory(ctx context.Context, known int64) ([]byte, int64, 
 	data, version, err := r.Store.Directory(ctx, known)
 	switch {
 	case err == nil && data != nil:
-		text, err := json.Marshal(accounts{version, data})
-		if err = errors.Join(err, r.copy.KeepDocument("accounts", text)); err != nil {
-			r.log.Error("remember the accounts", "err", err)
-		}
+		r.keepAccounts(accounts{version, data})
 	case errors.Is(err, registry.ErrUnavailable):
 		var last accounts
 		// Whoever changes the accounts reads them with -1, too. That change fails
@@ -74,6 +71,23 @@ func (r remembered) Directory(ctx context.Context, known int64) ([]byte, int64, 
 		}
 	}
 	return data, version, err
+}
+
+// PutDirectory is [auth.Directories.PutDirectory]. What was written is not read
+// again, so it is remembered here.
+func (r remembered) PutDirectory(ctx context.Context, data []byte, read int64, change registry.Change) error {
+	err := r.Store.PutDirectory(ctx, data, read, change)
+	if err == nil {
+		r.keepAccounts(accounts{read + 1, data})
+	}
+	return err
+}
+
+func (r remembered) keepAccounts(known accounts) {
+	text, err := json.Marshal(known)
+	if err = errors.Join(err, r.copy.KeepDocument("accounts", text)); err != nil {
+		r.log.Error("remember the accounts", "err", err)
+	}
 }
 
 // Secret is [auth.Secrets.Secret].

@@ -70,6 +70,9 @@ func (m *membership) seekAdmission(ctx context.Context) {
 	last := ""
 	for {
 		if voter, err := m.store.IsVoter(); err == nil && voter {
+			if err := m.folder.Begin(); err != nil {
+				m.log.Error("join the cluster", "err", err)
+			}
 			return
 		}
 		state := m.askToBeLetIn(ctx)
@@ -92,6 +95,8 @@ func (m *membership) askToBeLetIn(ctx context.Context) (state string) {
 		}
 		answer, err := m.askAdmission(seed)
 		switch {
+		case notAMember(err):
+			state = fmt.Sprintf("%s does not take this host for a member (any more): if it was removed, stop it; to join again, move the folders \"cluster\" and \"rqlite\" away", seed)
 		case err != nil:
 			state = err.Error()
 		case answer.Refused != "":
@@ -103,6 +108,13 @@ func (m *membership) askToBeLetIn(ctx context.Context) (state string) {
 		}
 	}
 	return state
+}
+
+// notAMember reports whether the other end of a handshake did not want to speak to
+// this host.
+func notAMember(err error) bool {
+	alert, ok := errors.AsType[*net.OpError](err)
+	return ok && alert.Op == "remote error" // RFC 8446 section 6
 }
 
 func (m *membership) askAdmission(address string) (answer admission, err error) {

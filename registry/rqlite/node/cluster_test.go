@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -228,5 +230,69 @@ func TestARemovedMemberIsCutOff(t *testing.T) {
 	}
 	if _, err := a.node.Remove(t.Context(), "nobody"); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("removing nobody: %v", err)
+	}
+}
+
+func TestAMemberThatLostItsDataDoesNotVote(t *testing.T) {
+	a := found(t, t.TempDir())
+	a.ask(t, query, `["SELECT 1"]`)
+	b := a.join(t, "b", "127.0.0.3")
+	time.Sleep(1100 * time.Millisecond) // until it has noted that it is a member
+	for _, m := range []*member{a, b} {
+		if err := m.node.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(m.dir, "rqlite")); err != nil {
+			t.Fatal(err)
+		}
+		folder, err := trust.Open(m.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = node.Start(t.Context(), node.Config{Dir: m.dir, Peers: &node.Peers{Folder: folder, Port: listen(t, m.address)}})
+		if err == nil || !strings.Contains(err.Error(), "is gone") {
+			t.Errorf("%s without its data: %v", m.name, err)
+		}
+	}
+}
+
+func TestASurvivorGoesOnAlone(t *testing.T) {
+	a := found(t, t.TempDir())
+	a.ask(t, execute, `["CREATE TABLE x (n)"]`)
+	b := a.join(t, "b", "127.0.0.3")
+	b.ask(t, execute, `["INSERT INTO x VALUES (7)"]`)
+	for _, m := range []*member{a, b} {
+		if err := m.node.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder, err := trust.Open(b.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Recover(b.dir, folder); err != nil {
+		t.Fatal(err)
+	}
+	b.start(t, nil)
+	if got := b.ask(t, query, `["SELECT n FROM x"]`); !strings.Contains(got, "[[7]]") {
+		t.Errorf("the survivor has %s", got)
+	}
+	c := b.join(t, "c", "127.0.0.4")
+	c.ask(t, execute, `["INSERT INTO x VALUES (8)"]`)
+}
+
+func TestAMemberStandsAloneAgain(t *testing.T) {
+	dir := t.TempDir()
+	a := found(t, dir)
+	a.ask(t, execute, `["CREATE TABLE x (n)", "INSERT INTO x VALUES (7)"]`)
+	if err := a.node.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "cluster")); err != nil {
+		t.Fatal(err)
+	}
+	alone := start(t, dir)
+	if _, text := post(t, alone, "/db/query?level=none", `["SELECT n FROM x"]`); !strings.Contains(text, "[[7]]") {
+		t.Errorf("alone again it has %s", text)
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -24,9 +25,21 @@ func (d database) Query(q *proto.QueryRequest) ([]*proto.QueryRows, uint64, erro
 	}
 	if q.Level != proto.QueryRequest_QUERY_REQUEST_LEVEL_STRONG {
 		q.Level = proto.QueryRequest_QUERY_REQUEST_LEVEL_LINEARIZABLE
+		q.LinearizableTimeout = applyPatience.Nanoseconds()
 	}
-	return d.Store.Query(q)
+	rows, index, err := d.Store.Query(q)
+	if errors.Is(err, store.ErrWaitForFSMTimeout) {
+		q.Level = proto.QueryRequest_QUERY_REQUEST_LEVEL_STRONG
+		return d.Store.Query(q)
+	}
+	return rows, index, err
 }
+
+// applyPatience is how long a read waits until all that is committed is applied.
+// When members come or go, rqlite waits in vain: it counts what changes the
+// database, and that does not. A read that goes through the log puts the count
+// right, for itself and those after it.
+const applyPatience = 25 * time.Millisecond
 
 // dialTimeout is how long a member may take to answer the door.
 const dialTimeout = 2 * time.Second

@@ -118,8 +118,17 @@ func wouldStop(members []registry.ClusterMember, gone registry.ClusterMember) st
 // lookTimeout is how long a member may take to prove that it is there.
 const lookTimeout = 1500 * time.Millisecond
 
-// look speaks to every member, and keeps what it saw.
+// freshFor is how long what was seen is not looked at again.
+const freshFor = 500 * time.Millisecond
+
+// look speaks to every member, unless that was done just now, and keeps what it
+// saw.
 func (m *membership) look(ctx context.Context) ([]registry.ClusterMember, error) {
+	m.looking.Lock()
+	defer m.looking.Unlock()
+	if seen := m.seen.Load(); seen != nil && time.Since(m.looked) < freshFor {
+		return *seen, nil
+	}
 	servers, err := m.store.Nodes()
 	if err != nil {
 		return nil, fmt.Errorf("list members: %w: %w", registry.ErrUnavailable, err)
@@ -142,6 +151,7 @@ func (m *membership) look(ctx context.Context) ([]registry.ClusterMember, error)
 	})
 	if ctx.Err() == nil {
 		m.seen.Store(&seen)
+		m.looked = time.Now()
 	}
 	return seen, nil
 }

@@ -39,6 +39,8 @@ type membership struct {
 	own     *lane
 	joining sync.Mutex // one host is let in at a time
 	seen    atomic.Pointer[[]registry.ClusterMember]
+	looking sync.Mutex
+	looked  time.Time // when seen was; guarded by looking
 
 	cancel context.CancelFunc
 	all    sync.WaitGroup

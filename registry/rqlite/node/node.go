@@ -110,6 +110,11 @@ func (n *Node) begin(ctx context.Context, cfg Config) error {
 	if err := keepIdentity(n.dir, me.ID); err != nil {
 		return err
 	}
+	if n.founds() {
+		if err := cfg.Peers.Folder.Begin(); err != nil {
+			return err
+		}
+	}
 	n.member.run(n.store)
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/rqlite/rqlite/v8/store"
+
+	"dragonfly/registry/rqlite/node/trust"
 )
 
 // server is a node in the configuration of its raft log, and in rqlite's file
@@ -32,6 +34,8 @@ func (n *Node) open(before string) error {
 	switch {
 	case n.isIn(members):
 		return nil
+	case len(members) == 0 && n.begun():
+		return errNoData
 	case len(members) == 0 && n.founds():
 		return n.store.Bootstrap(store.NewServer(n.self.ID, n.self.Address, true))
 	case len(members) == 1 && wasAlone(members[0], before):
@@ -57,14 +61,19 @@ func (n *Node) isIn(members []*store.Server) bool {
 // that joins.
 func (n *Node) founds() bool { return n.member == nil || len(n.member.folder.Member().Seeds) == 0 }
 
+func (n *Node) begun() bool { return n.member != nil && n.member.folder.Begun() }
+
+// errNoData is about a member that forgot what it promised: its votes, and what it
+// helped to acknowledge. The others must not count on it any more.
+var errNoData = errors.New("this host is a member of a cluster, and its part of the database is gone: put it back; or remove the host on another one (dragonfly cluster remove), move its folder \"cluster\" away and join again")
+
 // wasAlone reports whether the only node in a raft log is the one whose log it is.
 func wasAlone(only *store.Server, before string) bool {
 	return only.ID == before || only.Addr == soloAddr{}.String()
 }
 
 // rename gives the only node of a raft log another ID and address: those it has
-// as a member of a cluster, or again without one. rqlite does that when it finds
-// a file, and removes that when it is done; a crash in between starts it anew.
+// as a member of a cluster, or again without one.
 func (n *Node) rename() error {
 	if err := n.store.Close(true); err != nil {
 		return err
@@ -72,16 +81,41 @@ func (n *Node) rename() error {
 	if n.member != nil {
 		n.member.disassemble()
 	}
-	text, err := json.Marshal([]server{n.self})
-	if err != nil {
-		return err
-	}
-	if err := writeSynced(filepath.Join(n.dir, "raft", "peers.json"), string(text)); err != nil {
+	if err := forceConfiguration(n.dir, n.self); err != nil {
 		return err
 	}
 	n.log.Info("the database gets another address in its log", "id", n.self.ID, "address", n.self.Address)
 	n.assemble()
 	return n.store.Open()
+}
+
+// Recover makes the member in dir the only one of its cluster at its next start,
+// with the data it has. No node may be running there.
+func Recover(dir string, f *trust.Folder) error {
+	path, err := private(dir)
+	if err != nil {
+		return err
+	}
+	lock, err := acquire(path)
+	if err != nil {
+		return err
+	}
+	err = f.Recover()
+	if err == nil {
+		me := f.Member()
+		err = forceConfiguration(path, server{ID: me.ID, Address: me.Address})
+	}
+	return errors.Join(err, lock.release())
+}
+
+// forceConfiguration tells rqlite to make a node the only one in its log when it
+// opens. It removes the file when that is done; a crash in between starts it anew.
+func forceConfiguration(dir string, only server) error {
+	text, err := json.Marshal([]server{only})
+	if err != nil {
+		return err
+	}
+	return writeSynced(filepath.Join(dir, "raft", "peers.json"), string(text))
 }
 
 // HasData reports whether there is a database in dir, of a node that stands alone

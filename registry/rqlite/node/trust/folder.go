@@ -21,7 +21,7 @@ import (
 	"dragonfly/registry"
 )
 
-// The files of the folder. All but the invitations are written once, together.
+// The files of the folder. All but the last two are written once, together.
 const (
 	authorityFile    = "ca.crt"
 	authorityKeyFile = "ca.key"
@@ -29,6 +29,7 @@ const (
 	keyFile          = "node.key"
 	memberFile       = "member.json"
 	invitationsFile  = "invitations.json"
+	begunFile        = "begun"
 )
 
 // Member is what a host is in its cluster.
@@ -230,6 +231,39 @@ func (f *Folder) use(cert *x509.Certificate) {
 
 // Member is what this host is in the cluster.
 func (f *Folder) Member() Member { return f.member }
+
+// Begin notes that this host is a member, with data: from now on that may not be
+// missing.
+func (f *Folder) Begin() error {
+	if f.Begun() {
+		return nil
+	}
+	if err := replaceSynced(filepath.Join(f.dir, begunFile), nil); err != nil {
+		return fmt.Errorf("note that this host is a member: %w", err)
+	}
+	return nil
+}
+
+// Begun reports whether the host was a member before.
+func (f *Folder) Begun() bool {
+	_, err := os.Stat(filepath.Join(f.dir, begunFile))
+	return err == nil
+}
+
+// Recover makes the host the first of its cluster, whoever was that.
+func (f *Folder) Recover() error {
+	alone := f.member
+	alone.Seeds = nil
+	text, err := json.MarshalIndent(alone, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := replaceSynced(filepath.Join(f.dir, memberFile), append(text, '\n')); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	f.member = alone
+	return nil
+}
 
 // Expires is when the certificate does.
 func (f *Folder) Expires() time.Time { return f.cert.Load().Leaf.NotAfter }
