@@ -20,11 +20,13 @@ type bench struct {
 	Machines  int
 	Clients   int
 	Rounds    int    // requests of each question
+	Rate      int    // events per second
+	Seconds   int    // of events
 	Data      string // directory to fill, or one that was filled before; empty: one that is removed
 	Enforce   bool
 
 	out     io.Writer
-	fleet   []registry.Machine // ID, name, addresses and state
+	fleet   []registry.Machine // as fill returns it
 	figures []figure
 }
 
@@ -50,14 +52,16 @@ It needs no root and no virtual machine, and leaves nothing behind.`,
 	flags.IntVar(&b.Machines, "machines", 100_000, "machines in the database")
 	flags.IntVar(&b.Clients, "clients", 1000, "viewers that follow the events")
 	flags.IntVar(&b.Rounds, "rounds", 500, "how often each question is asked")
+	flags.IntVar(&b.Rate, "rate", 100, "events per second")
+	flags.IntVar(&b.Seconds, "seconds", 10, "how long events are followed")
 	flags.StringVar(&b.Data, "data-dir", "", "fill this `folder` and keep it, or use what an earlier call with as many machines left there")
 	flags.BoolVar(&b.Enforce, "enforce", false, "fail when a limit is exceeded")
 	return cmd
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
-	if b.Machines < 1 || b.Clients < 1 || b.Rounds < 1 {
-		return errors.New("--machines, --clients and --rounds: want at least 1")
+	if min(b.Machines, b.Clients, b.Rounds, b.Rate, b.Seconds) < 1 {
+		return errors.New("--machines, --clients, --rounds, --rate and --seconds: want at least 1")
 	}
 	if b.Data == "" {
 		dir, err := os.MkdirTemp("", prefix)
@@ -91,7 +95,7 @@ func (b *bench) measure(ctx context.Context, data string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop(stopGrace)) }()
-	for _, step := range []func(context.Context, *subject) error{b.pages, b.boots, b.memory} {
+	for _, step := range []func(context.Context, *subject) error{b.pages, b.boots, b.memory, b.viewers, b.stalled} {
 		if err := step(ctx, s); err != nil {
 			return err
 		}
@@ -118,7 +122,7 @@ func (b *bench) firstStart(ctx context.Context, data string) (*subject, error) {
 	}
 	b.add(plain("first start to ready", took.Seconds(), startWithin.Seconds(), "s"))
 	copied, err := s.awaitCopy(ctx, copyWithin)
-	b.add(plain("last known state complete after", copied.Seconds(), 0, "s"))
+	b.add(plain("last known state complete after", copied.Seconds(), noLimit, "s"))
 	if err := errors.Join(err, b.peak(s, "memory of the first start, at most"), s.stop(stopGrace)); err != nil {
 		return nil, err
 	}
@@ -126,8 +130,11 @@ func (b *bench) firstStart(ctx context.Context, data string) (*subject, error) {
 		return nil, err
 	}
 	cpu, err := cpuTime(s.pid())
-	b.add(plain("start to ready", took.Seconds(), startWithin.Seconds(), "s"), plain("start to ready, CPU", cpu.Seconds(), 0, "s"))
-	return s, errors.Join(err, b.peak(s, "memory at ready, at most"))
+	b.add(plain("start to ready", took.Seconds(), startWithin.Seconds(), "s"), plain("start to ready, CPU", cpu.Seconds(), noLimit, "s"))
+	if err := errors.Join(err, b.peak(s, "memory at ready, at most"), s.enter(ctx)); err != nil {
+		return nil, errors.Join(err, s.stop(stopGrace))
+	}
+	return s, nil
 }
 
 // peak adds the most memory the process ever had.

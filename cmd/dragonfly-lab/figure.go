@@ -14,13 +14,15 @@ type figure struct {
 	Name     string
 	Measured string  // with its unit
 	Value    float64 // what the limit is about
-	Limit    float64 // the most that Value may be; 0 where nothing is promised
+	Limit    float64 // the most that Value may be; noLimit where nothing is promised
 	Unit     string  // of Value and Limit
 }
 
+const noLimit = -1
+
 func (f figure) verdict() string {
 	switch {
-	case f.Limit == 0:
+	case f.Limit == noLimit:
 		return ""
 	case f.Value > f.Limit:
 		return "OVER"
@@ -28,11 +30,13 @@ func (f figure) verdict() string {
 	return "ok"
 }
 
-// timed is a figure of how long requests took: its 99th percentile counts.
-func timed(name string, took []time.Duration, limit time.Duration) figure {
+// timed is a figure of how long requests took: its 99th percentile counts. cpu is
+// what all of them cost the server, which a busy host changes little.
+func timed(name string, took []time.Duration, cpu, limit time.Duration) figure {
 	p99 := milliseconds(percentile(took, 99))
 	return figure{Name: name, Value: p99, Limit: milliseconds(limit), Unit: "ms",
-		Measured: fmt.Sprintf("p99 %.2f ms (median %.2f, max %.2f, n %d)", p99, milliseconds(percentile(took, 50)), milliseconds(percentile(took, 100)), len(took))}
+		Measured: fmt.Sprintf("p99 %.2f ms (median %.2f, max %.2f, n %d; CPU %.2f each)", p99, milliseconds(percentile(took, 50)),
+			milliseconds(percentile(took, 100)), len(took), milliseconds(cpu)/float64(max(1, len(took))))}
 }
 
 // plain is a figure of one number.
@@ -58,7 +62,7 @@ func printFigures(out io.Writer, figures []figure) error {
 	fmt.Fprintln(table, "figure\tmeasured\tlimit\tverdict")
 	for _, f := range figures {
 		limit := "-"
-		if f.Limit != 0 {
+		if f.Limit != noLimit {
 			limit = fmt.Sprintf("%.4g %s", f.Limit, f.Unit)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Name, f.Measured, limit, f.verdict())

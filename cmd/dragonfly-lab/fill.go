@@ -15,8 +15,8 @@ import (
 const fillBatch = 250
 
 // fill stores the first n machines of the fleet in the database of a data
-// directory, as their registrations would have, and returns their IDs, names and
-// addresses. What an earlier call stored there stays as it is.
+// directory, as their registrations would have, and returns their IDs, names,
+// addresses, owners and labels. What an earlier call stored there stays as it is.
 func fill(ctx context.Context, dir string, n int) (all []registry.Machine, err error) {
 	embedded, err := node.Start(ctx, node.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -41,7 +41,7 @@ func fill(ctx context.Context, dir string, n int) (all []registry.Machine, err e
 			change.History = append(change.History, registry.HardwareRecord{Machine: m.ID, At: m.RegisteredAt, Hardware: m.Hardware})
 			change.Events = append(change.Events, registry.Event{At: m.RegisteredAt, Kind: registry.MachineRegistered, Machine: m.ID,
 				MAC: m.BootMAC(), Message: "registered for the first time: " + m.Hardware.System.Product})
-			all = append(all, registry.Machine{ID: m.ID, Name: m.Name, MACs: m.MACs, State: m.State})
+			all = append(all, registry.Machine{ID: m.ID, Name: m.Name, MACs: m.MACs, Owner: m.Owner, Labels: m.Labels})
 		}
 		if have >= int64(n) { // there already
 			continue

@@ -53,11 +53,7 @@ func startSubject(ctx context.Context, binary, data string) (*subject, time.Dura
 	if err := s.ready(ctx); err != nil {
 		return nil, 0, errors.Join(err, s.stop(stopGrace))
 	}
-	took := time.Since(begin)
-	if err := s.enter(ctx); err != nil {
-		return nil, 0, errors.Join(fmt.Errorf("sign in: %w", err), s.stop(stopGrace))
-	}
-	return s, took, nil
+	return s, time.Since(begin), nil
 }
 
 func freePort() (int, error) {
@@ -95,7 +91,7 @@ func (s *subject) ready(ctx context.Context) error {
 }
 
 // enter makes an account on the control socket where there is none, signs in to
-// the UI, and takes an API token.
+// the UI, and takes an API token. Checking a password takes 64 MiB for a moment.
 func (s *subject) enter(ctx context.Context) error {
 	socket := filepath.Join(s.data, "dragonfly.sock")
 	console := &api.Client{Base: "http://localhost", HTTP: &http.Client{Transport: &http.Transport{
