@@ -39,7 +39,7 @@ type Accounts struct {
 
 // NewAccounts returns the accounts kept in store.
 func NewAccounts(store Store) (*Accounts, error) {
-	decoy, err := argon2id.CreateHash("nobody has this password", argon2id.DefaultParams)
+	decoy, err := decoyHash(argon2id.DefaultParams)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the password hash: %w", err)
 	}
