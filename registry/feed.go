@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -39,7 +40,8 @@ func (f *Feed) Last() int64 {
 }
 
 // Next blocks until there are events numbered above after and returns up to a
-// few hundred of them in order. It errs when ctx ends or the store does.
+// few hundred of them in order, for reading only: listeners share them. It errs
+// when ctx ends or the store does.
 func (f *Feed) Next(ctx context.Context, after int64) ([]Event, error) {
 	for {
 		events, inMemory, more := f.since(after)
@@ -65,15 +67,12 @@ func (f *Feed) since(after int64) ([]Event, bool, <-chan struct{}) {
 	if after >= f.last {
 		return nil, true, f.more
 	}
-	for i, e := range f.recent {
-		if e.Seq > after {
-			if i == 0 && e.Seq > after+1 {
-				return nil, false, nil // older ones may be in the store only
-			}
-			return append([]Event(nil), f.recent[i:min(i+feedBatch, len(f.recent))]...), true, nil
-		}
+	i, _ := slices.BinarySearchFunc(f.recent, after+1, func(e Event, seq int64) int { return cmp.Compare(e.Seq, seq) })
+	if i == len(f.recent) || i == 0 && f.recent[0].Seq > after+1 {
+		return nil, false, nil // older ones may be in the store only
 	}
-	return nil, false, nil
+	end := min(i+feedBatch, len(f.recent))
+	return f.recent[i:end:end], true, nil // what is there is never changed
 }
 
 // of returns up to limit events of a machine that are in memory, numbered below
