@@ -58,7 +58,7 @@ type refusal func(w http.ResponseWriter, r *http.Request, status int, detail str
 // that is not there answers nobody.
 func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	router := chi.NewRouter()
-	router.Use(middleware.GetHead, paced)
+	router.Use(middleware.GetHead, paced, slim)
 	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Cluster: a.db.cluster(),
 		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
 	a.mountExplain()

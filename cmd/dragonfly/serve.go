@@ -137,7 +137,7 @@ func (a *appliance) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.registry.Run(ctx) })
 	group.Go(func() error {
-		return a.serveHTTP(ctx, a.ports.http, &http.Server{Handler: handler, ConnState: a.crowd.watch})
+		return a.serveHTTP(ctx, a.ports.http, &http.Server{Handler: handler, ConnState: a.crowd.watch, ConnContext: withConnection})
 	})
 	group.Go(func() error {
 		return a.serveHTTP(ctx, a.ports.control, &http.Server{Handler: handler, ConnContext: auth.WithControlSocket})
