@@ -145,3 +145,31 @@ func TestClusterEndsWithTheContext(t *testing.T) {
 		t.Errorf("asked %d times, %v", len(f.asked), err)
 	}
 }
+
+func TestAnErrorInPlaceOfAllResultsIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := []string{`{"results":[],"error":"leadership lost while committing log"}`, `{"results":[],"error":"stale read"}`, `{"results":[{"error":"UNIQUE constraint failed"}]}`}
+		asked := 0
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			rec := httptest.NewRecorder()
+			_, _ = rec.WriteString(answers[asked]) // into memory
+			asked++
+			return rec.Result(), nil
+		})
+		nodes, err := parseRemote("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := send(t, t.Context(), &cluster{nodes: nodes, base: base, patience: patience})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != answers[2] || asked != 3 {
+			t.Errorf("asked %d times: %q, %v", asked, body, err)
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
