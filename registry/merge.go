@@ -24,6 +24,9 @@ func (r *Registry) Merge(ctx context.Context, keep, from string, version int64) 
 	if err := r.writable(); err != nil {
 		return Machine{}, err
 	}
+	if AppliedBefore(ctx) {
+		return r.Machine(ctx, keep)
+	}
 	for range attempts {
 		m, err := r.mergeOnce(ctx, keep, from, version)
 		lost, raced := errors.AsType[*ConflictError](err)
@@ -60,6 +63,7 @@ func (r *Registry) mergeOnce(ctx context.Context, keepID, fromID string, version
 	}
 	change, err := mergeChange(keep, from, m, r.now(), ActorOf(ctx))
 	if err == nil {
+		change.Op = OpOf(ctx)
 		err = r.commit(ctx, change)
 	}
 	if err != nil {
