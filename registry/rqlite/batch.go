@@ -67,8 +67,23 @@ func (b *batcher) write(ctx context.Context, machines []string, w *writes) error
 func (b *batcher) drain(ctx context.Context) {
 	for batch := b.next(); len(batch) > 0; batch = b.next() {
 		ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-		b.settle(ctx, batch)
+		err := b.settle(ctx, batch)
 		cancel()
+		if errors.Is(err, registry.ErrUnavailable) {
+			b.refuse(err)
+		}
+	}
+}
+
+// refuse tells what waits that the database is away. It was not sent, and would wait
+// out the patience of the transport once more to learn the same.
+func (b *batcher) refuse(why error) {
+	b.mu.Lock()
+	waiting := b.waiting
+	b.waiting = nil
+	b.mu.Unlock()
+	for _, p := range waiting {
+		p.done <- why
 	}
 }
 
@@ -101,7 +116,7 @@ func (b *batcher) next() []*pending {
 // settle writes a batch and tells each change its verdict. One that is refused
 // takes the others' transaction with it: they are halved until it stands alone.
 // A change that was applied without our knowing is refused by its operation id.
-func (b *batcher) settle(ctx context.Context, batch []*pending) {
+func (b *batcher) settle(ctx context.Context, batch []*pending) error {
 	all := &writes{}
 	for _, p := range batch {
 		all.merge(p.writes)
@@ -111,8 +126,7 @@ func (b *batcher) settle(ctx context.Context, batch []*pending) {
 		for _, p := range batch {
 			p.done <- err
 		}
-		return
+		return err
 	}
-	b.settle(ctx, batch[:len(batch)/2])
-	b.settle(ctx, batch[len(batch)/2:])
+	return errors.Join(b.settle(ctx, batch[:len(batch)/2]), b.settle(ctx, batch[len(batch)/2:]))
 }

@@ -24,6 +24,7 @@ type cluster struct {
 	good     atomic.Int64 // index of the node that answered last
 	base     http.RoundTripper
 	patience time.Duration // before giving up
+	down     atomic.Bool   // patience was in vain, and nobody has answered since
 }
 
 func newCluster(nodes []*url.URL, secure *tls.Config) *cluster {
@@ -40,19 +41,24 @@ func newCluster(nodes []*url.URL, secure *tls.Config) *cluster {
 }
 
 // RoundTrip asks the node that answered last, then the others, then all of them
-// again, until the patience ends.
+// again, until the patience ends. Where that was in vain the next request asks each
+// node once: the outage is known, and somebody waits.
 func (c *cluster) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer func() { _ = req.Body.Close() }() // every attempt reads a copy
 	}
 	ctx, count := req.Context(), len(c.nodes)
-	deadline := time.Now().Add(c.patience)
+	deadline := time.Now()
+	if !c.down.Load() {
+		deadline = deadline.Add(c.patience)
+	}
 	first := int(c.good.Load())
 	for attempt := 0; ; attempt++ {
 		at := (first + attempt) % count
 		resp, err := c.ask(req, c.nodes[at])
 		if err == nil && !failed(resp) {
 			c.good.Store(int64(at))
+			c.down.Store(false)
 			return resp, nil
 		}
 		var wait time.Duration
@@ -62,6 +68,9 @@ func (c *cluster) RoundTrip(req *http.Request) (*http.Response, error) {
 			hopeless = hopeless || distrusted(err) || errors.Is(err, net.ErrClosed)
 		}
 		if hopeless || time.Now().Add(wait).After(deadline) {
+			if ctx.Err() == nil {
+				c.down.Store(true)
+			}
 			if err != nil {
 				err = fmt.Errorf("cannot reach rqlite at %s: %w", c, err)
 			}

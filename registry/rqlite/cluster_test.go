@@ -173,3 +173,41 @@ func TestAnErrorInPlaceOfAllResultsIsAskedAgain(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestKnownOutage: once patience was in vain, nobody waits it out again until a
+// node has answered.
+func TestKnownOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes, err := parseRemote("a,b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &fake{give: func(string) (int, error) { return 503, nil }}
+		c := newCluster(nodes, nil)
+		c.base = f
+		for i, want := range []struct {
+			status      int
+			least, most time.Duration
+			times       int // requests to the nodes; 0: not counted
+		}{
+			{503, patience - time.Second, patience, 0},
+			{503, 0, 0, 2},
+			{200, 0, 0, 1},
+			{503, patience - time.Second, patience, 0},
+		} {
+			f.asked = nil
+			f.give = func(string) (int, error) { return want.status, nil }
+			begin := time.Now()
+			resp, err := send(t, t.Context(), c)
+			if err != nil || resp.StatusCode != want.status {
+				t.Fatalf("request %d: %v, %v", i, resp, err)
+			}
+			if took := time.Since(begin); took < want.least || took > want.most {
+				t.Errorf("request %d took %v, want %v to %v", i, took, want.least, want.most)
+			}
+			if want.times > 0 && len(f.asked) != want.times {
+				t.Errorf("request %d asked %v, want %d nodes", i, f.asked, want.times)
+			}
+		}
+	})
+}
