@@ -267,8 +267,8 @@ func (r *Registry) completeCopy(ctx context.Context) error {
 	return nil
 }
 
-// copyPage is how many machines are copied at once: some 30 MB while they are.
-const copyPage = 1000
+// copyPage is how many machines are copied at once: some 10 MB while they are.
+const copyPage = 300
 
 // copyAll copies every machine. Each page is saved, since they do not fit in
 // memory; without a mark, so that a copy that is not complete is made anew.
