@@ -30,27 +30,54 @@ type rqlited struct {
 	cmd                        *exec.Cmd
 }
 
+// TestMain removes what tests share.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.dir != "" {
+		_ = os.RemoveAll(shared.dir) // in a directory for what may be left behind
+	}
+	os.Exit(code)
+}
+
+// shared is where rqlited is built, once for all tests.
+var shared struct {
+	sync.Once
+	dir string
+	err error
+}
+
+// newRqlited is an rqlite that was not started yet.
+func newRqlited(t *testing.T) *rqlited {
+	t.Helper()
+	shared.Do(func() {
+		if shared.dir, shared.err = os.MkdirTemp("", "dragonfly-rqlited-"); shared.err == nil {
+			shared.err = buildRqlited(shared.dir)
+		}
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return &rqlited{binary: filepath.Join(shared.dir, "rqlited"), dir: filepath.Join(t.TempDir(), "data"),
+		address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), raft: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+}
+
 // buildRqlited builds rqlited at the version that this program embeds. What only
 // that command needs is not in go.mod: a copy takes it.
-func buildRqlited(t *testing.T) *rqlited {
-	t.Helper()
-	dir := t.TempDir()
+func buildRqlited(dir string) error {
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", name))
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
-	binary := filepath.Join(dir, "rqlited")
-	build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-modfile="+filepath.Join(dir, "go.mod"), "-o", binary, "github.com/rqlite/rqlite/v8/cmd/rqlited")
+	build := exec.Command("go", "build", "-mod=mod", "-modfile="+filepath.Join(dir, "go.mod"), "-o", filepath.Join(dir, "rqlited"), "github.com/rqlite/rqlite/v8/cmd/rqlited")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build rqlited: %v\n%s", err, out)
+		return fmt.Errorf("build rqlited: %w\n%s", err, out)
 	}
-	return &rqlited{binary: binary, dir: filepath.Join(dir, "data"),
-		address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), raft: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	return nil
 }
 
 func (q *rqlited) start(t *testing.T) {
@@ -74,7 +101,10 @@ func (q *rqlited) end(t *testing.T) {
 	q.cmd = nil
 }
 
-// racks registers, with 8 clients, one machine after the other until it is told to stop.
+// clients is how many register machines at once.
+const clients = 8
+
+// racks registers, with some clients, one machine after the other until it is told to stop.
 type racks struct {
 	url  string
 	next atomic.Int64
@@ -90,7 +120,7 @@ type racks struct {
 
 func loadRacks(url string, rack byte) *racks {
 	l := &racks{url: url, acked: map[registry.MAC]string{}, failed: map[string]int{}}
-	for range 8 {
+	for range clients {
 		l.all.Go(func() {
 			for !l.stop.Load() {
 				n := l.next.Add(1)
@@ -117,6 +147,13 @@ func (l *racks) note(mac registry.MAC, reply api.RegisterReply, err error, took 
 	if reply.Status == "journaled" {
 		l.journaled++
 	}
+}
+
+// has reports whether more than n machines were acknowledged.
+func (l *racks) has(n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acked) > n
 }
 
 // enlist does what a machine does from its script on.
@@ -164,7 +201,7 @@ func TestOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	db := buildRqlited(t)
+	db := newRqlited(t)
 	db.start(t)
 	cfg := testConfig(t)
 	cfg.Rqlite = db.address
@@ -280,17 +317,39 @@ func (r *rig) wantRefusals(t *testing.T, token string) {
 	}
 }
 
-// wantAll checks that each machine is there, registered once.
+// wantAll checks that each machine is there, registered once, by the events from the
+// first on to that of a machine that registers now.
 func (r *rig) wantAll(t *testing.T, token string, acked map[registry.MAC]string) {
 	t.Helper()
+	marker := registry.MAC{0x52, 0x55}
+	for mac := range acked {
+		copy(marker[2:], mac[2:]) // one for each rack
+	}
+	end := r.register(t, marker)
+	registered, from := map[string]int{}, map[string]registry.MAC{}
+	last := errors.New("the last event")
+	err := (&api.Client{Base: r.url, Token: token}).Events(t.Context(), 0, func(e api.Event) error {
+		if e.Kind != registry.MachineRegistered {
+			return nil
+		}
+		registered[e.Machine]++
+		from[e.Machine] = e.MAC
+		if e.Machine == end.ID {
+			return last
+		}
+		return nil
+	})
+	if err != last {
+		t.Fatal(err)
+	}
+	there := r.ids(t, token)
 	missing, doubled := 0, 0
 	for mac, id := range acked {
-		code, body := r.ask(t, token, "/api/v1/machines/"+id+"/timeline?limit=50")
-		if code != http.StatusOK {
+		if !there[id] || registered[id] == 0 {
 			missing++
-		} else if strings.Count(body, `"machine.registered"`) != 1 || !strings.Contains(body, mac.String()) {
+		} else if registered[id] != 1 || from[id] != mac {
 			if doubled++; doubled == 1 {
-				t.Logf("%s: %s", id, body)
+				t.Logf("%s: %d events, from %s and not %s", id, registered[id], from[id], mac)
 			}
 		}
 	}
@@ -299,13 +358,27 @@ func (r *rig) wantAll(t *testing.T, token string, acked map[registry.MAC]string)
 	}
 }
 
+// ids are those of all machines.
+func (r *rig) ids(t *testing.T, token string) map[string]bool {
+	t.Helper()
+	all, err := (&api.Client{Base: r.url, Token: token}).AllMachines(t.Context(), api.Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	for _, m := range all {
+		ids[m.ID] = true
+	}
+	return ids
+}
+
 // TestDatabaseStandsStill stops a real rqlite so that it takes connections and
 // says nothing.
 func TestDatabaseStandsStill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	db := buildRqlited(t)
+	db := newRqlited(t)
 	db.start(t)
 	cfg := testConfig(t)
 	cfg.Rqlite = db.address
