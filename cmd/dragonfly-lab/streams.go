@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -205,11 +206,11 @@ func (b *bench) stalled(ctx context.Context, s *subject) error {
 			resp.Body.Close()
 		}
 	}()
-	before, err := memory(s.pid(), "RssAnon")
+	_, before, err := b.flood(ctx, s, func() (int, error) { return 0, nil })
 	if err != nil {
 		return err
 	}
-	streaming, stop := context.WithTimeout(ctx, floodTime+5*time.Second)
+	streaming, stop := context.WithTimeout(ctx, 2*floodTime)
 	defer stop()
 	for _, v := range all {
 		resp, err := v.open(streaming)
@@ -218,7 +219,7 @@ func (b *bench) stalled(ctx context.Context, s *subject) error {
 		}
 		bodies = append(bodies, resp)
 	}
-	queued, after, err := b.flood(ctx, s)
+	queued, after, err := b.flood(ctx, s, func() (int, error) { return sendQueue(s.url) })
 	if err != nil {
 		return err
 	}
@@ -232,7 +233,7 @@ func (b *bench) stalled(ctx context.Context, s *subject) error {
 	}
 	name := "viewers that stall: "
 	b.add(plain(name+"most bytes queued for one", float64(queued)/1024, stalledCost, "KiB"),
-		plain(name+"memory of the server for each", max(0, after-before)*1024/float64(n), stalledCost, "KiB"),
+		plain(name+"memory of the server for each", max(0, after-before)/1024/float64(n), stalledCost, "KiB"),
 		plain(name+"lost without being told", float64(all.total(func(v *viewer) int { return v.lost })), 0, "events"),
 		plain(name+"read when they came back", float64(all.total(func(v *viewer) int { return v.events })), noLimit, "events"))
 	return nil
@@ -243,8 +244,9 @@ const floodTime = 15 * time.Second
 
 // flood makes as many events as there can be for longer than a stalled viewer is
 // waited for, and returns the most bytes that were queued in the kernel for one
-// viewer, and the most memory of the server, in MiB.
-func (b *bench) flood(ctx context.Context, s *subject) (queued int, mib float64, err error) {
+// viewer, as queue has them, and what the server had in use at its least: between
+// two collections of garbage, its memory says little.
+func (b *bench) flood(ctx context.Context, s *subject, queue func() (int, error)) (queued int, inUse float64, err error) {
 	ctx, stop := context.WithTimeout(ctx, floodTime)
 	defer stop()
 	done := make(chan error, 1)
@@ -252,19 +254,59 @@ func (b *bench) flood(ctx context.Context, s *subject) (queued int, mib float64,
 	for {
 		select {
 		case err := <-done:
-			return queued, mib, err
-		case <-time.After(500 * time.Millisecond):
+			return queued, inUse, err
+		case <-time.After(100 * time.Millisecond):
 		}
-		now, err := memory(s.pid(), "RssAnon")
+		now, err := s.inUse(ctx)
+		if ctx.Err() != nil {
+			return queued, inUse, <-done
+		}
 		if err != nil {
-			return queued, mib, err
+			return queued, inUse, err
 		}
-		most, err := sendQueue(s.url)
+		if inUse == 0 || now < inUse {
+			inUse = now
+		}
+		most, err := queue()
 		if err != nil {
-			return queued, mib, err
+			return queued, inUse, err
 		}
-		queued, mib = max(queued, most), max(mib, now)
+		queued = max(queued, most)
 	}
+}
+
+// inUse is the bytes of the server's heap and stacks, by its own account.
+func (s *subject) inUse(ctx context.Context) (bytes float64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.client.Token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	found := 0
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name != "go_memstats_heap_alloc_bytes" && name != "go_memstats_stack_inuse_bytes" {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0, fmt.Errorf("metric %s: %w", name, err)
+		}
+		bytes, found = bytes+n, found+1
+	}
+	if found != 2 {
+		return 0, fmt.Errorf("the metrics have %d of the 2 lines about memory", found)
+	}
+	return bytes, nil
 }
 
 // sendQueue is the most bytes that wait in the kernel to be sent by one connection
