@@ -46,6 +46,7 @@ const (
 	Wait      Instruction = "wait"       // ask again
 	Reboot    Instruction = "reboot"     // restart, and boot from the network again
 	LocalBoot Instruction = "local_boot" // restart, and boot from the machine's own disk
+	Deploy    Instruction = "deploy"     // claim the machine's deployment, and carry it out
 )
 
 // State is where a machine stands. Presence (online, last seen) and power are

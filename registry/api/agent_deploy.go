@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"dragonfly/registry"
+)
+
+// ClaimRequest is the body of POST /api/v1/agent/deployment/claim. The boot that
+// claims a deployment first carries it out; the same one may claim it again, after
+// it lost its connection.
+type ClaimRequest struct {
+	BootID string `json:"boot_id" minLength:"8" maxLength:"64" pattern:"^[0-9A-Za-z-]+$" doc:"of the kernel that runs: /proc/sys/kernel/random/boot_id"`
+}
+
+// Work is what an agent carries out: its actions in their order, from ResumeFrom
+// on.
+//
+// Each action is reported when it begins and when it ended, and each report is sent
+// again until the server has taken it. Before the first byte of a disk is changed a
+// report that says Wrote must have been taken. Where the last action ends this boot
+// (reboot, kexec, poweroff), its success is reported before it is done.
+type Work struct {
+	Deployment string                  `json:"deployment"`
+	Kind       registry.DeploymentKind `json:"kind"`
+	Attempt    int                     `json:"attempt" doc:"goes into every report: those of another attempt are refused"`
+	Disk       registry.DeploymentDisk `json:"disk,omitzero" doc:"what is written; another disk in its place is a failure, and is not touched"`
+	Actions    []registry.RecipeAction `json:"actions"`
+	ResumeFrom int                     `json:"resume_from" doc:"index of the first action that has not succeeded"`
+	Wrote      bool                    `json:"wrote,omitempty" doc:"this boot has begun to change the disk"`
+}
+
+// ReportRequest is the body of POST /api/v1/agent/deployment/report. The same
+// report may be sent any number of times.
+type ReportRequest struct {
+	Deployment string               `json:"deployment" maxLength:"32"`
+	Attempt    int                  `json:"attempt" minimum:"1"`
+	Action     int                  `json:"action" minimum:"0" maximum:"1000" doc:"index of the action it is about"`
+	State      registry.ActionState `json:"state" enum:"running,succeeded,failed"`
+	Message    string               `json:"message,omitempty" maxLength:"4096" doc:"how the action ended; why, where it failed"`
+	Wrote      bool                 `json:"wrote,omitempty" doc:"the disk is about to be changed, or was"`
+	Progress   *registry.Progress   `json:"progress,omitempty"`
+	LinesFrom  int                  `json:"lines_from,omitempty" minimum:"0" doc:"number of the first of lines; they are counted from 0 in each attempt"`
+	Lines      []string             `json:"lines,omitempty" maxItems:"500" doc:"of the log; control characters are taken out, and each is cut at 1000 bytes"`
+}
+
+// ReportReply tells the agent whether to go on.
+type ReportReply struct {
+	Do     string `json:"do" enum:"continue,cancel" doc:"cancel: stop as soon as possible, and wait for instructions"`
+	Reason string `json:"reason,omitempty" doc:"why it is to stop"`
+}
+
+// What a [ReportReply] says.
+const (
+	ReportContinue = "continue"
+	ReportCancel   = "cancel"
+)
+
+// Claim takes up the machine's deployment; 409 where there is none to take up. The
+// token must be the machine token.
+func (c *Client) Claim(ctx context.Context, bootID string) (Work, error) {
+	var reply Work
+	err := c.do(ctx, http.MethodPost, "/api/v1/agent/deployment/claim", ClaimRequest{BootID: bootID}, &reply)
+	return reply, err
+}
+
+// Report tells what became of an action, and learns whether to go on. The token must
+// be the machine token.
+func (c *Client) Report(ctx context.Context, report ReportRequest) (ReportReply, error) {
+	var reply ReportReply
+	err := c.do(ctx, http.MethodPost, "/api/v1/agent/deployment/report", report, &reply)
+	return reply, err
+}

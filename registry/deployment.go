@@ -1,0 +1,222 @@
+package registry
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Deployment is one run of putting one operating system on one machine, with what
+// became of it. Its plan is frozen when it is made: a template, a rule or a
+// catalogue that changes later changes nothing of it.
+type Deployment struct {
+	ID        string // "d-" and 12 characters, never reused
+	Machine   string // ID
+	Kind      DeploymentKind
+	OS        string    // ID; empty for a wipe
+	FirstBoot FirstBoot // of the operating system: how it is known to have started
+	Engine    Engine
+	State     DeploymentState
+	Reason    string // why it ended without success, with the evidence
+	Batch     string // of deployments that were asked for together; empty: alone
+	Limit     int    // of the batch, how many run at once
+
+	Disk     DeploymentDisk // what is written; zero where no disk is
+	Hostname string
+	Actions  []ActionRun
+	Action   int    // index of the action that runs, or runs next
+	Sealed   string // the [Recipe], which has secrets
+
+	Attempt int       // how many boots of the machine took it up
+	BootID  string    // of the boot that carries it out, as its kernel calls it
+	Wrote   bool      // the disk is not what it was
+	WroteAt time.Time // since then
+
+	Was       State  // of the machine, before
+	WasReason string // the same, of its Reason
+	By        string // who asked for it
+	CreatedAt time.Time
+	StartedAt time.Time // when an agent took it up first
+	StateAt   time.Time // when it came to its state
+	EndedAt   time.Time
+	Deadline  time.Time // when its state fails by itself; zero for one that lasts
+	Version   int64     // of this record, as that of [Machine]
+}
+
+// Recipe is what an agent carries out, frozen. It has secrets: keys, passwords,
+// tokens in user data.
+type Recipe struct {
+	Text       string            `json:"text"` // the rendered template
+	Actions    []RecipeAction    `json:"actions"`
+	Parameters map[string]string `json:"parameters"` // it was rendered with
+	Request    DeployRequest     `json:"request"`    // what was asked for, to be asked for again
+}
+
+// RecipeAction is one step of a [Recipe].
+type RecipeAction struct {
+	Name        string            `json:"name"`
+	Image       string            `json:"image" doc:"its last element names the action" example:"quay.io/tinkerbell/actions/image2disk:latest"`
+	Command     []string          `json:"command,omitempty"`
+	Environment map[string]string `json:"environment,omitempty"`
+	Timeout     int64             `json:"timeout_seconds" doc:"it fails after that"`
+}
+
+// ActionRun is what became of one action.
+type ActionRun struct {
+	Name      string        `json:"name"`
+	Image     string        `json:"image"`
+	Timeout   time.Duration `json:"timeout"`
+	State     ActionState   `json:"state"`
+	Message   string        `json:"message,omitempty"` // how it ended
+	StartedAt time.Time     `json:"started_at,omitzero"`
+	EndedAt   time.Time     `json:"ended_at,omitzero"`
+	Expected  time.Duration `json:"expected,omitempty"` // from past runs; 0: not known
+}
+
+// ActionState is where an action stands.
+type ActionState string
+
+// The states of an action.
+const (
+	ActionPending   ActionState = "pending"
+	ActionRunning   ActionState = "running"
+	ActionSucceeded ActionState = "succeeded"
+	ActionFailed    ActionState = "failed"
+)
+
+// DeploymentDisk is the disk that a deployment writes, as it was when it was
+// chosen. An agent that finds another one in its place touches nothing.
+type DeploymentDisk struct {
+	ByID   string `json:"by_id,omitempty" doc:"path below /dev/disk/by-id"`
+	Name   string `json:"name,omitempty" doc:"what the kernel called it" example:"nvme0n1"`
+	Model  string `json:"model,omitempty"`
+	Serial string `json:"serial,omitempty"`
+	WWN    string `json:"wwn,omitempty"`
+	Bytes  int64  `json:"bytes,omitempty"`
+	Found  string `json:"found,omitempty" doc:"what was on it" example:"Debian GNU/Linux 12"`
+	Why    string `json:"why,omitempty" doc:"why this one was chosen"`
+}
+
+// DeploymentKind is what a deployment is for.
+type DeploymentKind string
+
+// The kinds of deployments.
+const (
+	KindInstall DeploymentKind = "install" // an operating system
+	KindWipe    DeploymentKind = "wipe"    // leaves the disk empty
+)
+
+// Engine is what carries a deployment out.
+type Engine string
+
+// EngineBuiltin is the agent by itself.
+const EngineBuiltin Engine = "builtin"
+
+// DeploymentState is where a deployment stands.
+type DeploymentState string
+
+// The states of a deployment, in the order it passes through them.
+const (
+	DeploymentPending   DeploymentState = "pending"   // others of its batch come first; the machine is as it was
+	DeploymentWaiting   DeploymentState = "waiting"   // for the machine to boot, or its waiting agent to take it
+	DeploymentRunning   DeploymentState = "running"   // an agent carries it out
+	DeploymentVerifying DeploymentState = "verifying" // for the first boot of what was installed
+	DeploymentSucceeded DeploymentState = "succeeded"
+	DeploymentFailed    DeploymentState = "failed"
+	DeploymentCancelled DeploymentState = "cancelled"
+	DeploymentTimedOut  DeploymentState = "timed_out"
+)
+
+// DeploymentStates lists every state in its order.
+func DeploymentStates() []DeploymentState {
+	return []DeploymentState{DeploymentPending, DeploymentWaiting, DeploymentRunning, DeploymentVerifying,
+		DeploymentSucceeded, DeploymentFailed, DeploymentCancelled, DeploymentTimedOut}
+}
+
+// Ended reports whether nothing happens any more.
+func (s DeploymentState) Ended() bool {
+	return slices.Index(DeploymentStates(), s) >= slices.Index(DeploymentStates(), DeploymentSucceeded)
+}
+
+// DeploymentCause is what asks for a change of a deployment's state.
+type DeploymentCause string
+
+// The causes of a change of a deployment's state.
+const (
+	DeployStart  DeploymentCause = "start"  // it is its turn
+	DeployClaim  DeploymentCause = "claim"  // an agent takes it up, or takes it up again
+	DeployFinish DeploymentCause = "finish" // every action succeeded, and what was installed has yet to start
+	DeployEnd    DeploymentCause = "end"    // every action succeeded, and that is all
+	DeployVerify DeploymentCause = "verify" // what was installed has started
+	DeployFail   DeploymentCause = "fail"
+	DeployCancel DeploymentCause = "cancel"
+	DeployExpire DeploymentCause = "expire" // its deadline passed
+)
+
+// deploymentSteps is the one table of what may happen to a deployment.
+var deploymentSteps = [...]struct {
+	from  DeploymentState
+	cause DeploymentCause
+	to    DeploymentState
+}{
+	{DeploymentPending, DeployStart, DeploymentWaiting},
+	{DeploymentPending, DeployFail, DeploymentFailed},
+	{DeploymentPending, DeployCancel, DeploymentCancelled},
+	{DeploymentWaiting, DeployClaim, DeploymentRunning},
+	{DeploymentWaiting, DeployFail, DeploymentFailed},
+	{DeploymentWaiting, DeployCancel, DeploymentCancelled},
+	{DeploymentWaiting, DeployExpire, DeploymentTimedOut},
+	{DeploymentRunning, DeployClaim, DeploymentRunning},
+	{DeploymentRunning, DeployFinish, DeploymentVerifying},
+	{DeploymentRunning, DeployEnd, DeploymentSucceeded},
+	{DeploymentRunning, DeployFail, DeploymentFailed},
+	{DeploymentRunning, DeployCancel, DeploymentCancelled},
+	{DeploymentRunning, DeployExpire, DeploymentTimedOut},
+	{DeploymentVerifying, DeployVerify, DeploymentSucceeded},
+	{DeploymentVerifying, DeployFail, DeploymentFailed},
+	{DeploymentVerifying, DeployCancel, DeploymentCancelled},
+	{DeploymentVerifying, DeployExpire, DeploymentTimedOut},
+}
+
+// Step is the state after cause, or a [*DeploymentError] when it may not be taken.
+func (s DeploymentState) Step(cause DeploymentCause) (DeploymentState, error) {
+	for _, step := range deploymentSteps {
+		if step.from == s && step.cause == cause {
+			return step.to, nil
+		}
+	}
+	return s, &DeploymentError{From: s, Cause: cause}
+}
+
+// DeploymentError is a change of a deployment's state that the table does not allow.
+type DeploymentError struct {
+	From  DeploymentState
+	Cause DeploymentCause
+}
+
+func (e *DeploymentError) Error() string {
+	return fmt.Sprintf("a deployment that is %s may not %s", e.From, e.Cause)
+}
+
+// Progress is how far an action is, as its agent says. A part that is not known is
+// zero.
+type Progress struct {
+	Stage string  `json:"stage,omitempty" maxLength:"64" doc:"what it does" example:"writing"`
+	Done  int64   `json:"done,omitempty" minimum:"0" doc:"bytes, or whatever total counts"`
+	Total int64   `json:"total,omitempty" minimum:"0"`
+	Rate  float64 `json:"rate,omitempty" minimum:"0" doc:"per second"`
+}
+
+// DeployRequest is what is asked of [Registry.Deploy] for one machine.
+type DeployRequest struct {
+	Kind       DeploymentKind    `json:"kind,omitempty" enum:"install,wipe" doc:"install where it is left out"`
+	OS         string            `json:"os,omitempty" maxLength:"64" doc:"ID in the catalogue; what is assigned to the machine where it is left out" example:"debian-12"`
+	Engine     Engine            `json:"engine,omitempty" enum:"builtin" doc:"what carries it out; builtin is the agent by itself"`
+	Disk       string            `json:"disk,omitempty" maxLength:"256" doc:"rule that chooses the disk; the smallest that is large enough where it is left out" example:"serial:S4EVNX0R"`
+	Confirm    string            `json:"confirm,omitempty" maxLength:"256" doc:"serial number or by-id path of the disk, where it holds what would be lost" example:"S4EVNX0R"`
+	Erase      []string          `json:"erase,omitempty" maxItems:"64" doc:"disks that may be erased whatever they hold: serial numbers or by-id paths"`
+	Hostname   string            `json:"hostname,omitempty" maxLength:"63" doc:"of the installed system; the machine's name where it is left out"`
+	UserData   string            `json:"user_data,omitempty" maxLength:"131072" doc:"for the first boot; instead of what is made of the other fields, or beside it"`
+	SSHKeys    []string          `json:"ssh_keys,omitempty" maxItems:"64" doc:"public keys that may sign in"`
+	Parameters map[string]string `json:"parameters,omitempty" doc:"what the template asks for by these names"`
+}

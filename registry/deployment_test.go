@@ -1,0 +1,36 @@
+package registry
+
+import (
+	"slices"
+	"testing"
+)
+
+// What ended stays as it ended, and everything that lasts can be cancelled, and can
+// fail.
+func TestDeploymentSteps(t *testing.T) {
+	causes := []DeploymentCause{DeployStart, DeployClaim, DeployFinish, DeployEnd, DeployVerify, DeployFail, DeployCancel, DeployExpire}
+	for _, from := range DeploymentStates() {
+		allowed := []DeploymentCause{}
+		for _, cause := range causes {
+			to, err := from.Step(cause)
+			if err != nil {
+				if to != from || err.Error() != "a deployment that is "+string(from)+" may not "+string(cause) {
+					t.Errorf("%s, %s: %s, %v", from, cause, to, err)
+				}
+				continue
+			}
+			if !slices.Contains(DeploymentStates(), to) {
+				t.Errorf("%s, %s leads to %q, which is no state", from, cause, to)
+			}
+			allowed = append(allowed, cause)
+		}
+		switch ends := []DeploymentCause{DeployFail, DeployCancel}; {
+		case from.Ended() && len(allowed) > 0:
+			t.Errorf("%s has ended and may %v", from, allowed)
+		case !from.Ended() && !slices.Contains(allowed, ends[0]), !from.Ended() && !slices.Contains(allowed, ends[1]):
+			t.Errorf("%s may only %v", from, allowed)
+		case !from.Ended() && from != DeploymentPending && !slices.Contains(allowed, DeployExpire):
+			t.Errorf("%s has no deadline", from)
+		}
+	}
+}

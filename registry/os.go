@@ -1,0 +1,54 @@
+package registry
+
+// OS is an operating system of the catalogue: where its images are, how it is
+// installed and how it starts. Sizes are in bytes.
+type OS struct {
+	ID        string             `json:"id" doc:"such as debian-12" example:"debian-12"`
+	Name      string             `json:"name" example:"Debian 12 (bookworm)"`
+	Version   string             `json:"version,omitempty" doc:"as its os-release has VERSION_ID" example:"12"`
+	Images    map[string]OSImage `json:"images,omitempty" doc:"by architecture, amd64 or arm64"`
+	Template  string             `json:"template" doc:"the name of a shipped template, or the text of one" example:"cloud-image"`
+	User      string             `json:"user,omitempty" doc:"who signs in where nothing else is said" example:"debian"`
+	FirstBoot FirstBoot          `json:"first_boot" enum:"cloud-init,ignition,talos,none" doc:"what configures it when it starts for the first time"`
+	MinDisk   int64              `json:"min_disk,omitempty" doc:"bytes; a smaller disk is refused"`
+	MinMemory int64              `json:"min_memory,omitempty" doc:"bytes; a machine with less is refused"`
+	Notes     string             `json:"notes,omitempty" doc:"what an operator should know"`
+	Disabled  bool               `json:"disabled,omitempty" doc:"it is listed and cannot be deployed"`
+	Builtin   bool               `json:"builtin,omitempty" doc:"it comes with this version, and is as it came"`
+	Revision  int64              `json:"revision,omitempty" doc:"of the record; 0 for one that nobody changed"`
+}
+
+// OSImage is where the image for one architecture is, and what it is checked
+// against. An operating system that starts an installer instead has a kernel and an
+// initrd.
+type OSImage struct {
+	URL    string `json:"url,omitempty" doc:"of the disk image" example:"https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-generic-amd64.qcow2"`
+	Format string `json:"format,omitempty" doc:"raw or qcow2, and .gz, .xz, .zst or .bz2 where it is packed" example:"qcow2"`
+	SHA256 string `json:"sha256,omitempty" doc:"of the file at url, in hexadecimal"`
+	Sums   string `json:"sums,omitempty" doc:"URL of a file with checksums that lists it, such as SHA256SUMS"`
+
+	Kernel      string `json:"kernel,omitempty" doc:"URL of an installer's kernel"`
+	Initrd      string `json:"initrd,omitempty" doc:"URL of its initrd"`
+	CommandLine string `json:"command_line,omitempty" doc:"of that kernel"`
+}
+
+// FirstBoot is what configures an operating system when it starts for the first
+// time, and so tells how it is known to have started.
+type FirstBoot string
+
+// The ways of a first boot.
+const (
+	FirstBootCloudInit FirstBoot = "cloud-init" // phones home
+	FirstBootIgnition  FirstBoot = "ignition"   // is seen booting from its disk
+	FirstBootTalos     FirstBoot = "talos"      // the same
+	FirstBootNone      FirstBoot = "none"       // the same
+)
+
+// FirstBoots lists the ways of a first boot.
+func FirstBoots() []FirstBoot {
+	return []FirstBoot{FirstBootCloudInit, FirstBootIgnition, FirstBootTalos, FirstBootNone}
+}
+
+// PhonesHome reports whether the installed system says itself that it started.
+// Others count as started when the machine is seen booting from its disk.
+func (f FirstBoot) PhonesHome() bool { return f == FirstBootCloudInit }
