@@ -89,6 +89,16 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// TestPartOf searches for parts of names of every length, and of the shortest
+// that a machine of the fleet can get.
+func TestPartOf(t *testing.T) {
+	for name, want := range map[string]string{"brave-otter": "ave-ot", "icy-elm": "y-elm", "able-elk": "le-elk", "ab": "", "a": "", "": ""} {
+		if got := partOf(name); got != want {
+			t.Errorf("part of %q: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	before, err := cpuTime(os.Getpid())
 	if err != nil {
