@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -10,37 +12,39 @@ import (
 // became of it. Its plan is frozen when it is made: a template, a rule or a
 // catalogue that changes later changes nothing of it.
 type Deployment struct {
-	ID        string // "d-" and 12 characters, never reused
-	Machine   string // ID
-	Kind      DeploymentKind
-	OS        string    // ID; empty for a wipe
-	FirstBoot FirstBoot // of the operating system: how it is known to have started
-	Engine    Engine
-	State     DeploymentState
-	Reason    string // why it ended without success, with the evidence
-	Batch     string // of deployments that were asked for together; empty: alone
-	Limit     int    // of the batch, how many run at once
+	ID        string          `json:"id"` // "d-" and 12 characters, never reused
+	Machine   string          `json:"-"`  // ID
+	Kind      DeploymentKind  `json:"kind"`
+	OS        string          `json:"os,omitempty"`         // ID; empty for a wipe
+	FirstBoot FirstBoot       `json:"first_boot,omitempty"` // of the operating system: how it is known to have started
+	Engine    Engine          `json:"engine"`
+	State     DeploymentState `json:"state"`
+	Reason    string          `json:"reason,omitempty"` // why it ended without success, with the evidence
+	Batch     string          `json:"batch,omitempty"`  // of deployments that were asked for together; empty: alone
+	Limit     int             `json:"limit,omitempty"`  // of the batch, how many are under way at once
 
-	Disk     DeploymentDisk // what is written; zero where no disk is
-	Hostname string
-	Actions  []ActionRun
-	Action   int    // index of the action that runs, or runs next
-	Sealed   string // the [Recipe], which has secrets
+	Disk     DeploymentDisk `json:"disk,omitzero"` // what is written; zero where no disk is
+	Hostname string         `json:"hostname,omitempty"`
+	Model    string         `json:"model,omitempty"` // of the machine: what past runs are compared by
+	Actions  []ActionRun    `json:"actions"`
+	Action   int            `json:"action"` // index of the action that runs, or runs next
+	Sealed   string         `json:"sealed"` // the [Recipe], which has secrets
 
-	Attempt int       // how many boots of the machine took it up
-	BootID  string    // of the boot that carries it out, as its kernel calls it
-	Wrote   bool      // the disk is not what it was
-	WroteAt time.Time // since then
+	Attempt int       `json:"attempt,omitempty"` // how many boots of the machine took it up
+	BootID  string    `json:"boot_id,omitempty"` // of the boot that carries it out, as its kernel calls it
+	Wrote   bool      `json:"wrote,omitempty"`   // the disk is not what it was
+	WroteAt time.Time `json:"wrote_at,omitzero"` // since then
 
-	Was       State  // of the machine, before
-	WasReason string // the same, of its Reason
-	By        string // who asked for it
-	CreatedAt time.Time
-	StartedAt time.Time // when an agent took it up first
-	StateAt   time.Time // when it came to its state
-	EndedAt   time.Time
-	Deadline  time.Time // when its state fails by itself; zero for one that lasts
-	Version   int64     // of this record, as that of [Machine]
+	Was       State     `json:"was"` // of the machine, before
+	WasReason string    `json:"was_reason,omitempty"`
+	By        string    `json:"by,omitempty"` // who asked for it
+	CreatedAt time.Time `json:"created_at"`
+	StartedAt time.Time `json:"started_at,omitzero"` // when an agent took it up first
+	StateAt   time.Time `json:"state_at"`            // when it came to its state
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+	Deadline  time.Time `json:"deadline,omitzero"` // when its state fails by itself; zero for one that lasts
+	Version   int64     `json:"-"`                 // of this record, as that of [Machine]
+	Track     Track     `json:"-"`                 // how far it is, as far as it was written down
 }
 
 // Recipe is what an agent carries out, frozen. It has secrets: keys, passwords,
@@ -205,6 +209,104 @@ type Progress struct {
 	Done  int64   `json:"done,omitempty" minimum:"0" doc:"bytes, or whatever total counts"`
 	Total int64   `json:"total,omitempty" minimum:"0"`
 	Rate  float64 `json:"rate,omitempty" minimum:"0" doc:"per second"`
+}
+
+// Track is how far the agent says it is, and when it said so. It is written in
+// batches, so it may lag.
+type Track struct {
+	Attempt  int       `json:"attempt,omitempty"`
+	Action   int       `json:"action,omitempty"` // index
+	At       time.Time `json:"at,omitzero"`
+	Progress `json:"progress,omitzero"`
+}
+
+// DeploymentLine is a line of a deployment's log. Of each attempt the first 1,000
+// lines and the newest 4,000 are kept: a number that is missing is a line that is
+// not kept.
+type DeploymentLine struct {
+	Deployment string
+	LinePosition
+	At     time.Time
+	Action int // index
+	Text   string
+}
+
+// How much of the log of an attempt is kept.
+const (
+	FirstLines  = 1000
+	NewestLines = 4000
+)
+
+// LinePosition is a place in a deployment's log. The zero value is before the first
+// line.
+type LinePosition struct {
+	Attempt int // from 1
+	N       int // from 0
+}
+
+// Compare is negative when p stands before o, and positive when behind.
+func (p LinePosition) Compare(o LinePosition) int {
+	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), cmp.Compare(p.N, o.N))
+}
+
+// DeploymentQuery selects deployments, the newest first. What is not set selects
+// all.
+type DeploymentQuery struct {
+	IDs      []string
+	Machines []string // IDs
+	States   []DeploymentState
+	OS       string
+	Batch    string
+	Oldest   bool               // the oldest first
+	After    DeploymentPosition // only deployments behind it (keyset paging)
+	Limit    int                // 0: all
+}
+
+// DeploymentPosition is a place in a list of deployments. The zero value is before
+// the first.
+type DeploymentPosition struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// Compare is negative when a stands before b in the order of q.
+func (q DeploymentQuery) Compare(a, b DeploymentPosition) int {
+	c := cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+	if q.Oldest {
+		return c
+	}
+	return -c
+}
+
+// Position is where d stands in a list.
+func (d Deployment) Position() DeploymentPosition { return DeploymentPosition{d.CreatedAt, d.ID} }
+
+// Rounded is d with its times as they are stored: in UTC, in whole milliseconds.
+func (d Deployment) Rounded() Deployment {
+	round := func(t *time.Time) {
+		if *t = t.UTC().Truncate(time.Millisecond); t.IsZero() {
+			*t = time.Time{}
+		}
+	}
+	for _, t := range []*time.Time{&d.WroteAt, &d.CreatedAt, &d.StartedAt, &d.StateAt, &d.EndedAt, &d.Deadline} {
+		round(t)
+	}
+	d.Actions = slices.Clone(d.Actions)
+	for i := range d.Actions {
+		round(&d.Actions[i].StartedAt)
+		round(&d.Actions[i].EndedAt)
+	}
+	return d
+}
+
+// Match reports whether q selects d and d lies behind q.After. A store may search in
+// another way, and must find the same.
+func (q DeploymentQuery) Match(d Deployment) bool {
+	return (len(q.IDs) == 0 || slices.Contains(q.IDs, d.ID)) &&
+		(len(q.Machines) == 0 || slices.Contains(q.Machines, d.Machine)) &&
+		(len(q.States) == 0 || slices.Contains(q.States, d.State)) &&
+		(q.OS == "" || q.OS == d.OS) && (q.Batch == "" || q.Batch == d.Batch) &&
+		(q.After == DeploymentPosition{} || q.Compare(d.Position(), q.After) > 0)
 }
 
 // DeployRequest is what is asked of [Registry.Deploy] for one machine.

@@ -13,6 +13,7 @@ type Entry struct {
 	ID    string
 	Name  string
 	State State
+	Next  BootTarget // instead of what State says
 }
 
 // Index answers "which machine has this address" from memory, so that a boot
@@ -174,7 +175,7 @@ func (x *Index) isNamed(name string) bool {
 // put replaces what is known of m, unless something newer is: a write here and
 // what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
-	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: m.State}, macs: m.MACs, marks: marks(m.Hardware.System),
+	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: m.State, Next: m.BootNext}, macs: m.MACs, marks: marks(m.Hardware.System),
 		version: m.Version}
 	entry.stranger = m.State == Discovered && len(entry.marks) == 0 && hasGivenName(m, Registration{})
 	x.mu.Lock()

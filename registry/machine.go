@@ -20,7 +20,9 @@ type Machine struct {
 	Note         string
 	Tags         []string          // sorted, each once
 	Labels       map[string]string // the operator's own keys
-	OS           string            // assigned to it, such as debian-12; nothing installs it yet. Empty: none
+	OS           string            // assigned to it, such as debian-12, or installed. Empty: none
+	Deployment   string            // ID of the one that is under way, or the last one. Empty: none
+	BootNext     BootTarget        // what it boots instead of what its State says. Empty: that
 	Lock         *Lock             // while set, nothing that destroys is done; nil: not locked
 	Deadline     time.Time         // when a State that passes fails by itself; zero for one that lasts
 	CreatedAt    time.Time
@@ -37,6 +39,15 @@ type Lock struct {
 	Note string    `json:"note,omitempty"`
 	At   time.Time `json:"at"`
 }
+
+// BootTarget is what a machine boots next.
+type BootTarget string
+
+// The targets of a boot that a machine's state does not say.
+const (
+	BootAgent BootTarget = "agent" // there is work for it
+	BootDisk  BootTarget = "disk"  // what was installed has yet to start
+)
 
 // Instruction tells the waiting agent what to do next.
 type Instruction string
@@ -121,12 +132,12 @@ func (m Machine) Online(now time.Time) bool {
 	return !m.SeenAt.IsZero() && now.Sub(m.SeenAt) < OnlineFor
 }
 
-// Bare is who m is, and little about it: its ID, name, state with its
-// deadline, addresses, serial number, UUID, last sign of life and version. It is what is held in memory of
-// every machine.
+// Bare is who m is, and little about it: its ID, name, state with its deadline,
+// what it boots next, addresses, serial number, UUID, last sign of life and version.
+// It is what is held in memory of every machine.
 func (m Machine) Bare() Machine {
 	system := System{Serial: m.Hardware.System.Serial, UUID: m.Hardware.System.UUID}
-	return Machine{ID: m.ID, Name: m.Name, State: m.State, MACs: m.MACs, Deadline: m.Deadline,
+	return Machine{ID: m.ID, Name: m.Name, State: m.State, BootNext: m.BootNext, MACs: m.MACs, Deadline: m.Deadline,
 		SeenAt: m.SeenAt, Version: m.Version, Hardware: Hardware{System: system}}
 }
 

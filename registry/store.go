@@ -11,6 +11,7 @@ import (
 type Store interface {
 	EventLog
 	Records
+	Deployments
 	// Machines returns the machines that match q, in the order of its Sort.
 	Machines(ctx context.Context, q Query) ([]Machine, error)
 	// Versions returns the versions of machines by their IDs; an ID that there is
@@ -50,6 +51,21 @@ type Records interface {
 	Rules(ctx context.Context) (RuleSet, error)
 }
 
+// Deployments is what is kept of deployments, and of operating systems. A
+// deployment goes with its machine.
+type Deployments interface {
+	// Deployments returns those that q selects, in its order.
+	Deployments(ctx context.Context, q DeploymentQuery) ([]Deployment, error)
+	// CountDeployments returns how many there are in each state; none is left out.
+	CountDeployments(ctx context.Context) (map[DeploymentState]int, error)
+	// Lines returns up to limit lines of a deployment's log behind a position.
+	Lines(ctx context.Context, deployment string, after LinePosition, limit int) ([]DeploymentLine, error)
+	// Track records how far deployments are, by their IDs; an unknown one is ignored.
+	Track(ctx context.Context, tracks map[string]Track) error
+	// OSes returns the records of operating systems, in the order of their IDs.
+	OSes(ctx context.Context) ([]OS, error)
+}
+
 // HardwareRecord is the hardware of a machine as it was reported at a time.
 type HardwareRecord struct {
 	Machine  string
@@ -57,8 +73,9 @@ type HardwareRecord struct {
 	Hardware Hardware
 }
 
-// Move makes the events and the hardware records of one machine those of another,
-// which gets no more than the newest 50 of both. Audit entries stay where they are.
+// Move makes the events, the hardware records and the deployments of one machine
+// those of another, which gets no more than the newest 50 hardware records of both.
+// Audit entries stay where they are.
 type Move struct {
 	From, To string // IDs of machines that the change deletes and puts
 }
@@ -74,4 +91,9 @@ type Change struct {
 	History []HardwareRecord // appended; the store keeps the newest 50 of a machine
 	Audit   []AuditEntry     // appended; Seq is given by the store
 	Rules   *RuleSet         // Version is the one that was read; stored with one more
+
+	Deployments []Deployment     // as Put
+	Lines       []DeploymentLine // added, each once: one that is there stays
+	OSes        []OS             // Revision is the one that was read, 0 to create; stored with one more
+	DeleteOSes  []OS             // ID and the Revision that was read
 }

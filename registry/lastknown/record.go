@@ -56,7 +56,7 @@ func (c codec) store(tx *bolt.Tx, id string, m *registry.Machine) error {
 	short := *m
 	short.Hardware = m.Hardware.Brief()
 	version := binary.BigEndian.AppendUint64(nil, uint64(m.Version))
-	return errors.Join(whole.Put(key, c.encoder.EncodeAll(text, nil)), put(brief, key, nil, short), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID}))
+	return errors.Join(whole.Put(key, c.encoder.EncodeAll(text, nil)), put(brief, key, nil, short), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
 }
 
 // put writes the JSON of value behind prefix.
@@ -76,6 +76,8 @@ type bareRecord struct {
 	Deadline time.Time `json:"d,omitzero"`
 	Serial   string    `json:"sn,omitempty"`
 	UUID     string    `json:"u,omitempty"`
+
+	BootNext registry.BootTarget `json:"b,omitempty"`
 }
 
 func versionOf(bare []byte) int64 {
@@ -91,7 +93,7 @@ func readBare(data []byte) (registry.Machine, error) {
 		return registry.Machine{}, fmt.Errorf("a machine in %d bytes", len(data))
 	}
 	err := json.Unmarshal(data[versionSize:], &r)
-	return registry.Machine{ID: r.ID, Name: r.Name, State: r.State, MACs: r.MACs, SeenAt: r.Seen, Deadline: r.Deadline, Version: versionOf(data),
+	return registry.Machine{ID: r.ID, Name: r.Name, State: r.State, MACs: r.MACs, SeenAt: r.Seen, Deadline: r.Deadline, BootNext: r.BootNext, Version: versionOf(data),
 		Hardware: registry.Hardware{System: registry.System{Serial: r.Serial, UUID: r.UUID}}}, err
 }
 

@@ -63,6 +63,27 @@ func (s *BrokenStore) Audit(context.Context, string, int64, int) ([]registry.Aud
 	return nil, s.err
 }
 
+// Deployments fails.
+func (s *BrokenStore) Deployments(context.Context, registry.DeploymentQuery) ([]registry.Deployment, error) {
+	return nil, s.err
+}
+
+// CountDeployments fails.
+func (s *BrokenStore) CountDeployments(context.Context) (map[registry.DeploymentState]int, error) {
+	return nil, s.err
+}
+
+// Lines fails.
+func (s *BrokenStore) Lines(context.Context, string, registry.LinePosition, int) ([]registry.DeploymentLine, error) {
+	return nil, s.err
+}
+
+// Track fails.
+func (s *BrokenStore) Track(context.Context, map[string]registry.Track) error { return s.err }
+
+// OSes fails.
+func (s *BrokenStore) OSes(context.Context) ([]registry.OS, error) { return nil, s.err }
+
 // Rules fails.
 func (s *BrokenStore) Rules(context.Context) (registry.RuleSet, error) {
 	return registry.RuleSet{}, s.err

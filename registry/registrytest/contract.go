@@ -31,6 +31,13 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"history of what is put", testHistoryOfPut},
 		{"rules are replaced as a whole", testRules},
 		{"of concurrent writes of the rules one wins", testRulesRace},
+		{"a deployment comes back as it was stored", testDeployment},
+		{"a write of a deployment names the version it read", testDeploymentVersions},
+		{"deployments are found and paged", testDeploymentQuery},
+		{"deployments belong to their machine", testDeploymentsOfMachines},
+		{"progress is apart from the deployment", testTrack},
+		{"lines are kept once, and the middle of many is not", testLines},
+		{"operating systems are kept", testOSes},
 		{"the full machine lacks nothing", testFull},
 		{"more machines than fit one answer", testMany},
 		{"a write names the version it read", testVersions},
@@ -86,7 +93,7 @@ func full() registry.Machine {
 	m.MACs = []registry.MAC{mac(9), mac(1), mac(5)} // their order means something
 	m.Hostname, m.Address = "node1.example", netip.MustParseAddr("2001:db8::7")
 	m.Owner, m.Note, m.Tags = "ana", "ask ana first", []string{"gpu", "Rack-7"}
-	m.OS = "x'4142'"
+	m.OS, m.Deployment, m.BootNext = "x'4142'", "d-1", registry.BootAgent
 	m.Labels = map[string]string{"rack": "x'4142'", "": "A"}
 	m.Lock, m.Deadline = &registry.Lock{By: "ana", Note: "disk is being copied", At: noon()}, noon().Add(3*time.Hour)
 	m.RegisteredAt, m.SeenAt = noon().Add(time.Hour), noon().Add(2*time.Hour)

@@ -23,6 +23,7 @@ type MemoryStore struct {
 	events   []registry.Event
 	lastSeq  int64
 	records
+	deployments
 	accounts
 	requests
 }
@@ -35,7 +36,7 @@ func Memory() *MemoryStore {
 		machines: map[string]registry.Machine{},
 		seen:     map[string]time.Time{},
 		ops:      map[string]time.Time{},
-		accounts: newAccounts(),
+		accounts: newAccounts(), deployments: newDeployments(),
 	}
 }
 
@@ -108,6 +109,9 @@ func (s *MemoryStore) check(c registry.Change) error {
 	if c.Rules != nil && c.Rules.Version != s.rules.Version {
 		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version, Stored: s.rules.Version}
 	}
+	if err := s.deployments.check(c); err != nil {
+		return err
+	}
 	touched := map[string]bool{}
 	for _, m := range slices.Concat(c.Delete, c.Put) {
 		if touched[m.ID] || s.machines[m.ID].Version != m.Version {
@@ -163,6 +167,7 @@ func (s *MemoryStore) apply(c registry.Change) error {
 	for _, m := range c.Delete {
 		delete(s.machines, m.ID)
 		delete(s.seen, m.ID)
+		s.deployments.forget(m.ID)
 		s.history = slices.DeleteFunc(s.history, func(r registry.HardwareRecord) bool { return r.Machine == m.ID })
 	}
 	for _, m := range put {
@@ -175,11 +180,14 @@ func (s *MemoryStore) apply(c registry.Change) error {
 		s.events = append(s.events, e)
 	}
 	s.file(c)
+	if err := s.deployments.apply(c); err != nil {
+		return err
+	}
 	s.ops[c.Op] = time.Now()
 	return nil
 }
 
-// move makes events and hardware records those of another machine.
+// move makes events, hardware records and deployments those of another machine.
 func (s *MemoryStore) move(m registry.Move) {
 	for i := range s.events {
 		if s.events[i].Machine == m.From {
@@ -191,6 +199,7 @@ func (s *MemoryStore) move(m registry.Move) {
 			s.history[i].Machine = m.To
 		}
 	}
+	s.deployments.move(m)
 }
 
 // file keeps what a checked change says beside the machines.

@@ -17,11 +17,7 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	about := touched(c)
-	if c.Rules != nil {
-		about = append(about, settingRules)
-	}
-	switch err := s.batch.write(ctx, about, writes); err {
+	switch err := s.batch.write(ctx, about(c), writes); err {
 	case errApplied:
 		return nil
 	case errLost:
@@ -29,6 +25,21 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 	default:
 		return err
 	}
+}
+
+// about is everything whose version c names.
+func about(c registry.Change) []string {
+	all := touched(c)
+	if c.Rules != nil {
+		all = append(all, settingRules)
+	}
+	for _, d := range c.Deployments {
+		all = append(all, d.ID)
+	}
+	for _, o := range slices.Concat(c.DeleteOSes, c.OSes) {
+		all = append(all, "os/"+o.ID)
+	}
+	return all
 }
 
 // touched are the machines that c is about.
@@ -40,8 +51,8 @@ func touched(c registry.Change) []string {
 	return ids
 }
 
-// alone refuses a change that names a machine twice: its second version cannot
-// be the one that is stored.
+// alone refuses a change that names something twice: its second version cannot be
+// the one that is stored.
 func alone(c registry.Change) error {
 	seen := map[string]bool{}
 	for _, m := range slices.Concat(c.Delete, c.Put) {
@@ -49,6 +60,18 @@ func alone(c registry.Change) error {
 			return &registry.ConflictError{Object: "machine " + m.ID, Read: m.Version}
 		}
 		seen[m.ID] = true
+	}
+	for _, d := range c.Deployments {
+		if seen[d.ID] {
+			return &registry.ConflictError{Object: "deployment " + d.ID, Read: d.Version}
+		}
+		seen[d.ID] = true
+	}
+	for _, o := range slices.Concat(c.DeleteOSes, c.OSes) {
+		if seen["os/"+o.ID] {
+			return &registry.ConflictError{Object: "operating system " + o.ID, Read: o.Revision}
+		}
+		seen["os/"+o.ID] = true
 	}
 	return nil
 }
@@ -66,16 +89,32 @@ func (s *Store) lost(ctx context.Context, c registry.Change) error {
 	if c.Rules != nil && c.Rules.Version != rules.Version {
 		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version, Stored: rules.Version}
 	}
-	found, err := s.Machines(ctx, q)
-	if err != nil {
+	if err := s.lostDeployment(ctx, c); err != nil {
 		return err
 	}
-	if err := conflict(c, found); err != nil {
-		return err
+	if len(touched(c)) > 0 {
+		found, err := s.Machines(ctx, q)
+		if err != nil {
+			return err
+		}
+		if err := conflict(c, found); err != nil {
+			return err
+		}
 	}
-	// What stood in the way is gone again: so much for the race, and it was lost.
-	if c.Rules != nil {
+	return gone(c)
+}
+
+// gone is the conflict of a change where what stood in its way is gone again: so
+// much for the race, and it was lost.
+func gone(c registry.Change) error {
+	switch {
+	case c.Rules != nil:
 		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version}
+	case len(c.Deployments) > 0:
+		return &registry.ConflictError{Object: "deployment " + c.Deployments[0].ID, Read: c.Deployments[0].Version}
+	case len(c.OSes)+len(c.DeleteOSes) > 0:
+		o := slices.Concat(c.DeleteOSes, c.OSes)[0]
+		return &registry.ConflictError{Object: "operating system " + o.ID, Read: o.Revision}
 	}
 	return &registry.ConflictError{Object: "machine " + touched(c)[0], Read: slices.Concat(c.Delete, c.Put)[0].Version}
 }

@@ -94,12 +94,13 @@ func (s *Store) page(ctx context.Context, q registry.Query, n narrowed) ([]regis
 }
 
 // selectBare has the columns in the order of [scanBare].
-const selectBare = `SELECT m.id, m.name, m.state, m.serial, m.uuid, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.macs
+const selectBare = `SELECT m.id, m.name, m.state, m.serial, m.uuid, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.macs, m.boot_next
 	FROM machines m LEFT JOIN machine_seen s ON s.id = m.id`
 
 // selectMachines has the columns in the order of [scanMachine].
 const selectMachines = `SELECT m.id, m.name, m.state, m.reason, m.hostname, m.address, m.pending, m.owner,
-	m.created_ms, m.registered_ms, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.operator, %s, m.macs
+	m.created_ms, m.registered_ms, m.deadline_ms, coalesce(s.seen_ms, 0), m.version, m.operator, %s, m.macs,
+	m.deployment, m.boot_next
 	FROM machines m LEFT JOIN machine_seen s ON s.id = m.id`
 
 // selection is the statement for q. Only what is set becomes part of it: with
@@ -257,14 +258,15 @@ type lockJSON struct {
 }
 
 func scanMachine(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
-	var state, address, pending, operator, hardware, macs string
+	var state, address, pending, operator, hardware, macs, next string
 	var created, registered, deadline, seen int64
 	err = rows.Scan(&m.ID, &m.Name, &state, &m.Reason, &m.Hostname, &address, &pending, &m.Owner,
-		&created, &registered, &deadline, &seen, &m.Version, &operator, &hardware, &macs)
+		&created, &registered, &deadline, &seen, &m.Version, &operator, &hardware, &macs,
+		&m.Deployment, &next)
 	if err != nil {
 		return m, err
 	}
-	m.State, m.Pending = registry.State(state), registry.Instruction(pending)
+	m.State, m.Pending, m.BootNext = registry.State(state), registry.Instruction(pending), registry.BootTarget(next)
 	m.CreatedAt, m.RegisteredAt, m.Deadline, m.SeenAt = moment(created), moment(registered), moment(deadline), moment(seen)
 	if address != "" {
 		if m.Address, err = netip.ParseAddr(address); err != nil {
@@ -281,12 +283,12 @@ func scanMachine(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
 }
 
 func scanBare(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
-	var state, macs string
+	var state, macs, next string
 	var deadline, seen int64
-	if err := rows.Scan(&m.ID, &m.Name, &state, &m.Hardware.System.Serial, &m.Hardware.System.UUID, &deadline, &seen, &m.Version, &macs); err != nil {
+	if err := rows.Scan(&m.ID, &m.Name, &state, &m.Hardware.System.Serial, &m.Hardware.System.UUID, &deadline, &seen, &m.Version, &macs, &next); err != nil {
 		return m, err
 	}
-	m.State, m.Deadline, m.SeenAt = registry.State(state), moment(deadline), moment(seen)
+	m.State, m.BootNext, m.Deadline, m.SeenAt = registry.State(state), registry.BootTarget(next), moment(deadline), moment(seen)
 	m.MACs, err = scanMACs(macs)
 	return m, err
 }

@@ -1,6 +1,7 @@
 package rqlite_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -77,5 +78,23 @@ func TestPrune(t *testing.T) {
 	}
 	if err := s.Commit(t.Context(), change); err == nil {
 		t.Error("an operation older than the limit is still known")
+	}
+}
+
+// The log of a deployment goes some time after its end.
+func TestPruneLines(t *testing.T) {
+	s := embedded(t, startNode(t, t.TempDir()))
+	c := registry.Change{Op: "deploy"}
+	for id, ended := range map[string]time.Time{"d-old": time.Now().Add(-91 * 24 * time.Hour), "d-new": time.Now(), "d-runs": {}} {
+		c.Deployments = append(c.Deployments, registry.Deployment{ID: id, CreatedAt: time.Now().Add(-100 * 24 * time.Hour), EndedAt: ended})
+		c.Lines = append(c.Lines, registry.DeploymentLine{Deployment: id, LinePosition: registry.LinePosition{Attempt: 1}, Text: "line"})
+	}
+	if err := errors.Join(s.Commit(t.Context(), c), s.Prune(t.Context(), time.Now().Add(-time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]int{"d-old": 0, "d-new": 1, "d-runs": 1} {
+		if lines, err := s.Lines(t.Context(), id, registry.LinePosition{}, 10); err != nil || len(lines) != want {
+			t.Errorf("%s: %v, %v; want %d", id, lines, err, want)
+		}
 	}
 }

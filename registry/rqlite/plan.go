@@ -18,9 +18,12 @@ const (
 	recordOperations step = iota
 	checkVersions
 	checkRules
+	checkDeployments
+	checkOSes
 	moveEvents
 	moveHistory
 	moveHardware
+	moveDeployments
 	deleteMachines
 	storeMachines
 	storeAddresses
@@ -33,6 +36,12 @@ const (
 	storeSeen
 	touchSeen
 	storeRules
+	deleteOSes
+	storeOSes
+	storeDeployments
+	trackDeployments
+	appendLines
+	forgetLines
 	appendEvents
 	appendAudit
 	steps
@@ -43,15 +52,18 @@ const (
 func (s step) sql() (name, sql string) {
 	text := [steps][2]string{
 		recordOperations: {"record operation", insert("ops", "op, at_ms", "")},
-		checkVersions:    {"check machine version", checkVersionsSQL},
-		checkRules:       {"check version of the rules", checkRulesSQL},
+		checkVersions:    {"check machine version", checkVersion("machines", "id")},
+		checkRules:       {"check version of the rules", checkVersion("settings", "name")},
+		checkDeployments: {"check version of the deployment", checkVersion("deployments", "id")},
+		checkOSes:        {"check version of the operating system", checkVersion("oses", "id")},
 		moveEvents:       {"move events", moveTo("events")},
 		moveHistory:      {"move hardware history", moveTo("hardware_history")},
 		moveHardware: {"move hardware record", `INSERT INTO hardware_history (machine, at_ms, data)
 			SELECT j ->> 1, h.at_ms, h.data FROM w JOIN machines m ON m.id = j ->> 0 JOIN machine_hardware h ON h.row = m.row WHERE h.at_ms > 0`},
-		deleteMachines: {"delete machine", `DELETE FROM machines WHERE id IN (SELECT j ->> 0 FROM w)`},
-		storeMachines:  {"store machine", insert("machines", machineColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(machineColumns))},
-		storeAddresses: {"store hardware addresses", storeAddressesSQL},
+		moveDeployments: {"move deployments", moveTo("deployments")},
+		deleteMachines:  {"delete machine", `DELETE FROM machines WHERE id IN (SELECT j ->> 0 FROM w)`},
+		storeMachines:   {"store machine", insert("machines", machineColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(machineColumns))},
+		storeAddresses:  {"store hardware addresses", storeAddressesSQL},
 		closeHistory: {"close hardware record", `UPDATE machine_hardware SET at_ms = 0
 			WHERE at_ms > 0 AND row IN (SELECT m.row FROM w JOIN machines m ON m.id = j ->> 0)`},
 		appendHistory: {"append hardware history", insert("hardware_history", "machine, at_ms, data", "")},
@@ -64,8 +76,14 @@ func (s step) sql() (name, sql string) {
 			SELECT m.id, j ->> 1 FROM w JOIN machines m ON m.id = j ->> 0 WHERE true ` + later},
 		storeRules: {"store rules", insert("settings", "name, version, data",
 			"ON CONFLICT (name) DO UPDATE SET version = excluded.version, data = excluded.data")},
-		appendEvents: {"append events", insert("events", "at_ms, kind, machine, mac, message", "")},
-		appendAudit:  {"append audit", insert("audit", "at_ms, actor, role, origin, action, object, before, after", "")},
+		deleteOSes:       {"delete operating system", `DELETE FROM oses WHERE id IN (SELECT j ->> 0 FROM w)`},
+		storeOSes:        {"store operating system", insert("oses", osColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(osColumns))},
+		storeDeployments: {"store deployment", insert("deployments", deploymentColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(deploymentColumns))},
+		trackDeployments: {"record progress", `UPDATE deployments SET progress = (SELECT j -> 1 FROM w WHERE j ->> 0 = id) WHERE id IN (SELECT j ->> 0 FROM w)`},
+		appendLines:      {"append lines", insert("deployment_lines", "deployment, attempt, n, at_ms, action, text", "ON CONFLICT DO NOTHING")},
+		forgetLines:      {"forget lines", forgetLinesSQL},
+		appendEvents:     {"append events", insert("events", "at_ms, kind, machine, mac, message", "")},
+		appendAudit:      {"append audit", insert("audit", "at_ms, actor, role, origin, action, object, before, after", "")},
 	}[s]
 	if s == storeHardware {
 		return text[0], text[1]
@@ -79,7 +97,7 @@ func moveTo(table string) string {
 }
 
 // jsonColumns are those whose values stay JSON.
-var jsonColumns = map[string]bool{"operator": true, "brief": true, "macs": true, "data": true}
+var jsonColumns = map[string]bool{"operator": true, "brief": true, "macs": true, "data": true, "doc": true}
 
 // insert is the statement that inserts the rows, in their order. It has "WHERE
 // true" because SQLite would take "ON CONFLICT" after a SELECT for a join.
@@ -104,19 +122,16 @@ func excluded(columns string) string {
 	return strings.Join(set, ", ")
 }
 
-// checkVersionsSQL fails the transaction unless each machine still has the version
-// that was read; no machine counts as version 0. SQL has no "fail if", so it
-// rewrites a row that is sure to be there, that of the operation, to NULL, which
-// the column refuses. (checkRulesSQL does the same.)
-const (
-	checkVersionsSQL = `UPDATE ops SET at_ms = NULL WHERE op IN (SELECT j ->> 0 FROM w
-			LEFT JOIN machines m ON m.id = j ->> 1 WHERE coalesce(m.version, 0) <> j ->> 2)`
-	checkRulesSQL = `UPDATE ops SET at_ms = NULL WHERE op IN (SELECT j ->> 0 FROM w
-			LEFT JOIN settings r ON r.name = j ->> 1 WHERE coalesce(r.version, 0) <> j ->> 2)`
-)
+// checkVersion fails the transaction unless each row of table still has the version
+// that was read; no row counts as version 0. SQL has no "fail if", so it rewrites a
+// row that is sure to be there, that of the operation, to NULL, which the column
+// refuses.
+func checkVersion(table, key string) string {
+	return "UPDATE ops SET at_ms = NULL WHERE op IN (SELECT j ->> 0 FROM w LEFT JOIN " + table + " t ON t." + key + " = j ->> 1 WHERE coalesce(t.version, 0) <> j ->> 2)"
+}
 
 // storeAddressesSQL does nothing where the machine has the address already, and
-// fails, as checkVersionsSQL does, where another one has it.
+// fails, as [checkVersion] does, where another one has it.
 const storeAddressesSQL = `INSERT INTO machine_macs (mac, machine)
 	SELECT a.value, m.id FROM w JOIN machines m ON m.id = j ->> 0 JOIN json_each(m.macs) a WHERE true
 	ON CONFLICT (mac) DO UPDATE SET machine = NULL WHERE machine <> excluded.machine`
@@ -135,6 +150,11 @@ const forgetHistorySQL = `DELETE FROM hardware_history WHERE seq IN (SELECT h.se
 	JOIN hardware_history h ON h.machine = j ->> 0
 	WHERE (SELECT count(*) FROM hardware_history n WHERE n.machine = h.machine AND (n.at_ms, n.seq) > (h.at_ms, h.seq)) >= 50)`
 
+// forgetLinesSQL takes the middle out of the log of an attempt.
+const forgetLinesSQL = `DELETE FROM deployment_lines WHERE (deployment, attempt, n) IN (SELECT l.deployment, l.attempt, l.n FROM w
+	JOIN deployment_lines l ON l.deployment = j ->> 0 AND l.attempt = j ->> 1 AND l.n BETWEEN j ->> 2
+	AND (SELECT max(n) FROM deployment_lines WHERE deployment = j ->> 0 AND attempt = j ->> 1) - (j ->> 3))`
+
 // errApplied says that the operation was applied before, errLost that a version,
 // a name or an address is not what the change takes it for.
 var (
@@ -147,7 +167,7 @@ func (s step) lost() map[string]error {
 	switch s {
 	case recordOperations:
 		return map[string]error{"UNIQUE constraint failed: ops.op": errApplied}
-	case checkVersions, checkRules:
+	case checkVersions, checkRules, checkDeployments, checkOSes:
 		return map[string]error{"NOT NULL constraint failed: ops.at_ms": errLost}
 	case storeMachines:
 		return map[string]error{"UNIQUE constraint failed: machines.name": errLost}

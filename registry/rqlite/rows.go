@@ -4,7 +4,7 @@ import "dragonfly/registry"
 
 // machineColumns are the columns of machines in the order of [machineRow].
 const machineColumns = "id, name, state, reason, hostname, serial, uuid, vendor, model, arch, address, bmc, owner, locked, pending, " +
-	"created_ms, registered_ms, deadline_ms, version, operator, brief, macs, search"
+	"created_ms, registered_ms, deadline_ms, version, operator, brief, macs, search, deployment, boot_next"
 
 // machineRow is the row of a machine in machines.
 func machineRow(m registry.Machine) []any {
@@ -20,7 +20,7 @@ func machineRow(m registry.Machine) []any {
 		m.ID, m.Name, string(m.State), m.Reason, m.Hostname, system.Serial, system.UUID, system.Vendor, system.Product,
 		m.Hardware.CPU.Arch, address, bmc(m), m.Owner, locked, string(m.Pending),
 		millis(m.CreatedAt), millis(m.RegisteredAt), millis(m.Deadline), m.Version + 1,
-		operator, m.Hardware.Brief(), append([]registry.MAC{}, m.MACs...), searched(m),
+		operator, m.Hardware.Brief(), append([]registry.MAC{}, m.MACs...), searched(m), m.Deployment, string(m.BootNext),
 	}
 }
 

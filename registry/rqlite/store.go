@@ -14,7 +14,7 @@
 //     [Store.Commit] therefore starts by inserting the operation id. Where that
 //     is refused as a duplicate the change was applied before.
 //   - A lost race fails the transaction in the database, by a constraint, and
-//     not by a read before the write: see [checkVersionsSQL].
+//     not by a read before the write: see [checkVersion].
 //   - Text travels as JSON ([text]), because rqlite takes a parameter that looks
 //     like x'4142' for a blob, and a machine may well call itself that.
 //   - Errors are sorted once, in [sortError]: the database cannot be reached,
@@ -95,16 +95,22 @@ func (s *Store) Ping(ctx context.Context) error {
 	return err
 }
 
-// maxEvents is how many events [Store.Prune] keeps.
-const maxEvents = 1_000_000
+// What [Store.Prune] keeps.
+const (
+	maxEvents = 1_000_000
+	linesFor  = 90 * 24 * time.Hour // of a deployment that has ended
+)
 
 // Prune forgets the operations applied before the given time, which must lie
 // further back than any retry of a write, requests with an idempotency key after two
-// days, and all but the newest million events.
+// days, the logs of deployments that ended 90 days ago, and all but the newest million
+// events.
 func (s *Store) Prune(ctx context.Context, before time.Time) error {
 	return s.db.write(ctx,
 		statement{name: "prune operations", sql: `DELETE FROM ops WHERE at_ms < ?1`, args: []any{millis(before)}},
 		statement{name: "prune requests", sql: `DELETE FROM requests WHERE at_ms < ?1`, args: []any{millis(time.Now().Add(-requestsFor))}},
+		statement{name: "prune lines of deployments", sql: `DELETE FROM deployment_lines WHERE deployment IN (
+			SELECT id FROM deployments WHERE ended_ms > 0 AND ended_ms < ?1)`, args: []any{millis(time.Now().Add(-linesFor))}},
 		statement{name: "prune events", sql: `DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1`, args: []any{maxEvents}},
 	)
 }

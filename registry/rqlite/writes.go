@@ -142,7 +142,7 @@ func plan(c registry.Change) (*writes, error) {
 		errs = append(errs, w.record(c, i))
 	}
 	for _, m := range c.Move {
-		errs = append(errs, w.add(moveEvents, m.From, m.To), w.add(moveHistory, m.From, m.To), w.add(moveHardware, m.From, m.To),
+		errs = append(errs, w.add(moveEvents, m.From, m.To), w.add(moveHistory, m.From, m.To), w.add(moveHardware, m.From, m.To), w.add(moveDeployments, m.From, m.To),
 			w.add(closeHistory, m.To), w.add(forgetHistory, m.To))
 	}
 	for _, e := range c.Events {
@@ -156,6 +156,7 @@ func plan(c registry.Change) (*writes, error) {
 		errs = append(errs, w.add(checkRules, c.Op, settingRules, c.Rules.Version),
 			w.add(storeRules, settingRules, c.Rules.Version+1, c.Rules.Rules))
 	}
+	errs = append(errs, w.deployments(c))
 	return w, errors.Join(errs...)
 }
 
