@@ -85,6 +85,9 @@ type Disk struct {
 	Rotational bool   `json:"rotational,omitempty"`
 	Removable  bool   `json:"removable,omitempty"`
 	Transport  string `json:"transport,omitempty" doc:"nvme, sata, sas, scsi, virtio, usb, mmc"`
+
+	Contents Contents    `json:"contents,omitempty" doc:"what was found on it, in a word: blank, ours, foreign, member or unreadable; left out where nobody has looked"`
+	Found    []Signature `json:"found,omitempty" doc:"what was found on it: the partition table, and what stands on the disk or its partitions"`
 }
 
 // NIC is one network port. One without a driver has a PCI address and ids but

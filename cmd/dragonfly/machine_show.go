@@ -70,6 +70,9 @@ func printHardware(w io.Writer, h registry.Hardware) {
 	fmt.Fprintf(table, "  Firmware\t%s %s %s\n", h.Firmware.Mode, h.Firmware.Vendor, h.Firmware.Version)
 	for _, d := range h.Disks {
 		fmt.Fprintf(table, "  Disk\t%s  %s  %s  %s\n", d.Name, size(d.Bytes), d.Model, d.Serial)
+		if d.Contents != "" {
+			fmt.Fprintf(table, "  \t%s  %s\n", d.Contents, d.Describe(h.OSFound))
+		}
 	}
 	for _, n := range h.NICs {
 		fmt.Fprintf(table, "  Port\t%s  %s  %s  %s\n", n.Name, n.MAC, n.Driver, map[bool]string{true: "link", false: "no link"}[n.Link])

@@ -101,7 +101,8 @@ func full() registry.Machine {
 	h.Firmware = registry.Firmware{Mode: "uefi", SecureBoot: "disabled", TPM: "2.0"}
 	h.CPU = registry.CPU{Arch: "amd64", Sockets: 2, Cores: 64, Threads: 128}
 	h.Memory = registry.Memory{Bytes: 1<<53 + 1, DIMMs: []registry.DIMM{{Slot: "A1", Bytes: 1 << 36}}}
-	h.Disks = []registry.Disk{{Name: "sda", Bytes: 1<<62 + 1, Rotational: true, Serial: "x'4142'"}}
+	h.Disks = []registry.Disk{{Name: "sda", Bytes: 1<<62 + 1, Rotational: true, Serial: "x'4142'",
+		Contents: registry.Member, Found: []registry.Signature{{On: "sda1", Role: "data", Type: "LVM2_member", Label: "vg0", UUID: "u", Member: true, Parts: 2}}}}
 	h.NICs = []registry.NIC{{Name: "eth0", MAC: mac(9), Link: true, Address: netip.MustParseAddr("192.0.2.7")}}
 	h.BMC = &registry.BMC{Address: netip.MustParseAddr("192.0.2.8"), MAC: mac(10)}
 	h.OSFound = []registry.OSFound{{Disk: "sda", Name: "Debian GNU/Linux 13"}}
