@@ -44,6 +44,13 @@ func (r *Registry) Import(ctx context.Context, items []ImportItem) ([]ImportStep
 	if err != nil || dryRun(ctx) {
 		return steps, err
 	}
+	r.importSteps(ctx, items, steps)
+	r.countSteps(steps)
+	return steps, ctx.Err()
+}
+
+// importSteps carries out the steps of items, round by round.
+func (r *Registry) importSteps(ctx context.Context, items []ImportItem, steps []ImportStep) {
 	for round := 0; ; round++ {
 		var due []int
 		for i, s := range steps {
@@ -52,11 +59,10 @@ func (r *Registry) Import(ctx context.Context, items []ImportItem) ([]ImportStep
 			}
 		}
 		if len(due) == 0 {
-			break
+			return
 		}
 		r.importRound(ctx, items, steps, due)
 	}
-	return steps, ctx.Err()
 }
 
 // planImport loads what is stored of the machines of a list, and plans.
@@ -202,4 +208,29 @@ func (r *Registry) importChange(ctx context.Context, step ImportStep, m Machine)
 			other.event(MachineDeleted, now, strings.TrimSpace(other.Name+" is the same machine as "+m.Name)))
 	}
 	return change, errors.Join(errWas, errIs)
+}
+
+// imports counts what became of entries of lists.
+type imports struct {
+	mu sync.Mutex
+	by map[ImportAction]int64
+}
+
+// countSteps counts what was done.
+func (r *Registry) countSteps(all ...[]ImportStep) {
+	r.imports.mu.Lock()
+	defer r.imports.mu.Unlock()
+	if r.imports.by == nil {
+		r.imports.by = map[ImportAction]int64{}
+	}
+	for _, s := range slices.Concat(all...) {
+		r.imports.by[s.Action]++
+	}
+}
+
+// Imported is how many entries of lists and manifests came to that, since the start.
+func (r *Registry) Imported(a ImportAction) int64 {
+	r.imports.mu.Lock()
+	defer r.imports.mu.Unlock()
+	return r.imports.by[a]
 }

@@ -112,9 +112,9 @@ func within(m Machine, l Listed) error {
 	return nil
 }
 
-// changesOf is what a list changes of a machine, in the order in which a list has
-// it.
-func changesOf(before, after Machine, absorbed []Machine) []FieldChange {
+// changesOf is what a list changes of a machine at the time now, in the order in
+// which a list has it.
+func changesOf(before, after Machine, absorbed []Machine, now time.Time) []FieldChange {
 	was, is := before.Hardware.System, after.Hardware.System
 	all := []FieldChange{
 		{"name", before.Name, after.Name},
@@ -132,7 +132,7 @@ func changesOf(before, after Machine, absorbed []Machine) []FieldChange {
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		all = append(all, FieldChange{"label." + key, labelText(before, key), labelText(after, key)})
 	}
-	all = append(all, FieldChange{"assigned_os", before.OS, after.OS}, FieldChange{"lock", lockText(before), lockText(after)})
+	all = append(all, FieldChange{"assigned_os", before.OS, after.OS}, FieldChange{"lock", lockText(before, now), lockText(after, now)})
 	if (before.State == Retired) != (after.State == Retired) {
 		all = append(all, FieldChange{"state", string(before.State), string(after.State)})
 	}
@@ -158,11 +158,16 @@ func labelText(m Machine, key string) string {
 	return ""
 }
 
-func lockText(m Machine) string {
+// lockText is a lock in words. One that is taken now is the same a moment later,
+// when what was planned is done.
+func lockText(m Machine, now time.Time) string {
 	if m.Lock == nil {
 		return ""
 	}
-	text := "by " + m.Lock.By + " since " + m.Lock.At.UTC().Format(time.RFC3339Nano)
+	text := "by " + m.Lock.By
+	if m.Lock.At.Before(now.Truncate(time.Millisecond)) {
+		text += " since " + m.Lock.At.UTC().Format(time.RFC3339Nano)
+	}
 	if m.Lock.Note != "" {
 		text += ": " + m.Lock.Note
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,8 +19,14 @@ const (
 	ImportCreate ImportAction = "create"    // a machine that is not stored yet
 	ImportEdit   ImportAction = "edit"      // one that is
 	ImportSame   ImportAction = "unchanged" // all that the list says is stored
+	ImportDelete ImportAction = "delete"    // a stored machine that no entry is about
 	ImportRefuse ImportAction = "refuse"    // see Err
 )
+
+// ImportActions lists what can become of an entry.
+func ImportActions() []ImportAction {
+	return []ImportAction{ImportCreate, ImportEdit, ImportSame, ImportDelete, ImportRefuse}
+}
 
 // ImportStep is what becomes of one entry of a list.
 type ImportStep struct {
@@ -96,7 +103,7 @@ func planImport(list []Listed, p importPlan) []ImportStep {
 	}
 	p.settleNames(steps, waiting)
 	for _, i := range waiting {
-		steps[i].describe()
+		steps[i].describe(p.now)
 	}
 	return steps
 }
@@ -105,12 +112,12 @@ func (s *ImportStep) refuse(err error) {
 	*s = ImportStep{Action: ImportRefuse, Err: err, Machine: Machine{ID: s.before.ID, Name: s.before.Name}}
 }
 
-// describe says what the step changes.
-func (s *ImportStep) describe() {
+// describe says what the step changes, as it is planned at the time now.
+func (s *ImportStep) describe(now time.Time) {
 	if s.Err != nil {
 		return
 	}
-	s.Changes = changesOf(s.before, s.Machine, s.absorb)
+	s.Changes = changesOf(s.before, s.Machine, s.absorb, now)
 	switch {
 	case s.before.Version == 0:
 		s.Action = ImportCreate
@@ -191,7 +198,9 @@ func (p *importPlan) entry(i int, l Listed) (ImportStep, error) {
 	for _, m := range absorb {
 		p.used[m.ID] = i
 	}
-	err = p.apply(&step, l)
+	if err = l.readable(match); err == nil {
+		err = p.apply(&step, l)
+	}
 	return step, err
 }
 
@@ -211,6 +220,7 @@ func (p *importPlan) recognise(l Listed) (match Machine, absorb []Machine, err e
 			return !sameUUID(l.system(), m.Hardware.System) && !sharesMAC(l.MACs, m.MACs) && !sameSerial(l.system(), m.Hardware.System)
 		})
 	}
+	hits = withoutTwins(l, hits)
 	slices.SortStableFunc(hits, func(a, b Machine) int { return cmp.Compare(strangeness(a), strangeness(b)) })
 	for _, m := range hits[min(len(hits), 1):] {
 		if !m.stranger() {
@@ -225,6 +235,20 @@ func (p *importPlan) recognise(l Listed) (match Machine, absorb []Machine, err e
 		return Machine{}, nil, nil
 	}
 	return hits[0], absorb, contradiction(l, hits[0])
+}
+
+// withoutTwins leaves out machines that share no more with l than a serial number or
+// UUID, where another one has that and an address of l: see [toldApart].
+func withoutTwins(l Listed, hits []Machine) []Machine {
+	says := l.system()
+	whole := slices.ContainsFunc(hits, func(m Machine) bool {
+		is := m.Hardware.System
+		return sharesMAC(l.MACs, m.MACs) && (says.Serial == "" || says.Serial == is.Serial) && (says.UUID == "" || strings.EqualFold(says.UUID, is.UUID))
+	})
+	if !whole {
+		return hits
+	}
+	return slices.DeleteFunc(hits, func(m Machine) bool { return !sharesMAC(l.MACs, m.MACs) })
 }
 
 // recognisedBy is what a machine is recognised by, as keys.

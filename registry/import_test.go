@@ -83,7 +83,7 @@ func TestImport(t *testing.T) {
 		{"twice", []registry.Listed{{Serial: "A1"}, {Serial: "B1"}, {Serial: "A1"}}, []string{"create", "create", "refuse: the serial number A1 is that of entry 1 too"}},
 		{"twice, but of two makers", []registry.Listed{{Serial: "A1", Vendor: "X"}, {Serial: "A1", Vendor: "Y"}}, []string{"create", "create"}},
 		{"twice, by other means", []registry.Listed{{Serial: "SN-1"}, {MACs: []registry.MAC{nic(1)}}}, []string{"unchanged", "refuse: it is STORED, and so is entry 1"}},
-		{"locks", []registry.Listed{{Serial: "SN-1", Lock: &registry.ListedLock{By: "ben", Note: "mine"}}}, []string{"edit; lock >by ben since"}},
+		{"locks", []registry.Listed{{Serial: "SN-1", Lock: &registry.ListedLock{By: "ben", Note: "mine"}}}, []string{"edit; lock >by ben: mine"}},
 		{"labels one by one", []registry.Listed{{Serial: "SN-1", SetLabels: map[string]*string{"rack": new("a1"), "gone": nil}}}, []string{`edit; label.rack >"a1"`}},
 		{"retire", []registry.Listed{{Serial: "SN-1", Retired: &yes}}, []string{"edit; state ready>retired"}},
 	} {

@@ -38,8 +38,65 @@ type ListedLock struct {
 	At   time.Time `json:"at,omitzero"`
 }
 
+// Listed is what a list says that knows all of m that it can: what it is recognised
+// by, and what operators say of it.
+func (m Machine) Listed() Listed {
+	system := m.Hardware.System
+	l := Listed{Name: m.Name, MACs: m.MACs, Serial: system.Serial, UUID: system.UUID, Vendor: system.Vendor, Model: system.Product}
+	for _, said := range []struct {
+		to   **string
+		text string
+	}{{&l.Owner, m.Owner}, {&l.Note, m.Note}, {&l.OS, m.OS}} {
+		if said.text != "" {
+			*said.to = &said.text
+		}
+	}
+	if len(m.Tags) > 0 {
+		l.Tags = m.Tags
+	}
+	if len(m.Labels) > 0 {
+		l.Labels = m.Labels
+	}
+	if m.Lock != nil {
+		l.Lock = &ListedLock{By: m.Lock.By, Note: m.Lock.Note, At: m.Lock.At.UTC()}
+	}
+	if retired := m.State == Retired; retired {
+		l.Retired = &retired
+	}
+	return l.normalise()
+}
+
+// exactly is l where what it does not say is said to be empty, but for a lock.
+func (l Listed) exactly() Listed {
+	for _, said := range []**string{&l.Owner, &l.Note, &l.OS} {
+		if *said == nil {
+			*said = new(string)
+		}
+	}
+	if l.Tags == nil {
+		l.Tags = []string{}
+	}
+	if l.Labels == nil {
+		l.Labels = map[string]string{}
+	}
+	if l.Retired == nil {
+		l.Retired = new(bool)
+	}
+	return l
+}
+
 // rounded is how a spreadsheet shows a long number, whose last digits are lost.
 var rounded = regexp.MustCompile(`^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$`)
+
+// readable errs where the serial number is one that a spreadsheet has spoilt. One
+// that the machine has reported is what it is.
+func (l Listed) readable(m Machine) error {
+	if !rounded.MatchString(l.Serial) || l.Serial == m.Hardware.System.Serial {
+		return nil
+	}
+	return &InvalidError{Fields: []FieldError{{"/serial", fmt.Sprintf("%q is what a spreadsheet makes of a long number, and its last digits are lost: "+
+		"make the column text, and enter it again", l.Serial)}}}
+}
 
 // Validate reports everything that is wrong with l as an [*InvalidError].
 func (l Listed) Validate() error {
@@ -50,8 +107,8 @@ func (l Listed) Validate() error {
 	if l.Name == "" && len(l.MACs) == 0 && l.Serial == "" && l.UUID == "" {
 		v.add("", "nothing says which machine it is: want a name, macs, a serial or a uuid")
 	}
-	if len(l.MACs) > maxMACs {
-		v.add("/macs", fmt.Sprintf("%d addresses; at most %d", len(l.MACs), maxMACs))
+	if len(l.MACs) > maxMachineMACs {
+		v.add("/macs", fmt.Sprintf("%d addresses; at most %d", len(l.MACs), maxMachineMACs))
 	}
 	for i, mac := range l.MACs {
 		if !mac.Unicast() {
@@ -60,10 +117,6 @@ func (l Listed) Validate() error {
 	}
 	for _, f := range []struct{ pointer, text string }{{"/serial", l.Serial}, {"/uuid", l.UUID}, {"/vendor", l.Vendor}, {"/model", l.Model}} {
 		v.text(f.pointer, f.text)
-	}
-	if rounded.MatchString(strings.TrimSpace(l.Serial)) {
-		v.add("/serial", fmt.Sprintf("%q is what a spreadsheet makes of a long number, and its last digits are lost: "+
-			"make the column text, and enter it again", l.Serial))
 	}
 	if len(l.Labels) > maxLabels {
 		v.add("/labels", fmt.Sprintf("%d labels; at most %d", len(l.Labels), maxLabels))
@@ -133,7 +186,7 @@ func FindTwice(list []Listed) (found []Twice) {
 		claims := l.claims()
 		taken := slices.IndexFunc(claims, func(what string) bool {
 			at, taken := first[what]
-			return taken && !(what == l.serialClaim() && otherMaker(l, list[at]))
+			return taken && !(what == l.serialClaim() && otherMaker(l, list[at])) && !(l.isMark(what) && toldApart(l, list[at]))
 		})
 		if taken >= 0 {
 			found = append(found, Twice{first[claims[taken]], i, claims[taken]})
@@ -153,7 +206,18 @@ func otherMaker(a, b Listed) bool {
 	return a.Vendor != "" && b.Vendor != "" && !strings.EqualFold(a.Vendor, b.Vendor)
 }
 
+// toldApart reports whether a and b say enough to be two machines although they have
+// one serial number or UUID, as blades that carry the one of their chassis: each has
+// addresses, and none is that of both.
+func toldApart(a, b Listed) bool {
+	return len(a.MACs) > 0 && len(b.MACs) > 0 && !sharesMAC(a.MACs, b.MACs)
+}
+
+func (l Listed) isMark(what string) bool { return what == l.serialClaim() || what == l.uuidClaim() }
+
 func (l Listed) serialClaim() string { return "the serial number " + l.Serial }
+
+func (l Listed) uuidClaim() string { return "the UUID " + l.UUID }
 
 // claims is what only one machine can have, in words.
 func (l Listed) claims() (all []string) {
@@ -167,7 +231,7 @@ func (l Listed) claims() (all []string) {
 		all = append(all, l.serialClaim())
 	}
 	if usableUUID(l.UUID) {
-		all = append(all, "the UUID "+l.UUID)
+		all = append(all, l.uuidClaim())
 	}
 	return all
 }

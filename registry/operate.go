@@ -265,14 +265,8 @@ func (r *Registry) Delete(ctx context.Context, id string, version int64) error {
 	if version != AnyVersion && version != m.Version {
 		return &ConflictError{Object: "machine " + m.ID, Read: version, Stored: m.Version}
 	}
-	if err := m.unlocked(); err != nil {
-		return fmt.Errorf("delete %s: %w", m.Name, err)
-	}
-	if m.State == Installing {
-		return fmt.Errorf("delete %s: %w", m.Name, &TransitionError{From: m.State, Cause: CauseDelete})
-	}
-	if dryRun(ctx) {
-		return nil
+	if err := m.deletable(); err != nil || dryRun(ctx) {
+		return err
 	}
 	audit, err := audited(MachineDeleted, m, Machine{ID: m.ID})
 	if err != nil {
@@ -281,6 +275,18 @@ func (r *Registry) Delete(ctx context.Context, id string, version int64) error {
 	audit.At, audit.Actor, audit.After = r.now(), ActorOf(ctx), nil
 	return r.commit(ctx, Change{Op: OpOf(ctx), Delete: []Machine{m}, Audit: []AuditEntry{audit},
 		Events: []Event{m.event(MachineDeleted, audit.At, m.Name+" was deleted")}})
+}
+
+// deletable is why m may not be deleted now.
+func (m Machine) deletable() error {
+	err := m.unlocked()
+	if err == nil && m.State == Installing {
+		err = &TransitionError{From: m.State, Cause: CauseDelete}
+	}
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", m.Name, err)
+	}
+	return nil
 }
 
 func (m Machine) unlocked() error {

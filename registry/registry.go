@@ -26,6 +26,7 @@ type Registry struct {
 	presence *presence
 	sighted  sightings
 	boots    boots
+	imports  imports
 	started  time.Time
 	resolve  func(netip.Addr) MAC // may be nil
 	standby  *Standby             // may be nil

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 )
 
 // Unstored names the version of what is not stored yet, where [AnyVersion] is
@@ -121,4 +123,47 @@ func (r *Registry) TestRules(ctx context.Context, id string, rules []Rule) (Rule
 	}
 	fresh, changes := a.apply(fresh, name)
 	return RuleTrial{Version: set.Version, Verdicts: a.verdicts, Machine: fresh, Changes: changes}, nil
+}
+
+// changesOfRules is what becomes of each rule, and of their order where it becomes
+// another one but by what is taken away or added behind.
+func changesOfRules(before, after []Rule) (changes []FieldChange) {
+	was, is := ruleTexts(before), ruleTexts(after)
+	var kept, order []string
+	for _, rule := range before {
+		if _, there := is[rule.Name]; there {
+			kept = append(kept, rule.Name)
+		} else {
+			changes = append(changes, FieldChange{"rule " + rule.Name, was[rule.Name], ""})
+		}
+	}
+	for _, rule := range after {
+		order = append(order, rule.Name)
+		if _, there := was[rule.Name]; !there {
+			kept = append(kept, rule.Name)
+		}
+		if was[rule.Name] != is[rule.Name] {
+			changes = append(changes, FieldChange{"rule " + rule.Name, was[rule.Name], is[rule.Name]})
+		}
+	}
+	if !slices.Equal(kept, order) {
+		changes = append(changes, FieldChange{"order", strings.Join(kept, ", "), strings.Join(order, ", ")})
+	}
+	return changes
+}
+
+// ruleTexts are the rules by name, each as JSON without it.
+func ruleTexts(rules []Rule) map[string]string {
+	texts := map[string]string{}
+	for _, rule := range rules {
+		var text strings.Builder
+		out := json.NewEncoder(&text)
+		out.SetEscapeHTML(false)
+		_ = out.Encode(struct {
+			Match RuleMatch `json:"match,omitzero"`
+			Set   RuleSetTo `json:"set"`
+		}{rule.Match, rule.Set}) // texts only: cannot fail
+		texts[rule.Name] = strings.TrimSpace(text.String())
+	}
+	return texts
 }

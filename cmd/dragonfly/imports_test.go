@@ -12,10 +12,11 @@ import (
 // import each other.
 var arrows = map[string][]string{
 	"registry":              {},
-	"registry/api":          {"registry"},
+	"registry/api":          {"registry", "registry/manifest"},
 	"registry/auth":         {"registry"},
 	"registry/journal":      {"registry"},
 	"registry/lastknown":    {"registry"},
+	"registry/manifest":     {"registry"},
 	"registry/registrytest": {"registry"},
 	"registry/rqlite":       {"registry", "registry/rqlite/node"},
 	"registry/rqlite/node":  {"registry", "registry/rqlite/node/..."},

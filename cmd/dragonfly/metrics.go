@@ -23,6 +23,12 @@ func (a *appliance) metrics() http.Handler {
 			Name: "dragonfly_machines", Help: "Machines by state.", ConstLabels: prometheus.Labels{"state": string(state)},
 		}, func() float64 { return float64(a.registry.CountIn(state)) }))
 	}
+	for _, action := range registry.ImportActions() {
+		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "dragonfly_imported_machines_total", Help: "Machines of lists and manifests by what became of them.",
+			ConstLabels: prometheus.Labels{"action": string(action)},
+		}, func() float64 { return float64(a.registry.Imported(action)) }))
+	}
 	all.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "dragonfly_agents_waiting",
 			Help: "Agents that wait for an instruction now."}, func() float64 { return float64(a.registry.Polling()) }),
