@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"dragonfly/images/agent/action"
 	"dragonfly/registry"
 )
 
@@ -33,6 +34,15 @@ type Config struct {
 	Network func(ctx context.Context, changed func([]Port)) error
 	// Hardware is the inventory.
 	Hardware func(ctx context.Context) registry.Hardware
+	// BootID is the kernel's name of this boot.
+	BootID string
+	// Action finds the action that an image's reference names.
+	Action func(image string) (action.Action, bool)
+	// LinkDisks makes the names of disks and partitions below /dev/disk/by-id.
+	LinkDisks func() error
+	// Disk returns the kernel's name of the whole disk that a device below /dev is,
+	// or is a part of, such as sda.
+	Disk func(device string) (string, error)
 	// Restart restarts the machine; on a real one it returns only an error.
 	Restart func() error
 	// BootDisk makes the firmware boot from the disk next, where it can be told.

@@ -3,15 +3,18 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"dragonfly/images/agent/action"
 	"dragonfly/images/packed"
 	"dragonfly/registry"
 )
@@ -70,6 +73,26 @@ func (h *host) serve(cfg *Config) {
 	cfg.Devices, cfg.Late = h.devices, h.late
 	cfg.Network = (&network{root: h.root, log: h.log, boot: cfg.Boot.MAC}).run
 	cfg.Hardware = h.hardware
+	cfg.BootID = h.root.text("proc/sys/kernel/random/boot_id")
+	cfg.Action, cfg.Disk = action.Lookup, h.disk
+	cfg.LinkDisks = func() error { return linkDisks(h.root, "/dev/disk/by-id") }
+}
+
+// disk is the kernel's name of the disk that a device is, or is a part of.
+func (h *host) disk(device string) (string, error) {
+	real, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Base(real)
+	at := h.root.link("sys/class/block", name)
+	switch {
+	case at == "":
+		return "", fmt.Errorf("%s is no block device", device)
+	case h.root.text("sys/class/block", name, "partition") != "":
+		return path.Base(path.Dir(at)), nil
+	}
+	return name, nil
 }
 
 // devices loads the drivers and returns when the devices have come to rest; it

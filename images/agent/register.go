@@ -142,7 +142,11 @@ func (a *agent) obey(ctx context.Context, reply api.RegisterReply) error {
 	next := api.NextReply{Name: reply.Name, State: reply.State, Next: reply.Next}
 	for asked := (time.Time{}); ; {
 		a.screen.change(func(v *View) { v.Name, v.State = next.Name, string(next.State) })
-		if done, err := a.act(ctx, next.Next); done {
+		if next.Next == registry.Deploy {
+			if done, err := a.deploy(ctx, client); done || err != nil {
+				return err
+			}
+		} else if done, err := a.act(ctx, next.Next); done {
 			return err
 		}
 		a.screen.doing("waiting for instructions")

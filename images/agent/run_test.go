@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dragonfly/images/agent/action"
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 )
@@ -103,6 +105,13 @@ type machine struct {
 	console bytes.Buffer
 	late    chan struct{}
 	disks   []registry.Disk
+	actions map[string]action.Func
+}
+
+// action is what the test says an image does; for others it is not known.
+func (m *machine) action(image string) (action.Action, bool) {
+	f, ok := m.actions[image]
+	return f, ok
 }
 
 func (m *machine) do(what string) {
@@ -146,6 +155,8 @@ func (m *machine) config(client *http.Client, url string) Config {
 				NICs:  []registry.NIC{{Name: "eth0", MAC: mac}, {PCI: "0000:01:00.0", PCIID: "8086:1533"}},
 			}
 		},
+		BootID: "boot-0001", Action: m.action, LinkDisks: func() error { return nil },
+		Disk:     func(device string) (string, error) { return strings.TrimRight(path.Base(device), "123"), nil },
 		Restart:  func() error { m.do("restart"); return nil },
 		BootDisk: func() error { m.do("boot disk"); return nil },
 	}

@@ -36,12 +36,18 @@ func Names() []string { return slices.Sorted(maps.Keys(actions())) }
 // Lookup finds an action by the reference of its image: the last element of it
 // counts, without tag and digest, as in package tinkerbell.
 func Lookup(image string) (Action, bool) {
+	a, ok := actions()[Name(image)]
+	return a, ok
+}
+
+// Name is the name of the action that an image's reference names; empty for what
+// is no reference.
+func Name(image string) string {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
-		return nil, false
+		return ""
 	}
-	a, ok := actions()[path.Base(reference.Path(named))]
-	return a, ok
+	return path.Base(reference.Path(named))
 }
 
 // Check says which of the images name an action that this agent does not know:
