@@ -142,8 +142,9 @@ func (h *host) need(names ...string) {
 // How long the slow parts of an inventory may take: a management controller that
 // does not answer, and disks that hang.
 const (
-	bmcFor = 3 * time.Second
-	osFor  = 5 * time.Second
+	bmcFor  = 3 * time.Second
+	diskFor = 5 * time.Second // each, all side by side
+	osFor   = 5 * time.Second
 )
 
 // hardware is the whole inventory, with what needs more than reading.
@@ -154,6 +155,7 @@ func (h *host) hardware(ctx context.Context) registry.Hardware {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { hw.BMC = within(ctx, bmcFor, h.bmc) })
+	h.lookAt(ctx, hw.Disks)
 	wg.Go(func() {
 		hw.OSFound = within(ctx, osFor, func(ctx context.Context) []registry.OSFound {
 			return h.findOS(ctx, hw.Disks)

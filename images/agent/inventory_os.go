@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dragonfly/images/agent/signature"
 	"dragonfly/registry"
 )
 
@@ -23,25 +24,21 @@ type fileSystem struct {
 	modules      []string // no modprobe in the image: what the kernel would ask for
 }
 
-// superblock is how far into a partition the last of our magic numbers stands.
-const superblock = 0x10040 + 8
-
-// probeFS tells the file system by its magic number (libblkid's tables); ok is
-// false for one that cannot hold a system we can look into: swap, LVM, RAID,
-// encryption, NTFS, or nothing at all.
-func probeFS(head []byte) (fileSystem, bool) {
-	at := func(offset int, magic string) bool {
-		return len(head) >= offset+len(magic) && string(head[offset:offset+len(magic)]) == magic
-	}
-	switch {
-	case at(1080, "\x53\xef"):
-		return fileSystem{"ext4", "noload", []string{"crypto-crc32c", "ext4"}}, true
-	case at(0, "XFSB"):
-		return fileSystem{"xfs", "norecovery", []string{"crypto-crc32c", "xfs"}}, true
-	case at(0x10040, "_BHRfS_M"):
-		return fileSystem{"btrfs", "rescue=nologreplay", []string{"crypto-crc32c", "btrfs"}}, true
-	case at(82, "FAT32   "), at(54, "FAT16   "), at(54, "FAT12   "):
-		return fileSystem{"vfat", "utf8=1", []string{"nls_cp437", "nls_ascii", "vfat"}}, true
+// lookInto is how to look into what has these signatures; ok is false for what
+// cannot hold a system we can look into: swap, LVM, RAID, encryption, NTFS, or
+// nothing at all.
+func lookInto(found []signature.Signature) (fileSystem, bool) {
+	for _, s := range found {
+		switch s.Type {
+		case "ext2", "ext3", "ext4":
+			return fileSystem{"ext4", "noload", []string{"crypto-crc32c", "ext4"}}, true
+		case "xfs":
+			return fileSystem{"xfs", "norecovery", []string{"crypto-crc32c", "xfs"}}, true
+		case "btrfs":
+			return fileSystem{"btrfs", "rescue=nologreplay", []string{"crypto-crc32c", "btrfs"}}, true
+		case "vfat":
+			return fileSystem{"vfat", "utf8=1", []string{"nls_cp437", "nls_ascii", "vfat"}}, true
+		}
 	}
 	return fileSystem{}, false
 }
@@ -103,11 +100,14 @@ func (h *host) readOnly(device string, look func(fs.FS)) error {
 		return err
 	}
 	defer f.Close()
-	head := make([]byte, superblock)
-	n, _ := io.ReadFull(f, head) // a short partition has fewer magic numbers
-	kind, ok := probeFS(head[:n])
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	found, err := signature.Probe(f, size)
+	kind, ok := lookInto(found)
 	if !ok {
-		return nil
+		return err
 	}
 	h.need(kind.modules...)
 	was, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKROGET)

@@ -6,35 +6,24 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"dragonfly/images/agent/signature"
 	"dragonfly/registry"
 )
 
-func TestProbeFS(t *testing.T) {
-	at := func(offset int, magic string) []byte {
-		head := make([]byte, superblock)
-		copy(head[offset:], magic)
-		return head
-	}
-	for name, test := range map[string]struct {
-		head         []byte
-		kind, option string
-	}{
-		"ext4":      {at(1080, "\x53\xef"), "ext4", "noload"},
-		"xfs":       {at(0, "XFSB"), "xfs", "norecovery"},
-		"btrfs":     {at(0x10040, "_BHRfS_M"), "btrfs", "rescue=nologreplay"},
-		"fat32":     {at(82, "FAT32   "), "vfat", "utf8=1"},
-		"fat16":     {at(54, "FAT16   "), "vfat", "utf8=1"},
-		"ntfs":      {at(3, "NTFS    "), "", ""},
-		"lvm":       {at(512, "LABELONE"), "", ""},
-		"blank":     {make([]byte, superblock), "", ""},
-		"too short": {[]byte("XFS"), "", ""},
+func TestLookInto(t *testing.T) {
+	for kind, want := range map[string]fileSystem{
+		"ext2": {name: "ext4", option: "noload"}, "ext4": {name: "ext4", option: "noload"},
+		"xfs": {name: "xfs", option: "norecovery"}, "btrfs": {name: "btrfs", option: "rescue=nologreplay"},
+		"vfat": {name: "vfat", option: "utf8=1"},
+		"ntfs": {}, "swap": {}, "LVM2_member": {}, "linux_raid_member": {}, "crypto_LUKS": {}, "jbd": {},
 	} {
-		t.Run(name, func(t *testing.T) {
-			got, ok := probeFS(test.head)
-			if got.name != test.kind || got.option != test.option || ok != (test.kind != "") {
-				t.Errorf("got %+v %v", got, ok)
-			}
-		})
+		got, ok := lookInto([]signature.Signature{{Type: "dos"}, {Type: kind}})
+		if got.name != want.name || got.option != want.option || ok != (want.name != "") {
+			t.Errorf("%s: %+v, %v", kind, got, ok)
+		}
+	}
+	if _, ok := lookInto(nil); ok {
+		t.Error("nothing can be looked into")
 	}
 }
 

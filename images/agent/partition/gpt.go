@@ -54,7 +54,10 @@ func readGPT(disk io.ReaderAt, size, sector int64) (Table, error) {
 	case errors.Is(firstErr, ErrNone) && errors.Is(secondErr, ErrNone):
 		return Table{}, ErrNone
 	}
-	return Table{}, fmt.Errorf("both copies of the GPT are damaged: %w; %w", firstErr, secondErr)
+	if errors.Is(firstErr, ErrNone) {
+		return Table{}, secondErr
+	}
+	return Table{}, firstErr
 }
 
 // readGPTAt reads the copy whose header is at a sector; it is [ErrNone] where
@@ -69,20 +72,20 @@ func readGPTAt(disk io.ReaderAt, size, sector, at int64) (Table, error) {
 	}
 	length := binary.LittleEndian.Uint32(b[12:])
 	if length < headerSize || int64(length) > sector {
-		return Table{}, fmt.Errorf("the GPT at %d has a header of %d bytes", at*sector, length)
+		return Table{}, fmt.Errorf("%w: the GPT at %d has a header of %d bytes", ErrDamaged, at*sector, length)
 	}
 	sum := binary.LittleEndian.Uint32(b[16:])
 	clear(b[16:20])
 	if crc32.ChecksumIEEE(b[:length]) != sum {
-		return Table{}, fmt.Errorf("the GPT at %d has a wrong checksum", at*sector)
+		return Table{}, fmt.Errorf("%w: the GPT at %d has a wrong checksum", ErrDamaged, at*sector)
 	}
 	h := parseHeader(b)
 	if h.self != uint64(at) {
-		return Table{}, fmt.Errorf("the GPT at %d says that it is at %d", at*sector, h.self)
+		return Table{}, fmt.Errorf("%w: the GPT at %d says that it is at %d", ErrDamaged, at*sector, h.self)
 	}
 	array, err := h.readArray(disk, size, sector)
 	if err != nil {
-		return Table{}, fmt.Errorf("the GPT at %d: %w", at*sector, err)
+		return Table{}, fmt.Errorf("%w: the GPT at %d: %w", ErrDamaged, at*sector, err)
 	}
 	return Table{Kind: GPT, ID: guidText(b[56:]), Sector: sector, Parts: h.parts(array, sector), gpt: h}, nil
 }

@@ -17,8 +17,12 @@ const (
 	DOS Kind = "dos"
 )
 
-// ErrNone says that there is no partition table.
-var ErrNone = errors.New("there is no partition table")
+// ErrNone says that there is no partition table, ErrDamaged that there is one, and
+// no copy of it is good.
+var (
+	ErrNone    = errors.New("there is no partition table")
+	ErrDamaged = errors.New("the partition table is damaged")
+)
 
 // Table is a partition table.
 type Table struct {
