@@ -211,6 +211,9 @@ func (d *openAPI) curl(out docOperation, op apiOperation, body apiContent) strin
 		example, _ := json.Marshal(value) // of plain values
 		line += " \\\n  -H 'Content-Type: application/json' -d '" + strings.ReplaceAll(string(example), "'", `'\''`) + "'"
 	}
+	if _, ok := op.RequestBody.Content["application/yaml"]; ok {
+		line += " \\\n  -H 'Content-Type: application/yaml' --data-binary @dragonfly.yaml"
+	}
 	target := `"$DRAGONFLY_SERVER` + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()

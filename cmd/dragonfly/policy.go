@@ -35,6 +35,8 @@ func policy() auth.Policy {
 		"GET /api/v1/rules":                      auth.Viewer,
 		"PUT /api/v1/rules":                      auth.Admin,
 		"POST /api/v1/rules/test":                auth.Viewer,
+		"GET /api/v1/export":                     auth.Viewer,
+		"POST /api/v1/apply":                     auth.Operator, // with rules in it, an admin
 		"GET /api/v1/events":                     auth.Viewer,
 		"GET /api/v1/explain/{mac}":              auth.Viewer,
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -100,17 +101,8 @@ func (c *Client) Edit(ctx context.Context, id string, p PatchRequest) (Machine, 
 // EditAt is [Client.Edit] of the version that was read; 412 when it is another.
 func (c *Client) EditAt(ctx context.Context, id string, version int64, p PatchRequest) (Machine, error) {
 	var reply Machine
-	req, err := c.request(ctx, http.MethodPatch, machineURL(id, ""), p)
-	if err != nil {
-		return reply, err
-	}
-	req.Header.Set("If-Match", fmt.Sprintf("%q", fmt.Sprint(version)))
-	resp, err := c.http().Do(req)
-	if err != nil {
-		return reply, err
-	}
-	defer resp.Body.Close()
-	err = decode(resp, &reply)
+	header := http.Header{"If-Match": {fmt.Sprintf("%q", fmt.Sprint(version))}}
+	err := c.doWith(ctx, http.MethodPatch, machineURL(id, ""), header, p, &reply)
 	return reply, err
 }
 
@@ -188,13 +180,18 @@ func (c *Client) Get(ctx context.Context, path string, out any) error {
 
 // do sends in as JSON, where it is not nil, and decodes the answer into out.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	key := ""
-	if method == http.MethodPost && !strings.HasPrefix(path, agentPath) {
-		key = rand.Text()
+	return c.doWith(ctx, method, path, http.Header{}, in, out)
+}
+
+// doWith is do with more in the header.
+func (c *Client) doWith(ctx context.Context, method, path string, header http.Header, in, out any) error {
+	repeatable := method == http.MethodPost && !strings.HasPrefix(path, agentPath)
+	if repeatable {
+		header.Set(keyHeader, rand.Text())
 	}
-	resp, err := c.send(ctx, method, path, key, in)
-	if key != "" && err != nil && ctx.Err() == nil {
-		resp, err = c.again(ctx, path, key, in)
+	resp, err := c.send(ctx, method, path, header, in)
+	if repeatable && err != nil && ctx.Err() == nil {
+		resp, err = c.again(ctx, path, header, in)
 	}
 	if err != nil {
 		return err
@@ -213,9 +210,9 @@ const agains = 10
 // again sends a POST once more whose connection broke. By its key the server knows
 // it, and gives the answer it gave before; while it still works on it, that takes a
 // little.
-func (c *Client) again(ctx context.Context, path, key string, in any) (*http.Response, error) {
+func (c *Client) again(ctx context.Context, path string, header http.Header, in any) (*http.Response, error) {
 	for i := 0; ; i++ {
-		resp, err := c.send(ctx, http.MethodPost, path, key, in)
+		resp, err := c.send(ctx, http.MethodPost, path, header, in)
 		busy := err == nil && resp.StatusCode == http.StatusConflict && resp.Header.Get("Retry-After") != ""
 		if !busy || i == agains {
 			return resp, err
@@ -227,22 +224,27 @@ func (c *Client) again(ctx context.Context, path, key string, in any) (*http.Res
 	}
 }
 
-// send sends a request, with an idempotency key where there is one.
-func (c *Client) send(ctx context.Context, method, path, key string, in any) (*http.Response, error) {
+// send sends a request, with more in the header.
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, in any) (*http.Response, error) {
 	req, err := c.request(ctx, method, path, in)
 	if err != nil {
 		return nil, err
 	}
-	if key != "" {
-		req.Header.Set(keyHeader, key)
-	}
+	maps.Copy(req.Header, header)
 	return c.http().Do(req)
 }
 
-// request is a request with in as its JSON body, where it is not nil.
+// yamlText is a body that is not JSON.
+type yamlText []byte
+
+// request is a request with in as its JSON body, where it is not nil and no
+// [yamlText].
 func (c *Client) request(ctx context.Context, method, path string, in any) (*http.Request, error) {
 	var body io.Reader
-	if in != nil {
+	kind := "application/json"
+	if text, ok := in.(yamlText); ok {
+		body, kind = bytes.NewReader(text), yamlType
+	} else if in != nil {
 		data, err := json.Marshal(in)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", method, path, err)
@@ -254,7 +256,7 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 		return nil, err
 	}
 	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", kind)
 	}
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
@@ -269,8 +271,9 @@ func (c *Client) http() *http.Client {
 	return c.HTTP
 }
 
-// maxReply bounds what a client reads of one answer.
-const maxReply = 16 << 20
+// maxReply bounds what a client reads of one answer: what 10,000 machines come to is
+// the largest.
+const maxReply = 64 << 20
 
 func decode(resp *http.Response, out any) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))

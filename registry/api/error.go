@@ -25,6 +25,7 @@ type Error struct {
 type FieldError struct {
 	In      string `json:"in" enum:"body,query,path,header" doc:"the part of the request"`
 	Pointer string `json:"pointer" doc:"where in that part, as a JSON pointer (RFC 6901); empty for all of it" example:"/hardware/disks/3/bytes"`
+	Line    int    `json:"line,omitempty" doc:"of a body that is YAML, whose pointers begin with the number of a document, from 0"`
 	Message string `json:"message" doc:"what is wrong with it" example:"number is out of range"`
 }
 
@@ -37,6 +38,9 @@ func (e *Error) Error() string {
 		where := strings.TrimPrefix(field.Pointer, "/")
 		if where == "" {
 			where = field.In
+		}
+		if field.Line > 0 {
+			where = fmt.Sprintf("line %d, %s", field.Line, where)
 		}
 		text += "; " + where + ": " + field.Message
 	}

@@ -27,7 +27,9 @@ type ImportReply struct {
 
 // ImportResult is what became of one entry.
 type ImportResult struct {
-	Action  registry.ImportAction  `json:"action" enum:"create,edit,unchanged,refuse"`
+	Kind    string                 `json:"kind,omitempty" enum:"Machine,Rules" doc:"of the document, in a manifest"`
+	Line    int                    `json:"line,omitempty" doc:"where the document begins, in a manifest"`
+	Action  registry.ImportAction  `json:"action" enum:"create,edit,unchanged,delete,refuse"`
 	ID      string                 `json:"id,omitempty" doc:"of the machine; empty where there is none yet, or it is not known which is meant"`
 	Name    string                 `json:"name,omitempty"`
 	Changes []registry.FieldChange `json:"changes,omitempty"`
@@ -76,9 +78,11 @@ func (s *Server) importMachines(ctx context.Context, in *importInput) (*importOu
 }
 
 func (r *ImportReply) add(result ImportResult) {
-	count := map[registry.ImportAction]*int{registry.ImportCreate: &r.Created, registry.ImportEdit: &r.Edited,
+	count, ok := map[registry.ImportAction]*int{registry.ImportCreate: &r.Created, registry.ImportEdit: &r.Edited,
 		registry.ImportSame: &r.Unchanged, registry.ImportRefuse: &r.Refused}[result.Action]
-	*count++
+	if ok {
+		*count++
+	}
 	r.Results = append(r.Results, result)
 }
 

@@ -31,6 +31,7 @@ func describe(config *huma.Config, role func(method, path string) string) {
 	config.Tags = []*huma.Tag{
 		{Name: "machines", Description: "What is known of machines, and what is decided about them"},
 		{Name: "rules", Description: "What a machine is given when it registers for the first time"},
+		{Name: "manifest", Description: "Machines and rules as text, to be kept in git"},
 		{Name: "events", Description: "What happens, as it happens"},
 		{Name: "users", Description: "Accounts, and who you are"},
 		{Name: "tokens", Description: "API tokens, for programs"},
@@ -86,6 +87,7 @@ var reasons = map[string]string{
 	"409": "its state does not allow it, or somebody else was faster",
 	"412": "it has another version than If-Match asks for",
 	"413": "the request is too large",
+	"415": "the body is of another kind than is asked for",
 	"422": "something in the request is not acceptable: see errors",
 	"423": "it is locked by somebody else",
 	"429": "too many attempts: see Retry-After",

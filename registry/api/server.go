@@ -69,6 +69,8 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	s.mountMachines(api)
 	s.mountBulk(api)
 	s.mountImport(api)
+	s.mountExport(api)
+	s.mountApply(api)
 	s.mountEvents(api)
 	s.mountUsers(api)
 	s.mountJournal(api)

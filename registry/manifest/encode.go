@@ -19,7 +19,8 @@ import (
 
 // Writer writes a manifest, document by document.
 type Writer struct {
-	out *yaml.Encoder
+	out   *yaml.Encoder
+	begun bool
 }
 
 // NewWriter returns a writer to w, which has to be closed.
@@ -27,7 +28,7 @@ func NewWriter(w io.Writer) *Writer {
 	out := yaml.NewEncoder(w)
 	out.SetIndent(2)
 	out.CompactSeqIndent()
-	return &Writer{out}
+	return &Writer{out: out}
 }
 
 // Machine writes what is kept of a machine.
@@ -47,6 +48,7 @@ func (w *Writer) Rules(rules []registry.Rule) error {
 }
 
 func (w *Writer) write(document any) error {
+	w.begun = true
 	if err := w.out.Encode(encode(reflect.ValueOf(document))); err != nil {
 		return fmt.Errorf("write a manifest: %w", err)
 	}
@@ -54,7 +56,12 @@ func (w *Writer) write(document any) error {
 }
 
 // Close writes what is left.
-func (w *Writer) Close() error { return w.out.Close() }
+func (w *Writer) Close() error {
+	if !w.begun {
+		return nil // the library takes no stream without a document
+	}
+	return w.out.Close()
+}
 
 // Marshal is a struct or a slice as YAML, as a [Writer] writes it: what [Unmarshal]
 // reads.

@@ -66,9 +66,13 @@ func parse(text []byte, limit int) ([]Document, error) {
 			d.add(Problem{Line: part.lines + 1, Message: fmt.Sprintf("more than %d documents, of which this is the next: bring them in several texts", limit)})
 			break
 		}
-		if doc, ok := d.document(part); ok {
-			docs = append(docs, doc)
+		before := len(d.problems)
+		doc := d.document(part)
+		if wrong := len(d.problems) > before; doc != nil || wrong {
 			d.number++
+			if !wrong {
+				docs = append(docs, *doc)
+			}
 		}
 		if len(d.problems) >= maxProblems {
 			break
@@ -120,17 +124,15 @@ func Unmarshal(text []byte, into any) error {
 	return invalid(d.problems)
 }
 
-// document reads one; ok is false for one that is empty, or wrong.
-func (d *decoder) document(p part) (doc Document, ok bool) {
-	before := len(d.problems)
-	d.lines = p.lines
+// document reads one; nil where it is empty or cannot be parsed.
+func (d *decoder) document(p part) *Document {
 	root := d.parse(p)
 	if root == nil {
-		return doc, false
+		return nil
 	}
-	doc = Document{Line: p.lines + root.Line, Text: p.text}
-	d.read(root, &doc)
-	return doc, len(d.problems) == before
+	doc := &Document{Line: p.lines + root.Line, Text: p.text}
+	d.read(root, doc)
+	return doc
 }
 
 // head is what every document begins with.
