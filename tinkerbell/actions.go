@@ -58,6 +58,7 @@ func KnownActions() []KnownAction {
 		fsType    = must("FS_TYPE", Text, "the file system of the partition, such as ext4")
 		image     = must("IMG_URL", Text, "where the image is fetched from")
 		packed    = may("COMPRESSED", Bool, "false", "unpack the image while it is written")
+		sum       = may("IMG_SHA256", Text, "", "of the file at IMG_URL; Dragonfly's agent alone checks it")
 	)
 	return []KnownAction{
 		{Name: "archive2disk", About: "unpack an archive into a file system", Variables: []Variable{
@@ -81,7 +82,7 @@ func KnownActions() []KnownAction {
 			must("GRUB_INSTALL_PATH", Device, "the disk that gets the boot record"), must("GRUB_DISK", Device, "the partition with /boot"),
 			may("FS_TYPE", Text, "", "the file system of the partition")}},
 		{Name: "image2disk", About: "write an image to a disk while it is fetched", Variables: []Variable{
-			disk, image, packed, may("RETRY_ENABLED", Bool, "true", "try again when the transfer breaks"),
+			disk, image, packed, sum, may("RETRY_ENABLED", Bool, "true", "try again when the transfer breaks"),
 			may("RETRY_DURATION_MINUTES", Number, "10", "how long to try again"),
 			may("PROGRESS_INTERVAL_SECONDS", Number, "3", "between two lines on the progress"),
 			may("TEXT_LOGGING", Bool, "false", "log as text instead of JSON")}},

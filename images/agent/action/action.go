@@ -27,7 +27,9 @@ func (f Func) Run(ctx context.Context, env *Env) error { return f(ctx, env) }
 
 // actions are what this agent can do, by name.
 func actions() map[string]Action {
-	return map[string]Action{}
+	return map[string]Action{
+		"image2disk": Func(image2disk),
+	}
 }
 
 // Names lists what this agent can do, in alphabetical order.
@@ -86,8 +88,8 @@ type Env struct {
 // Progress is how far an action has come.
 type Progress struct {
 	Stage   string // what is being done, such as "write"; one word or two
-	Done    int64  // bytes of the whole that are through, Skipped included
-	Total   int64  // bytes of the whole; 0 where it is not known
+	Done    int64  // of Total
+	Total   int64  // bytes of the image, or of the file where only that is known; 0: neither is
 	Fetched int64  // bytes that came over the network
 	Written int64  // bytes that were written to the disk
 	Skipped int64  // bytes of holes, which the disk was told to forget
@@ -118,12 +120,15 @@ func (e *Env) writing(device string) error {
 	return nil
 }
 
-// http is the client to fetch with.
+// http is the client to fetch with. It has no limit for a whole exchange: who
+// fetches a large file watches over it as it comes.
 func (e *Env) http() *http.Client {
 	if e.HTTP == nil {
 		return http.DefaultClient
 	}
-	return e.HTTP
+	client := *e.HTTP
+	client.Timeout = 0
+	return &client
 }
 
 // path is where a path of the machine is, such as /dev/sda.

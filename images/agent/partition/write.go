@@ -62,19 +62,13 @@ func Grow(disk ReadWriterAt, size, sector int64) (Partition, int64, error) {
 	if grown.Size == last.Size && !moved {
 		return last, 0, nil
 	}
-	old := int64(t.gpt.other) * sector
 	for i := range t.Parts {
 		if t.Parts[i].Number == last.Number {
 			t.Parts[i] = grown
 		}
 	}
-	if err := t.write(disk, size, true); err != nil {
+	if err := t.relocate(disk, size); err != nil {
 		return last, 0, err
-	}
-	if moved { // the old copy now lies in the partition, and would be found there
-		if _, err := disk.WriteAt(make([]byte, sector), old); err != nil {
-			return grown, grown.Size - last.Size, fmt.Errorf("erase the old copy of the GPT: %w", err)
-		}
 	}
 	return grown, grown.Size - last.Size, nil
 }
@@ -84,16 +78,12 @@ func (t Table) growable(last Partition, ok bool) error {
 	switch name := last.TypeName(); {
 	case !ok:
 		return errors.New("the partition table is empty")
-	case t.Kind == GPT && t.gpt.self != 1:
-		return errors.New(t.Damage)
-	case t.Kind == GPT && (t.gpt.size != entrySize || t.gpt.count > gptEntries):
-		return fmt.Errorf("its GPT has %d entries of %d bytes; want %d of %d", t.gpt.count, t.gpt.size, gptEntries, entrySize)
 	case t.Kind == DOS && last.Number > 4:
 		return fmt.Errorf("partition %d is a logical one, in an extended partition", last.Number)
 	case name == typeSwap || name == typeESP || name == typeBIOS:
 		return fmt.Errorf("partition %d is %s, which has no use for more room", last.Number, name)
 	}
-	return nil
+	return t.rewritable()
 }
 
 // end is how far partitions may reach.

@@ -1,0 +1,224 @@
+package action
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"dragonfly/images/frame"
+)
+
+// image2disk writes the image at IMG_URL to DEST_DISK while it is fetched. A raw
+// image may be packed with zstd, gzip, xz or bzip2, and COMPRESSED has to say
+// whether it is: how it begins is what counts. IMG_SHA256, which only this agent
+// reads, is the SHA-256 of the file at IMG_URL.
+func image2disk(ctx context.Context, env *Env) error {
+	device, err := env.must("DEST_DISK")
+	if err != nil {
+		return err
+	}
+	address, err := env.must("IMG_URL")
+	if err != nil {
+		return err
+	}
+	i := image{}
+	if i.packed, err = env.flag("COMPRESSED", false); err != nil {
+		return err
+	}
+	if i.sum, err = env.sum("IMG_SHA256"); err != nil {
+		return err
+	}
+	if i.source, err = env.newSource(address); err != nil {
+		return err
+	}
+	return i.write(ctx, env, device)
+}
+
+// image is what is written, and what is known of it.
+type image struct {
+	source *source
+	packed bool   // COMPRESSED
+	sum    []byte // SHA-256 of the file; nil: not known
+}
+
+// sum is a SHA-256 in hexadecimal, with or without "sha256:" before it.
+func (e *Env) sum(name string) ([]byte, error) {
+	value := e.Vars[name]
+	if value == "" {
+		return nil, nil
+	}
+	sum, err := hex.DecodeString(strings.TrimPrefix(value, "sha256:"))
+	if err != nil || len(sum) != sha256.Size {
+		return nil, fmt.Errorf("%s is %q; want a SHA-256, which is %d hexadecimal digits", name, value, 2*sha256.Size)
+	}
+	return sum, nil
+}
+
+// write writes the image to a disk, whichever way it is stored.
+func (i image) write(ctx context.Context, env *Env, device string) error {
+	t, err := openTarget(env, device)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	i.source.summed = i.sum != nil
+	w := &writer{target: t, meter: newMeter(env, i.source, "write")}
+	stop, err := w.meter.start()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	put := i.stream
+	if name, ok := frameName(i.source.url); ok {
+		if !i.packed {
+			return fmt.Errorf("%s is packed with zstd, and COMPRESSED does not say so; set it to true", i.source)
+		}
+		put = func(ctx context.Context, w *writer) error { return i.chunks(ctx, w, name) }
+	}
+	return w.finish(ctx, put(ctx, w))
+}
+
+// finish makes the disk what it is to be, or says what it is now.
+func (w *writer) finish(ctx context.Context, err error) error {
+	if err == nil {
+		w.meter.stage.Store("finish")
+		err = w.seal(ctx)
+	}
+	switch {
+	case err == nil:
+		p := w.meter.progress()
+		w.env.logf("%s has the image: %s written, %s of zeros, %s fetched", w.device, short(p.Written), short(p.Skipped), short(p.Fetched))
+		return nil
+	case !w.begun:
+		return fmt.Errorf("%w; nothing was written to %s", err, w.device)
+	}
+	if spoil := w.spoil(); spoil != nil {
+		return fmt.Errorf("%w; %s has a part of the image and must not be booted: %w", err, w.device, spoil)
+	}
+	return fmt.Errorf("%w; %s has a part of the image, which is no use, and no partition table, so that it does not boot", err, w.device)
+}
+
+// frameName is the name in the address of an image of package frame:
+// .../NAME.img.zst.
+func frameName(address string) (frame.Name, bool) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return frame.Name{}, false
+	}
+	base, ok := strings.CutSuffix(path.Base(u.Path), ".img.zst")
+	name, err := frame.ParseName(base)
+	return name, ok && err == nil
+}
+
+// stream writes an image that comes in one piece.
+func (i image) stream(ctx context.Context, w *writer) error {
+	if i.sum == nil {
+		w.env.logf("no sum of %s is known: only what its packing checks is checked", i.source)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	file := readAhead(ctx, i.source.read(ctx, 0, -1))
+	defer file.stop()
+	raw, closeRaw, err := i.unpack(w, file)
+	if err != nil {
+		return err
+	}
+	defer closeRaw()
+	size, err := w.stream(ctx, group, raw, func(head []byte) error { return w.beginWith(ctx, head) })
+	if err != nil {
+		return err
+	}
+	sum, err := file.rest()
+	switch {
+	case err != nil:
+		return err
+	case i.sum != nil && !bytes.Equal(sum, i.sum):
+		return fmt.Errorf("the SHA-256 of %s is %x, and should be %x", i.source, sum, i.sum)
+	case size%512 != 0:
+		return fmt.Errorf("%s has %d bytes when it is unpacked: no image of a disk, which has whole sectors of 512", i.source, size)
+	}
+	return nil
+}
+
+// unpack finds out how the image is packed, and unpacks it.
+func (i image) unpack(w *writer, file *ahead) (io.Reader, func(), error) {
+	head, err := file.peek(magicSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	how, size := packingOf(head), i.source.size
+	switch {
+	case looksLikeHTML(head):
+		return nil, nil, fmt.Errorf("%s is a web page and no image: it begins with %q", i.source, head)
+	case how != nil && !i.packed:
+		return nil, nil, fmt.Errorf("%s is packed with %s, and COMPRESSED does not say so; set it to true", i.source, how.name)
+	case how == nil && i.packed:
+		return nil, nil, fmt.Errorf("COMPRESSED is true, and %s is not packed with zstd, gzip, xz or bzip2: it begins with %x", i.source, head[:min(6, len(head))])
+	case how != nil && how.name == "zstd":
+		size = zstdSize(head)
+	case how != nil:
+		size = 0
+	}
+	if err := w.fits(size); err != nil || how == nil {
+		return file, func() {}, err
+	}
+	raw, closeRaw, err := how.open(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("unpack %s: %w", i.source, whole(err))
+	}
+	return &named{raw, "unpack " + i.source.String()}, closeRaw, nil
+}
+
+// named says of what the errors of a reader are.
+type named struct {
+	io.Reader
+	doing string
+}
+
+func (n *named) Read(p []byte) (int, error) {
+	m, err := n.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%s: %w", n.doing, err)
+	}
+	return m, err
+}
+
+func looksLikeHTML(head []byte) bool {
+	text := strings.ToLower(string(bytes.TrimLeft(head, " \t\r\n\ufeff")))
+	return strings.HasPrefix(text, "<!doctype") || strings.HasPrefix(text, "<html")
+}
+
+// beginWith begins with a disk, if what the image begins with can be right on it.
+func (w *writer) beginWith(ctx context.Context, head []byte) error {
+	if err := w.looksRight(head); err != nil {
+		return err
+	}
+	return w.begin(ctx)
+}
+
+// looksRight says why what an image begins with cannot be right on this disk.
+func (w *writer) looksRight(head []byte) error {
+	const gpt = "EFI PART" // at the second sector
+	at := func(sector int64) bool { return int64(len(head)) > sector+8 && string(head[sector:sector+8]) == gpt }
+	switch {
+	case len(head) == 0:
+		return errors.New("the image is empty")
+	case bytes.HasPrefix(head, []byte("QFI\xfb")):
+		return errors.New("the image is a qcow2 file; qemuimg2disk writes these")
+	case w.sector != 512 && at(512) && !at(w.sector):
+		return fmt.Errorf("the image has partitions for sectors of 512 bytes, and those of %s have %d", w.device, w.sector)
+	case w.sector == 512 && at(4096) && !at(512):
+		return fmt.Errorf("the image has partitions for sectors of 4096 bytes, and those of %s have 512", w.device)
+	case packingOf(head) != nil:
+		return fmt.Errorf("what was unpacked is packed again, with %s", packingOf(head).name)
+	}
+	return nil
+}

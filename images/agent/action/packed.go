@@ -1,0 +1,123 @@
+package action
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
+)
+
+// packing is a way to make a file smaller, known by how the file begins.
+type packing struct {
+	name  string
+	magic string
+	open  func(io.Reader) (io.Reader, func(), error)
+}
+
+// maxWindow is how far back a packed file may refer, in bytes, and so how much
+// memory unpacking takes. It is what zstd -22 makes and zstd -d takes unasked.
+const maxWindow = 128 << 20
+
+// magicSize is how much of a file has to be seen to know it.
+const magicSize = 32
+
+func packings() []packing {
+	return []packing{
+		{"zstd", "\x28\xb5\x2f\xfd", openZstd},
+		{"zstd", "\x50\x2a\x4d\x18", openZstd}, // a skippable frame first, as pzstd writes
+		{"gzip", "\x1f\x8b", openGzip},
+		{"xz", "\xfd7zXZ\x00", openXZ},
+		{"bzip2", "BZh", openBzip2},
+	}
+}
+
+// packingOf finds out how a file is packed that begins with head; nil: it is not.
+func packingOf(head []byte) *packing {
+	for _, p := range packings() {
+		if bytes.HasPrefix(head, []byte(p.magic)) {
+			return &p
+		}
+	}
+	return nil
+}
+
+func openZstd(r io.Reader) (io.Reader, func(), error) {
+	d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, d.Close, nil
+}
+
+func openGzip(r io.Reader) (io.Reader, func(), error) {
+	d, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, nil, whole(err)
+	}
+	return d, func() { _ = d.Close() }, nil
+}
+
+func openBzip2(r io.Reader) (io.Reader, func(), error) { return bzip2.NewReader(r), func() {}, nil }
+
+// openXZ looks at the first block before the memory for it is taken: its header may
+// ask for any amount.
+func openXZ(r io.Reader) (io.Reader, func(), error) {
+	head := make([]byte, xz.HeaderLen+magicSize)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, nil, whole(err)
+	}
+	if window := xzWindow(head[:n]); window > maxWindow {
+		return nil, nil, fmt.Errorf("it was packed with a window of %s; at most %s can be unpacked here", exact(window), exact(maxWindow))
+	}
+	d, err := xz.NewReader(io.MultiReader(bytes.NewReader(head[:n]), r))
+	return d, func() {}, err
+}
+
+// xzWindow is the size of the dictionary of the first block, in bytes; 0 where it
+// cannot be told (https://tukaani.org/xz/xz-file-format.txt section 3.1: size of the
+// header, flags, two optional sizes, then filters: id, size of properties,
+// properties; LZMA2 is filter 0x21 with one byte).
+func xzWindow(head []byte) int64 {
+	if len(head) < xz.HeaderLen+2 {
+		return 0
+	}
+	flags, rest := head[xz.HeaderLen+1], head[xz.HeaderLen+2:]
+	for _, sized := range []bool{flags&0x40 != 0, flags&0x80 != 0} {
+		for sized && len(rest) > 0 {
+			sized, rest = rest[0]&0x80 != 0, rest[1:]
+		}
+	}
+	if len(rest) < 3 || rest[0] != 0x21 || rest[1] != 1 {
+		return 0
+	}
+	window, err := lzma.DecodeDictCap(rest[2])
+	if err != nil {
+		return 0
+	}
+	return window
+}
+
+// zstdSize is how large the first frame says that it is unpacked; 0 where it does
+// not.
+func zstdSize(head []byte) int64 {
+	var h zstd.Header
+	if h.Decode(head) != nil || h.Skippable || !h.HasFCS || h.FrameContentSize > 1<<62 {
+		return 0
+	}
+	return int64(h.FrameContentSize)
+}
+
+// whole makes an end that comes too early a failure.
+func whole(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
