@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,8 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loop is a disk of the kernel over a file, full of random bytes: a disk that was
-// used.
+// used is what is on a disk that was used: random bytes.
+var used = sync.OnceValue(func() []byte {
+	b := make([]byte, 64*mib)
+	_, _ = rand.NewChaCha8([32]byte{'u', 's', 'e', 'd'}).Read(b)
+	return b
+})
+
+// loop is a used disk of the kernel over a file.
 type loop struct {
 	device string // /dev/loopN
 	file   string // what is behind it
@@ -47,15 +52,10 @@ func newLoop(t testing.TB, size int64, sector uint32) *loop {
 	return l
 }
 
-// fill fills the disk with random bytes.
+// fill makes the disk one that was used.
 func (l *loop) fill(t testing.TB) {
 	t.Helper()
-	f, err := os.Create(l.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := io.CopyN(f, rand.NewChaCha8([32]byte{'u', 's', 'e', 'd'}), l.size); err != nil {
+	if err := os.WriteFile(l.file, used()[:l.size], 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -123,11 +123,9 @@ func (l *loop) holds(t testing.TB, image []byte) {
 	if i := differ(got[:len(image)], image); i >= 0 {
 		t.Errorf("byte %d of the image is %#x, want %#x", i, got[i], image[i])
 	}
-	was := make([]byte, l.size)
-	_, _ = rand.NewChaCha8([32]byte{'u', 's', 'e', 'd'}).Read(was)
 	from, to := max(len(image), headSize), len(got)-headSize
 	if from < to {
-		if i := differ(got[from:to], was[from:to]); i >= 0 {
+		if i := differ(got[from:to], used()[from:to]); i >= 0 {
 			t.Errorf("byte %d, behind the image, was changed", from+i)
 		}
 	}
@@ -136,9 +134,7 @@ func (l *loop) holds(t testing.TB, image []byte) {
 // untouched reports a disk that was changed.
 func (l *loop) untouched(t testing.TB) {
 	t.Helper()
-	was := make([]byte, l.size)
-	_, _ = rand.NewChaCha8([32]byte{'u', 's', 'e', 'd'}).Read(was)
-	if i := differ(l.bytes(t), was); i >= 0 {
+	if i := differ(l.bytes(t), used()[:l.size]); i >= 0 {
 		t.Errorf("byte %d of the disk was changed", i)
 	}
 }

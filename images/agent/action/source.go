@@ -76,7 +76,7 @@ func (e *Env) newSource(address string) (*source, error) {
 		return nil, fmt.Errorf("the address of the image: %w", err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("the address %s cannot be fetched from; want http://... or https://...", u.Redacted())
+		return nil, fmt.Errorf("the address %s cannot be fetched from; want one that begins with http:// or https://", u.Redacted())
 	}
 	policy, err := e.retryPolicy()
 	if err != nil {
