@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unique"
 )
 
 // Entry is what the boot path needs to know of a machine: small enough to hold
@@ -23,7 +24,7 @@ type Index struct {
 	byMAC map[MAC]*indexed
 	byID  map[string]*indexed
 	named map[string]*indexed
-	alike map[string][]*indexed // by what tells machines apart beside addresses: see marks
+	alike marked // by what tells machines apart beside addresses
 	state map[State]int
 	due   map[string]time.Time // the deadlines by ID
 	names
@@ -34,8 +35,8 @@ type Index struct {
 // indexed is a machine, the same for all it is found by; it is not changed.
 type indexed struct {
 	Entry
-	macs    []MAC // to drop those that moved away
-	marks   []string
+	macs    []MAC    // to drop those that moved away
+	marks   []uint64 // their hashes
 	version int64
 
 	stranger bool // nothing tells but the wire that it is there
@@ -43,7 +44,7 @@ type indexed struct {
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]*indexed{}, byID: map[string]*indexed{}, named: map[string]*indexed{}, alike: map[string][]*indexed{},
+	return &Index{byMAC: map[MAC]*indexed{}, byID: map[string]*indexed{}, named: map[string]*indexed{}, alike: newMarked(),
 		names: newNames(), state: map[State]int{}, due: map[string]time.Time{}}
 }
 
@@ -62,6 +63,13 @@ func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.byID)
+}
+
+// ids are those of all machines, in their order.
+func (x *Index) ids() []string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Sorted(maps.Keys(x.byID))
 }
 
 // find returns the IDs of the machines that have one of the names or addresses.
@@ -87,13 +95,11 @@ func (x *Index) candidates(reg Registration) []string {
 	ids := x.find(nil, reg.MACs)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, mark := range marks(reg.Hardware.System) {
-		for _, m := range x.alike[mark] {
-			if !slices.Contains(ids, m.ID) {
-				ids = append(ids, m.ID)
-			}
+	x.alike.find(reg.Hardware.System, func(m *indexed) {
+		if !slices.Contains(ids, m.ID) {
+			ids = append(ids, m.ID)
 		}
-	}
+	})
 	return ids
 }
 
@@ -127,7 +133,7 @@ func (x *Index) clear() {
 	clear(x.byMAC)
 	clear(x.byID)
 	clear(x.named)
-	clear(x.alike)
+	x.alike.clear()
 	clear(x.state)
 	clear(x.due)
 	clear(x.full)
@@ -175,8 +181,8 @@ func (x *Index) isNamed(name string) bool {
 // put replaces what is known of m, unless something newer is: a write here and
 // what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
-	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: m.State, Next: m.BootNext}, macs: m.MACs, marks: marks(m.Hardware.System),
-		version: m.Version}
+	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext},
+		macs: slices.Clone(m.MACs), marks: x.alike.hashes(m.Hardware.System), version: m.Version}
 	entry.stranger = m.State == Discovered && len(entry.marks) == 0 && hasGivenName(m, Registration{})
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -191,9 +197,7 @@ func (x *Index) put(m Machine) {
 	for _, mac := range m.MACs {
 		x.byMAC[mac] = entry
 	}
-	for _, mark := range entry.marks {
-		x.alike[mark] = append(x.alike[mark], entry)
-	}
+	x.alike.add(entry)
 	x.named[m.Name], x.byID[m.ID] = entry, entry
 	x.state[m.State]++
 	if entry.stranger {
@@ -227,12 +231,7 @@ func (x *Index) drop(id string) {
 	if x.named[old.Name] == old { // the name, too
 		delete(x.named, old.Name)
 	}
-	for _, mark := range old.marks {
-		x.alike[mark] = slices.DeleteFunc(x.alike[mark], func(other *indexed) bool { return other == old })
-		if len(x.alike[mark]) == 0 {
-			delete(x.alike, mark)
-		}
-	}
+	x.alike.remove(old)
 	x.state[old.State]--
 	if old.stranger {
 		x.strangers--

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -207,19 +208,22 @@ func (r *Registry) reload(ctx context.Context) error {
 	if r.loaded && last >= r.feed.Last() {
 		return nil
 	}
-	if last < r.feed.Last() {
+	older := last < r.feed.Last()
+	if older {
 		r.log.Warn("the database is older than it was: everything is read anew", "events", last, "before", r.feed.Last())
 		r.feed.reset(last)
 		r.index.clear()
 		if err := r.standby.Copy.Clear(); err != nil {
 			return err
 		}
-		if err := r.completeCopy(ctx); err != nil {
-			return err
-		}
 	}
 	if err := r.loadIndex(ctx, r.store); err != nil {
 		return err
+	}
+	if older {
+		if err := r.completeCopy(ctx); err != nil {
+			return err
+		}
 	}
 	r.loaded = true
 	return nil
@@ -271,23 +275,26 @@ func (r *Registry) completeCopy(ctx context.Context) error {
 const copyPage = 300
 
 // copyAll copies every machine. Each page is saved, since they do not fit in
-// memory; without a mark, so that a copy that is not complete is made anew.
+// memory; without a mark, so that a copy that is not complete is made anew. They are
+// taken in the order of their IDs, in which a copy has them, so that it is written
+// from its beginning to its end.
 func (r *Registry) copyAll(ctx context.Context) error {
 	if err := r.standby.Copy.Clear(); err != nil {
 		return err
 	}
-	for q := (Query{Limit: copyPage}); ; {
-		machines, err := r.store.Machines(ctx, q)
-		if err != nil {
+	for ids := range slices.Chunk(r.index.ids(), copyPage) {
+		if err := r.copySome(ctx, ids); err != nil {
 			return err
 		}
-		r.standby.Copy.Keep(machines, nil)
-		if len(machines) < q.Limit {
-			return nil
-		}
-		if err := r.standby.Copy.Save(Mark{}); err != nil {
-			return err
-		}
-		q.After = q.Sort.Position(machines[len(machines)-1])
 	}
+	return nil
+}
+
+func (r *Registry) copySome(ctx context.Context, ids []string) error {
+	machines, err := r.store.Machines(ctx, Query{IDs: ids})
+	if err != nil {
+		return err
+	}
+	r.standby.Copy.Keep(machines, nil)
+	return r.standby.Copy.Save(Mark{})
 }

@@ -123,24 +123,28 @@ func (s *subject) enter(ctx context.Context) error {
 	return nil
 }
 
-// awaitCopy waits until the copy of the last known state stops growing and the
-// process is idle.
+// copyQuiet is how long the copy of the last known state is not written once it is
+// complete; while it is made, that happens every few milliseconds.
+const copyQuiet = 2 * time.Second
+
+// awaitCopy waits until the copy of the last known state is complete, and returns how
+// long that took.
 func (s *subject) awaitCopy(ctx context.Context, limit time.Duration) (time.Duration, error) {
 	begin := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the appliance is still busy %s after its start", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the copy of the last known state is still written %s after the start", limit))
 	defer cancel()
-	before, err := cpuTime(s.pid())
-	for quiet := 0; err == nil && quiet < 4; {
+	for {
+		stat, err := os.Stat(filepath.Join(s.data, lastKnownFile))
+		if err != nil {
+			return 0, err
+		}
+		if written := stat.ModTime(); time.Since(written) > copyQuiet {
+			return max(0, written.Sub(begin)), nil
+		}
 		select {
 		case <-ctx.Done():
 			return time.Since(begin), context.Cause(ctx)
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(copyQuiet / 10):
 		}
-		now, e := cpuTime(s.pid())
-		if quiet++; now-before > 50*time.Millisecond {
-			quiet = 0
-		}
-		before, err = now, e
 	}
-	return time.Since(begin) - time.Second, err
 }

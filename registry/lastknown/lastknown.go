@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -25,19 +26,55 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"dragonfly/registry"
 )
 
-// Copy is a [registry.Copy] in a file. It is safe for concurrent use.
+// Copy is a [registry.Copy] in a file. It is safe for concurrent use. Nothing but
+// Save and Clear waits for the disk to have written something.
 type Copy struct {
 	db   *bolt.DB
 	file string
 	codec
 
-	mu      sync.Mutex
-	pending map[string]*registry.Machine // kept and not saved yet; nil: gone
+	writing sync.Mutex // held while machines are written to the file
+	mu      sync.Mutex // held for moments, but by Clear
+	news    news
 	mark    registry.Mark
+}
+
+// news is what the file does not have yet: machines by ID; nil: gone.
+type news struct {
+	pending map[string]*registry.Machine // kept since the last Save began
+	saving  map[string]*registry.Machine // what a Save writes now
+}
+
+// find returns what is known of a machine beside the file.
+func (n news) find(id string) (m *registry.Machine, known bool) {
+	if m, known = n.pending[id]; !known {
+		m, known = n.saving[id]
+	}
+	return m, known
+}
+
+// all is everything that is known beside the file.
+func (n news) all() map[string]*registry.Machine {
+	all := make(map[string]*registry.Machine, len(n.pending)+len(n.saving))
+	maps.Copy(all, n.saving)
+	maps.Copy(all, n.pending)
+	return all
+}
+
+// of is what is known of some machines.
+func (n news) of(ids []string) map[string]*registry.Machine {
+	some := map[string]*registry.Machine{}
+	for _, id := range ids {
+		if m, known := n.find(id); known {
+			some[id] = m
+		}
+	}
+	return some
 }
 
 var _ registry.Copy = (*Copy)(nil)
@@ -76,14 +113,15 @@ func open(file string) (c *Copy, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c = &Copy{file: file, codec: codec, pending: map[string]*registry.Machine{}}
+	c = &Copy{file: file, codec: codec, news: news{pending: map[string]*registry.Machine{}}}
 	err = guard(func() (err error) {
-		if c.db, err = bolt.Open(file, 0o600, &bolt.Options{Timeout: time.Second}); err != nil {
+		if c.db, err = bolt.Open(file, 0o600, &bolt.Options{Timeout: time.Second, InitialMmapSize: mapped}); err != nil {
 			return err
 		}
 		return c.db.Update(c.prepare)
 	})
 	if err == nil {
+		c.release()
 		return c, nil
 	}
 	err = fmt.Errorf("open last known state %s: %w", file, err)
@@ -92,6 +130,10 @@ func open(file string) (c *Copy, err error) {
 	}
 	return nil, err
 }
+
+// mapped is how many bytes of address space are set aside for the file: mapping it
+// anew, as it grows, would wait for whoever reads it.
+const mapped = 1 << 30
 
 // guard turns what bbolt does with a file that is not what it should be into an
 // error: it panics at a page that is none, and faults where the file that it maps
@@ -124,7 +166,7 @@ func (c *Copy) prepare(tx *bolt.Tx) error {
 	if err := json.Unmarshal(text, &c.mark); err != nil {
 		return err
 	}
-	return tx.Bucket(bareBucket).ForEach(func(id, data []byte) error {
+	return each(tx.Bucket(bareBucket), func(id, data []byte) error {
 		if len(data) < versionSize {
 			return fmt.Errorf("machine %q: %d bytes", id, len(data))
 		}
@@ -150,23 +192,23 @@ func (c *Copy) Keep(put []registry.Machine, gone []string) {
 	_ = c.view(func(tx *bolt.Tx) error { // what cannot be read counts as older
 		for _, m := range put {
 			if m.Version >= c.version(tx, m.ID) {
-				c.pending[m.ID] = &m
+				c.news.pending[m.ID] = &m
 			}
 		}
 		return nil
 	})
 	for _, id := range gone {
-		c.pending[id] = nil
+		c.news.pending[id] = nil
 	}
 }
 
 // version is that of the machine as it is known; 0 where it is not.
 func (c *Copy) version(tx *bolt.Tx, id string) int64 {
-	if pending, ok := c.pending[id]; ok {
-		if pending == nil {
+	if m, known := c.news.find(id); known {
+		if m == nil {
 			return 0
 		}
-		return pending.Version
+		return m.Version
 	}
 	return versionOf(tx.Bucket(bareBucket).Get([]byte(id)))
 }
@@ -174,36 +216,61 @@ func (c *Copy) version(tx *bolt.Tx, id string) int64 {
 // Save is [registry.Copy.Save]. Where nothing has changed it writes nothing, for
 // up to a minute.
 func (c *Copy) Save(mark registry.Mark) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.pending) == 0 && mark.Seq == c.mark.Seq && mark.At.Sub(c.mark.At).Abs() < time.Minute {
-		c.mark = mark
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	saving, idle := c.begin(mark)
+	if idle {
 		return nil
 	}
 	err := c.update(func(tx *bolt.Tx) error {
-		for id, m := range c.pending {
-			if err := c.store(tx, id, m); err != nil {
+		for _, id := range slices.Sorted(maps.Keys(saving)) { // which touches each page once
+			if err := c.store(tx, id, saving[id]); err != nil {
 				return err
 			}
 		}
 		return put(tx.Bucket(metaBucket), markKey, nil, mark)
 	})
+	c.end(mark, err)
 	if err != nil {
 		return fmt.Errorf("save last known state %s: %w", c.file, err)
 	}
-	c.mark = mark
-	clear(c.pending)
 	return nil
 }
 
-// Clear is [registry.Copy.Clear]. Documents stay.
+// begin takes what is to be saved; idle: it is not worth it.
+func (c *Copy) begin(mark registry.Mark) (saving map[string]*registry.Machine, idle bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.news.pending) == 0 && mark.Seq == c.mark.Seq && mark.At.Sub(c.mark.At).Abs() < time.Minute {
+		c.mark = mark
+		return nil, true
+	}
+	c.news = news{pending: map[string]*registry.Machine{}, saving: c.news.pending}
+	return c.news.saving, false
+}
+
+// end notes that the file has what was saved, or takes it back where that failed.
+func (c *Copy) end(mark registry.Mark, failed error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if failed != nil {
+		c.news = news{pending: c.news.all()}
+		return
+	}
+	c.news.saving, c.mark = nil, mark
+}
+
+// Clear is [registry.Copy.Clear]. Documents stay. What is kept meanwhile waits, since
+// it must not be compared with what goes.
 func (c *Copy) Clear() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.update(forget); err != nil {
 		return fmt.Errorf("clear last known state %s: %w", c.file, err)
 	}
-	clear(c.pending)
+	clear(c.news.pending)
 	c.mark = registry.Mark{}
 	return nil
 }
@@ -226,7 +293,36 @@ func (c *Copy) view(read func(*bolt.Tx) error) error {
 }
 
 func (c *Copy) update(write func(*bolt.Tx) error) error {
-	return guard(func() error { return c.db.Update(write) })
+	err := guard(func() error { return c.db.Update(write) })
+	c.release()
+	return err
+}
+
+func (c *Copy) release() {
+	_ = c.view(func(tx *bolt.Tx) error { release(tx); return nil }) // nothing depends on it
+}
+
+// release gives back the memory of what was looked at. The file is mapped whole, and
+// each of its pages counts as this process's memory from then on, until the kernel is
+// short of it. They stay in the kernel's cache. While tx is open, the file stays mapped
+// where it is.
+func release(tx *bolt.Tx) {
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
+}
+
+// releaseEvery is how many machines are looked at until that is worth it: their
+// records are 1 MB, and what the kernel maps around them ten times that.
+const releaseEvery = 1000
+
+// each calls look with every record of a bucket.
+func each(bucket *bolt.Bucket, look func(id, data []byte) error) error {
+	seen := 0
+	return bucket.ForEach(func(id, data []byte) error {
+		if seen++; seen%releaseEvery == 0 {
+			release(bucket.Tx())
+		}
+		return look(id, data)
+	})
 }
 
 // Machines is [registry.Copy.Machines].
@@ -234,18 +330,24 @@ func (c *Copy) Machines(ctx context.Context, q registry.Query) (found []registry
 	if err := errors.Join(ctx.Err(), q.Check()); err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	err = c.view(func(tx *bolt.Tx) error {
+	tx, news, err := c.now(q.IDs)
+	if err != nil {
+		return nil, err
+	}
+	err = guard(func() error {
 		if len(q.IDs) > 0 {
-			found, err = c.byID(tx, q)
+			found, err = c.byID(tx, news, q)
 		} else {
-			found, err = c.scan(ctx, tx, q)
+			found, err = c.scan(ctx, tx, news, q)
 		}
 		return err
 	})
+	err = errors.Join(err, tx.Rollback())
 	if err != nil {
 		return nil, fmt.Errorf("read last known state %s: %w", c.file, err)
+	}
+	if len(q.IDs) == 0 {
+		c.release()
 	}
 	slices.SortFunc(found, func(a, b registry.Machine) int { return q.Sort.Compare(q.Sort.Position(a), q.Sort.Position(b)) })
 	if q.Limit > 0 && len(found) > q.Limit {
@@ -254,11 +356,26 @@ func (c *Copy) Machines(ctx context.Context, q registry.Query) (found []registry
 	return found, nil
 }
 
-func (c *Copy) byID(tx *bolt.Tx, q registry.Query) (found []registry.Machine, err error) {
+// now is what the file has, and what is known beside it, at one moment: of some
+// machines, or of all where ids is empty. The caller ends the transaction.
+func (c *Copy) now(ids []string) (*bolt.Tx, map[string]*registry.Machine, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tx, err := c.db.Begin(false)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read last known state %s: %w", c.file, err)
+	}
+	if len(ids) > 0 {
+		return tx, c.news.of(ids), nil
+	}
+	return tx, c.news.all(), nil
+}
+
+func (c *Copy) byID(tx *bolt.Tx, news map[string]*registry.Machine, q registry.Query) (found []registry.Machine, err error) {
 	for _, id := range q.IDs {
-		if pending, ok := c.pending[id]; ok {
-			if pending != nil {
-				found = append(found, *pending)
+		if newer, known := news[id]; known {
+			if newer != nil {
+				found = append(found, *newer)
 			}
 			continue
 		}
@@ -274,10 +391,10 @@ func (c *Copy) byID(tx *bolt.Tx, q registry.Query) (found []registry.Machine, er
 }
 
 // scan looks at every machine.
-func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, q registry.Query) (found []registry.Machine, err error) {
-	for _, pending := range c.pending {
-		if pending != nil && q.Match(*pending) {
-			found = append(found, shape(*pending, q))
+func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, news map[string]*registry.Machine, q registry.Query) (found []registry.Machine, err error) {
+	for _, newer := range news {
+		if newer != nil && q.Match(*newer) {
+			found = append(found, shape(*newer, q))
 		}
 	}
 	bucket, read := tx.Bucket(wholeBucket), c.unpack
@@ -287,8 +404,8 @@ func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, q registry.Query) (found [
 	case q.Brief || q.Bare:
 		bucket, read = tx.Bucket(briefBucket), readBrief
 	}
-	err = bucket.ForEach(func(id, data []byte) error {
-		if _, newer := c.pending[string(id)]; newer {
+	err = each(bucket, func(id, data []byte) error {
+		if _, newer := news[string(id)]; newer {
 			return ctx.Err()
 		}
 		m, err := read(data)

@@ -1,9 +1,11 @@
 package lastknown
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -223,4 +225,131 @@ func TestAnotherProcessHasIt(t *testing.T) {
 	if _, err := os.Stat(file + ".damaged"); err == nil {
 		t.Error("the file of another process was set aside")
 	}
+}
+
+// TestKeepDoesNotWaitForTheDisk keeps and reads machines while the file is being
+// written, which takes as long as the test wants.
+func TestKeepDoesNotWaitForTheDisk(t *testing.T) {
+	c := reopen(t, filepath.Join(t.TempDir(), "copy.db"))
+	c.Keep([]registry.Machine{machine("1", "alpha", 1), machine("2", "beta", 1)}, nil)
+	disk, err := c.db.Begin(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved := make(chan error)
+	go func() { saved <- c.Save(registry.Mark{Seq: 1}) }()
+	for c.saving() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	c.Keep([]registry.Machine{machine("1", "older", 0), machine("2", "newer", 2), machine("3", "gamma", 1)}, nil)
+	if got := names(t, c, registry.Query{}); got != "alpha gamma newer" {
+		t.Errorf("while it is saved: %q", got)
+	}
+	if got := names(t, c, registry.Query{IDs: []string{"1", "2"}}); got != "alpha newer" {
+		t.Errorf("while it is saved, by ID: %q", got)
+	}
+	c.Keep(nil, []string{"1"})
+	if err := disk.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-saved; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := names(t, c, registry.Query{}); got != "gamma newer" {
+			t.Errorf("after it was saved: %q", got)
+		}
+		if err := c.Save(registry.Mark{Seq: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// saving is how many machines a Save writes now.
+func (c *Copy) saving() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.news.saving)
+}
+
+// TestSaveThatFails loses nothing of what it was to save: here a machine whose ID
+// the file does not take.
+func TestSaveThatFails(t *testing.T) {
+	c := reopen(t, filepath.Join(t.TempDir(), "copy.db"))
+	bad := strings.Repeat("x", 40_000)
+	c.Keep([]registry.Machine{machine("1", "alpha", 1), machine(bad, "bad", 1)}, nil)
+	if err := c.Save(registry.Mark{Seq: 1}); err == nil {
+		t.Fatal("saved")
+	}
+	if got := names(t, c, registry.Query{}); got != "alpha bad" || c.Mark() != (registry.Mark{}) {
+		t.Errorf("%q, %v", got, c.Mark())
+	}
+	c.Keep(nil, []string{bad})
+	if err := c.Save(registry.Mark{Seq: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, c, registry.Query{}); got != "alpha" || c.Mark().Seq != 2 {
+		t.Errorf("%q, %v", got, c.Mark())
+	}
+}
+
+// TestMemoryIsGivenBack writes and reads some MB, and looks at how much of the file
+// counts as memory of this process.
+func TestMemoryIsGivenBack(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "copy.db")
+	c := reopen(t, file)
+	var all []registry.Machine
+	for i := range 3 * releaseEvery {
+		m := machine(fmt.Sprintf("m-%06d", i), fmt.Sprintf("machine-%06d", i), 1)
+		m.Note = strings.Repeat("n", 1000)
+		all = append(all, m)
+	}
+	c.Keep(all, nil)
+	if err := c.Save(registry.Mark{Seq: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if kib := resident(t, file); kib > 256 {
+		t.Errorf("%d KiB after it was saved", kib)
+	}
+	if found, err := c.Machines(t.Context(), registry.Query{Brief: true}); err != nil || len(found) != len(all) {
+		t.Errorf("%d machines, %v", len(found), err)
+	}
+	if kib := resident(t, file); kib > 256 {
+		t.Errorf("%d KiB after it was read", kib)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reopen(t, file)
+	if kib := resident(t, file); kib > 256 {
+		t.Errorf("%d KiB after it was opened", kib)
+	}
+}
+
+// resident is how much of a mapped file is in memory, in KiB; see proc_pid_smaps(5).
+func resident(t *testing.T, file string) (kib int) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, found := false, false
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		switch {
+		case strings.Contains(fields[0], "-"):
+			here = strings.HasSuffix(strings.TrimSpace(line), file)
+			found = found || here
+		case here && fields[0] == "Rss:":
+			n, err := strconv.Atoi(fields[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			kib += n
+		}
+	}
+	if !found {
+		t.Fatalf("%s is not mapped", file)
+	}
+	return kib
 }

@@ -42,12 +42,19 @@ func (c codec) unpack(data []byte) (m registry.Machine, err error) {
 	return m, json.Unmarshal(text, &m)
 }
 
+// fill is how full a page gets: machines mostly come in the order of their IDs, all of
+// them, and are replaced by ones of the same size then.
+const fill = 0.9
+
 // store writes one machine; nil removes it.
 func (c codec) store(tx *bolt.Tx, id string, m *registry.Machine) error {
 	key := []byte(id)
 	whole, brief, bare := tx.Bucket(wholeBucket), tx.Bucket(briefBucket), tx.Bucket(bareBucket)
 	if m == nil {
 		return errors.Join(whole.Delete(key), brief.Delete(key), bare.Delete(key))
+	}
+	for _, bucket := range []*bolt.Bucket{whole, brief, bare} {
+		bucket.FillPercent = fill
 	}
 	text, err := json.Marshal(m)
 	if err != nil {
