@@ -38,6 +38,8 @@ type Config struct {
 	BootID string
 	// Action finds the action that an image's reference names.
 	Action func(image string) (action.Action, bool)
+	// Need loads kernel modules that no device asks for, by name or alias.
+	Need func(modules ...string)
 	// LinkDisks makes the names of disks and partitions below /dev/disk/by-id.
 	LinkDisks func() error
 	// Disk returns the kernel's name of the whole disk that a device below /dev is,

@@ -110,7 +110,7 @@ func (j *job) carryOut(ctx context.Context, step registry.RecipeAction, device s
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it was not done within %v", limit))
 	defer cancel()
 	todo, _ := j.Action(step.Image) // prepare has asked
-	err := todo.Run(ctx, &action.Env{Vars: step.Environment, HTTP: j.HTTP, Log: j.told.log, Progress: j.told.progress,
+	err := todo.Run(ctx, &action.Env{Vars: step.Environment, HTTP: j.HTTP, Need: j.Need, Log: j.told.log, Progress: j.told.progress,
 		Writing: func(target string) error { return j.writing(ctx, target, device) }})
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -183,7 +183,7 @@ func (j *job) leave(ctx context.Context, device string) (done bool, err error) {
 func (j *job) carryOutLast(ctx context.Context, step registry.RecipeAction, device string) error {
 	j.screen.doing(clean(step.Name))
 	todo, _ := j.Action(step.Image)
-	err := todo.Run(ctx, &action.Env{Vars: step.Environment, HTTP: j.HTTP, Log: j.told.log,
+	err := todo.Run(ctx, &action.Env{Vars: step.Environment, HTTP: j.HTTP, Need: j.Need, Log: j.told.log,
 		Writing: func(target string) error { return j.writing(ctx, target, device) }})
 	if err == nil {
 		err = errors.New("the machine is still running")

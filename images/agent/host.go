@@ -74,7 +74,7 @@ func (h *host) serve(cfg *Config) {
 	cfg.Network = (&network{root: h.root, log: h.log, boot: cfg.Boot.MAC}).run
 	cfg.Hardware = h.hardware
 	cfg.BootID = h.root.text("proc/sys/kernel/random/boot_id")
-	cfg.Action, cfg.Disk = action.Lookup, h.disk
+	cfg.Action, cfg.Disk, cfg.Need = action.Lookup, h.disk, h.need
 	cfg.LinkDisks = func() error { return linkDisks(h.root, "/dev/disk/by-id") }
 }
 

@@ -13,34 +13,29 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dragonfly/images/agent/action"
 	"dragonfly/images/agent/signature"
 	"dragonfly/registry"
 )
 
-// fileSystem is one we can look into, and how to do so without changing it:
-// option keeps a journal from being replayed.
-type fileSystem struct {
-	name, option string
-	modules      []string // no modprobe in the image: what the kernel would ask for
-}
-
-// lookInto is how to look into what has these signatures; ok is false for what
-// cannot hold a system we can look into: swap, LVM, RAID, encryption, NTFS, or
-// nothing at all.
-func lookInto(found []signature.Signature) (fileSystem, bool) {
+// lookInto is the type of what has these signatures, and the option that keeps its
+// journal from being replayed while we look into it. ok is false for what cannot
+// hold a system we can look into: swap, LVM, RAID, encryption, NTFS, or nothing at
+// all.
+func lookInto(found []signature.Signature) (kind, option string, ok bool) {
 	for _, s := range found {
 		switch s.Type {
 		case "ext2", "ext3", "ext4":
-			return fileSystem{"ext4", "noload", []string{"crypto-crc32c", "ext4"}}, true
+			return "ext4", "noload", true
 		case "xfs":
-			return fileSystem{"xfs", "norecovery", []string{"crypto-crc32c", "xfs"}}, true
+			return "xfs", "norecovery", true
 		case "btrfs":
-			return fileSystem{"btrfs", "rescue=nologreplay", []string{"crypto-crc32c", "btrfs"}}, true
+			return "btrfs", "rescue=nologreplay", true
 		case "vfat":
-			return fileSystem{"vfat", "utf8=1", []string{"nls_cp437", "nls_ascii", "vfat"}}, true
+			return "vfat", "utf8=1", true
 		}
 	}
-	return fileSystem{}, false
+	return "", "", false
 }
 
 // findOS looks on every partition, and on disks without a partition table, until
@@ -105,11 +100,11 @@ func (h *host) readOnly(device string, look func(fs.FS)) error {
 		return err
 	}
 	found, err := signature.Probe(f, size)
-	kind, ok := lookInto(found)
+	kind, option, ok := lookInto(found)
 	if !ok {
 		return err
 	}
-	h.need(kind.modules...)
+	h.need(action.Modules(kind)...)
 	was, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKROGET)
 	if err != nil {
 		return fmt.Errorf("read the write protection: %w", err)
@@ -124,8 +119,8 @@ func (h *host) readOnly(device string, look func(fs.FS)) error {
 	}
 	defer os.Remove(dir)
 	const flags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := unix.Mount(device, dir, kind.name, flags, kind.option); err != nil {
-		return fmt.Errorf("mount %s: %w", kind.name, err)
+	if err := unix.Mount(device, dir, kind, flags, option); err != nil {
+		return fmt.Errorf("mount %s: %w", kind, err)
 	}
 	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
 	root, err := os.OpenRoot(dir) // a link on the disk must not lead out of it

@@ -29,6 +29,7 @@ func (f Func) Run(ctx context.Context, env *Env) error { return f(ctx, env) }
 func actions() map[string]Action {
 	return map[string]Action{
 		"image2disk": Func(image2disk),
+		"writefile":  Func(writefile),
 	}
 }
 
@@ -80,6 +81,8 @@ type Env struct {
 	Writing func(device string) error
 	// HTTP fetches; without one, http.DefaultClient does.
 	HTTP *http.Client
+	// Need loads kernel modules, by name or alias; none does nothing.
+	Need func(modules ...string)
 	// Root is the directory with dev, proc, run and sys; empty is that of the
 	// machine itself.
 	Root string
@@ -106,6 +109,13 @@ func (e *Env) logf(format string, args ...any) {
 func (e *Env) report(p Progress) {
 	if e.Progress != nil {
 		e.Progress(p)
+	}
+}
+
+// need loads kernel modules.
+func (e *Env) need(modules ...string) {
+	if e.Need != nil && len(modules) > 0 {
+		e.Need(modules...)
 	}
 }
 
