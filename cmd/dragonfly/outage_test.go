@@ -212,10 +212,7 @@ func TestOutage(t *testing.T) {
 	before := loadRacks(r.url, 1)
 	time.Sleep(time.Second)
 	db.end(t)
-	body := r.await(t, "degraded")
-	if !strings.Contains(body, "the database is away since") {
-		t.Errorf("/readyz: %s", body)
-	}
+	r.wantReadiness(t, token)
 	r.wantRefusals(t, token)
 	time.Sleep(away / 2)
 	before.end(t)
@@ -277,6 +274,21 @@ func (r *rig) ask(t *testing.T, token, path string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// wantReadiness checks that /readyz tells everybody that the database is away, and
+// only who is signed in why.
+func (r *rig) wantReadiness(t *testing.T, token string) {
+	t.Helper()
+	if body := r.await(t, "degraded"); strings.TrimSpace(body) != `{"status":"degraded"}` {
+		t.Errorf("/readyz for anybody: %s", body)
+	}
+	if code, body := r.ask(t, "df_nonsense", "/readyz"); code != http.StatusServiceUnavailable || strings.TrimSpace(body) != `{"status":"degraded"}` {
+		t.Errorf("/readyz with a token that is not good: %d %s", code, body)
+	}
+	if code, body := r.ask(t, token, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "the database is away since") {
+		t.Errorf("/readyz with a token: %d %s", code, body)
+	}
 }
 
 // wantRefusals checks that what an operator asks for is refused, and why.

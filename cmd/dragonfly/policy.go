@@ -12,7 +12,7 @@ func policy() auth.Policy {
 	all := pagePolicy()
 	maps.Copy(all, auth.Policy{
 		"GET /healthz": auth.Everybody,
-		"GET /readyz":  auth.Everybody,
+		"GET /readyz":  auth.Recognised, // why it is not ready is for viewers
 		"GET /metrics": auth.Viewer,
 
 		"POST /api/v1/agent/register": auth.Agents,

@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/httprate"
 
 	"dragonfly/boot/ipxe"
+	"dragonfly/registry"
 	"dragonfly/registry/api"
 	"dragonfly/registry/auth"
 	"dragonfly/ui"
@@ -134,8 +135,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// ready answers 200 when the database does, else 503; both list what an operator
-// should mend.
+// ready answers 200 when the database does, else 503. Both tell a viewer what an
+// operator should mend; it names folders and causes, which are nobody else's business.
 func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -150,6 +151,9 @@ func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 		a.log.Debug("readiness", "err", err)
 		body.Problems = append(body.Problems, "the database does not answer")
 		body.Status, status = "not ready", http.StatusServiceUnavailable
+	}
+	if !registry.Role(registry.ActorOf(ctx).Role).Includes(registry.Viewer) {
+		body.Problems = nil
 	}
 	writeJSON(w, status, body)
 }

@@ -62,17 +62,20 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) 
 			return
 		}
 	}
-	actor, err := registry.Actor{From: from(r)}, error(nil)
+	actor := registry.Actor{From: from(r)}
 	if rule != Everybody {
-		actor, err = g.who(r)
-	}
-	switch {
-	case err != nil:
-		g.refuse(w, r, err)
-		return
-	case rule != Everybody && !registry.Role(actor.Role).Includes(registry.Role(rule)):
-		g.Deny(w, r, http.StatusForbidden, fmt.Sprintf("this needs the role %s; %s has the role %s", rule, actor.Name, actor.Role))
-		return
+		known, err := g.who(r)
+		switch {
+		case rule == Recognised && err != nil: // then nobody in particular
+		case err != nil:
+			g.refuse(w, r, err)
+			return
+		case rule != Recognised && !registry.Role(known.Role).Includes(registry.Role(rule)):
+			g.Deny(w, r, http.StatusForbidden, fmt.Sprintf("this needs the role %s; %s has the role %s", rule, known.Name, known.Role))
+			return
+		default:
+			actor = known
+		}
 	}
 	next.ServeHTTP(w, r.WithContext(registry.WithActor(r.Context(), actor)))
 }

@@ -29,7 +29,7 @@ func newHouse(t *testing.T, store Store) *house {
 		actor := registry.ActorOf(r.Context())
 		_, _ = io.WriteString(w, actor.Name+" "+actor.Role+" "+actor.From)
 	}
-	for _, route := range []string{"GET /open", "GET /agent", "GET /view", "POST /operate", "POST /administer", "GET /forgotten"} {
+	for _, route := range []string{"GET /open", "GET /greet", "GET /agent", "GET /view", "POST /operate", "POST /administer", "GET /forgotten"} {
 		mux.HandleFunc(route, who)
 	}
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
@@ -43,7 +43,7 @@ func newHouse(t *testing.T, store Store) *house {
 		}
 	})
 	gate := &Gate{Accounts: accounts, Sessions: h.sessions, Log: slog.New(slog.DiscardHandler),
-		Policy: Policy{"GET /open": Everybody, "GET /agent": Agents, "GET /view": Viewer, "POST /operate": Operator,
+		Policy: Policy{"GET /open": Everybody, "GET /greet": Recognised, "GET /agent": Agents, "GET /view": Viewer, "POST /operate": Operator,
 			"POST /administer": Admin, "POST /login": Everybody, "POST /logout": Everybody},
 		Route: func(r *http.Request) string {
 			_, pattern := mux.Handler(r)
@@ -145,6 +145,8 @@ func TestGateKeepsToThePolicy(t *testing.T) {
 	}{
 		{"GET /open", nil},
 		{"HEAD /open", nil},
+		{"GET /greet", nil},
+		{"HEAD /greet", nil},
 		{"GET /agent", nil},
 		{"GET /view", map[string]int{"nobody": 401, "machine": 401, "made up": 401, "other scheme": 401}},
 		{"HEAD /view", map[string]int{"nobody": 401, "machine": 401, "made up": 401, "other scheme": 401}},
@@ -177,8 +179,19 @@ func TestGateKeepsToThePolicy(t *testing.T) {
 func TestGateTellsWhoAsks(t *testing.T) {
 	h := newHouse(t, registrytest.Memory())
 	create(t, h.accounts, registry.Operator, "bob")
-	if w := h.look(h.signIn(t, "bob")); w.Body.String() != "bob operator 10.0.0.9" {
+	cookie := h.signIn(t, "bob")
+	if w := h.look(cookie); w.Body.String() != "bob operator 10.0.0.9" {
 		t.Errorf("a session: %d %q", w.Code, w.Body)
+	}
+	r := request(http.MethodGet, "/greet")
+	if w := h.do(r); w.Body.String() != "  10.0.0.9" {
+		t.Errorf("nobody, where somebody would be recognised: %d %q", w.Code, w.Body)
+	}
+	if r.AddCookie(cookie); h.do(r).Body.String() != "bob operator 10.0.0.9" {
+		t.Errorf("a session is not recognised")
+	}
+	if r.Header.Set("Authorization", "Bearer df_abcdefghij_x"); h.do(r).Body.String() != "  10.0.0.9" {
+		t.Errorf("a token that is not good is recognised")
 	}
 	if w := h.do(request(http.MethodGet, "/open")); w.Body.String() != "  10.0.0.9" {
 		t.Errorf("nobody: %d %q", w.Code, w.Body)
@@ -214,8 +227,10 @@ func TestGateWithoutStore(t *testing.T) {
 	if w := h.do(r); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("a token that cannot be checked: %d", w.Code)
 	}
-	if w := h.do(request(http.MethodGet, "/open")); w.Code != http.StatusOK {
-		t.Errorf("what is open to everybody: %d", w.Code)
+	for _, path := range []string{"/open", "/greet"} {
+		if w := h.do(request(http.MethodGet, path)); w.Code != http.StatusOK {
+			t.Errorf("%s, which is open to everybody: %d", path, w.Code)
+		}
 	}
 }
 

@@ -10,19 +10,21 @@ import (
 // "GET /api/v1/machines/{id}". A route that is not in it is refused.
 type Policy map[string]Rule
 
-// Rule says who may use a route: a role and those above it, or one of the two
+// Rule says who may use a route: a role and those above it, or one of the three
 // exceptions.
 type Rule registry.Role
 
-// The rules. Of the two that are no roles, Everybody is for what is needed
-// before somebody is known, and Agents for routes that check the tokens of
-// machines themselves.
+// The rules. Of the three that are no roles, Everybody is for what is needed
+// before somebody is known, Recognised for what answers everybody and tells those
+// more who are known, and Agents for routes that check the tokens of machines
+// themselves.
 const (
-	Everybody = Rule("everybody")
-	Agents    = Rule("agents")
-	Viewer    = Rule(registry.Viewer)
-	Operator  = Rule(registry.Operator)
-	Admin     = Rule(registry.Admin)
+	Everybody  = Rule("everybody")
+	Recognised = Rule("recognised")
+	Agents     = Rule("agents")
+	Viewer     = Rule(registry.Viewer)
+	Operator   = Rule(registry.Operator)
+	Admin      = Rule(registry.Admin)
 )
 
 // of returns the rule for a route. What may be read may be asked for with HEAD.
