@@ -38,6 +38,7 @@ func (a *appliance) metrics() http.Handler {
 			Help: "Boots of which no agent reported in time."}, func() float64 { return float64(a.registry.Stalled()) }),
 	)
 	all.MustRegister(a.crowd.metrics()...)
+	all.MustRegister(spaceMetrics(a.cfg.DataDir)...)
 	all.MustRegister(a.standby.metrics(a.registry)...)
 	all.MustRegister(a.db.metrics()...)
 	for _, b := range a.boot {

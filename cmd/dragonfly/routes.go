@@ -161,6 +161,9 @@ func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 // problems is what an operator should mend, each with how.
 func (a *appliance) problems() []string {
 	found := append(a.outageProblems(), a.db.problems()...)
+	if short := a.spaceProblem(); short != "" {
+		found = append(found, short)
+	}
 	build := ": run `dragonfly image build --out " + a.cfg.ImageDir + "`"
 	kernel := filepath.Join(a.cfg.ImageDir, runtime.GOARCH, "vmlinuz")
 	if _, err := os.Stat(kernel); err != nil {

@@ -193,6 +193,9 @@ func (a *appliance) status() string {
 	for _, on := range a.answering() {
 		line += ", booting on " + on
 	}
+	if s, err := spaceOf(a.cfg.DataDir); err == nil && s.short() {
+		line += ", DISK NEARLY FULL: " + s.String()
+	}
 	if o := a.registry.Outage(); !o.Since.IsZero() {
 		line += ", DATABASE AWAY since " + o.Since.Local().Format("15:04:05")
 	}
@@ -204,19 +207,21 @@ const (
 	operationsFor = 30 * 24 * time.Hour // longer than any retry of a write
 )
 
-// maintain feeds the watchdog of systemd and keeps the database from growing
-// without bound.
+// maintain feeds the watchdog of systemd, keeps the database from growing without
+// bound, and has an eye on the disk.
 func (a *appliance) maintain(ctx context.Context) error {
 	watchdog := time.NewTicker(10 * time.Second)
 	defer watchdog.Stop()
 	prune := time.NewTicker(pruneEvery)
 	defer prune.Stop()
+	short := a.spaceProblem() != "" // announce has said so
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-watchdog.C:
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog+"\nSTATUS="+a.status())
+			short = a.tellSpace(short)
 		case <-prune.C:
 			if err := a.store.Prune(ctx, time.Now().Add(-operationsFor)); err != nil {
 				a.log.Warn("prune the database", "err", err)
