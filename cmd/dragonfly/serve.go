@@ -19,6 +19,7 @@ import (
 	"dragonfly/registry"
 	"dragonfly/registry/auth"
 	"dragonfly/registry/rqlite"
+	"dragonfly/registry/rqlite/node"
 )
 
 func serveCommand() *cobra.Command {
@@ -42,6 +43,11 @@ environment, which beats the file, which beats the default.`,
 			if err != nil {
 				return usageError{err}
 			}
+			restore, err := node.Divert(log)
+			if err != nil {
+				return err
+			}
+			defer restore()
 			return serve(cmd.Context(), cfg, log)
 		},
 	}

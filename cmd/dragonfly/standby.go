@@ -111,12 +111,13 @@ func (r remembered) Secret(ctx context.Context, name string, fresh func() (strin
 // journal.
 func (a *appliance) outageProblems() (found []string) {
 	stats := a.standby.journal.Stats()
-	if o := a.registry.Outage(); !o.Since.IsZero() {
+	o := a.registry.Outage()
+	if !o.Since.IsZero() {
 		line := fmt.Sprintf("the database is away since %s: boots go on, and this page shows what was known at %s; registrations wait in the journal (%d now); whatever else would change something is refused. Cause: %s",
 			o.Since.Local().Format("15:04:05"), o.AsOf.Local().Format("Jan 2 15:04:05"), stats.Records, o.Cause)
 		found = append(found, line)
 	}
-	if stats.Full {
+	if stats.Full && (!o.Since.IsZero() || stats.Records > 0) { // else nothing goes there
 		found = append(found, "the journal on this host takes no more: registrations are refused; make room on the disk of the data directory, or bring the database back")
 	}
 	if stats.Dead > 0 || stats.Damaged > 0 {

@@ -1,10 +1,13 @@
 package node
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"log"
 	"log/slog"
+	"os"
+	"regexp"
+	"strings"
 )
 
 // logger is a standard logger for rqlite that ends in ours.
@@ -15,16 +18,60 @@ func logger(to *slog.Logger) *log.Logger {
 	return log.New(sink{to}, "", 0)
 }
 
-// sink passes on what rqlite logs. It knows no levels: what failed is a warning,
-// the rest is for whoever looks closely.
+// sink passes on what rqlite logs.
 type sink struct{ to *slog.Logger }
 
 // Write logs one line.
 func (s sink) Write(line []byte) (int, error) {
+	tell(s.to, strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// prefixed is a line with what rqlite and raft put before it: the part it is from,
+// the time, and sometimes a level.
+var prefixed = regexp.MustCompile(`^(?:\[([a-z-]+)\] )?(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?(?:\[[A-Z]+\] *)?(.*)$`)
+
+// tell logs a line of rqlite's. It has no level that can be relied on: what failed is
+// a warning, the rest is for whoever looks closely. The message is always the same one,
+// so that a log which bounds how often one is written bounds these.
+func tell(to *slog.Logger, line string) {
 	level := slog.LevelDebug
-	if bytes.Contains(line, []byte("failed")) {
+	if strings.Contains(line, "failed") || strings.Contains(line, "[ERR") {
 		level = slog.LevelWarn
 	}
-	s.to.Log(context.Background(), level, "rqlite: "+string(bytes.TrimSpace(line)))
-	return len(line), nil
+	parts := prefixed.FindStringSubmatch(line)
+	to.Log(context.Background(), level, "rqlite", "part", parts[1], "says", parts[2])
+}
+
+// Divert has what libraries write to standard error logged instead, until restore is
+// called: raft and the store of its snapshots take [os.Stderr] for their log whatever
+// they are told, and write to it as often as something fails. What has taken it before,
+// and the runtime when it panics, go on with the real one.
+func Divert(log *slog.Logger) (restore func(), err error) {
+	real := os.Stderr
+	from, to, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	os.Stderr = to
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		lines := bufio.NewReader(from)
+		for {
+			line, err := lines.ReadString('\n')
+			if line = strings.TrimSpace(line); line != "" {
+				tell(log, line)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return func() {
+		os.Stderr = real
+		to.Close()
+		<-done
+		from.Close()
+	}, nil
 }

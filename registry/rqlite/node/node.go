@@ -137,7 +137,7 @@ func (n *Node) assemble() {
 // and zero switches some of them off.
 func newStore(cfg store.Config, network store.Layer) *store.Store {
 	str := store.New(network, &cfg)
-	// raft logs to stderr whatever we do; at WARN it announces every start.
+	// At WARN raft announces every start; see [Divert].
 	str.RaftLogLevel = "ERROR"
 	// A lone node waits out the heartbeat timeout before it elects itself: with
 	// rqlited's second a start takes up to two.
