@@ -133,9 +133,9 @@ func registeredMessage(before, after Machine) string {
 		system = "a machine"
 	}
 	if before.RegisteredAt.IsZero() {
-		return fmt.Sprintf("registered for the first time: %s, %d disks", system, len(after.Hardware.Disks))
+		return fmt.Sprintf("registered for the first time: %s, %s", system, Counted(len(after.Hardware.Disks), "disk"))
 	}
-	return fmt.Sprintf("registered again: %s, %d disks", system, len(after.Hardware.Disks))
+	return fmt.Sprintf("registered again: %s, %s", system, Counted(len(after.Hardware.Disks), "disk"))
 }
 
 // event is something that happened to m.

@@ -73,7 +73,7 @@ func (r *Registry) replaceRules(ctx context.Context, stored RuleSet, rules []Rul
 	if stored.Version == 0 {
 		was = nil // there was nothing before
 	}
-	actor, message := ActorOf(ctx), fmt.Sprintf("%d rules on registration, where there were %d", len(rules), len(stored.Rules))
+	actor, message := ActorOf(ctx), fmt.Sprintf("%s on registration, in place of %d", Counted(len(rules), "rule"), len(stored.Rules))
 	if actor.Name != "" {
 		message += ", by " + actor.Name
 	}

@@ -65,7 +65,7 @@ func TestSignIn(t *testing.T) {
 
 func TestLoginForm(t *testing.T) {
 	w := get(t, newUI(t, newRack(0)), "/login?next="+url.QueryEscape("/machines?after=m&x=\""))
-	wantPage(t, w, `action="/login"`, `value="/machines?after=m&amp;x=&#34;"`, `autocomplete="current-password"`, "dragonfly user create NAME")
+	wantPage(t, w, `action="/login"`, `value="/machines?after=m&amp;x=&#34;"`, `autocomplete="current-password"`, "dragonfly user create NAME", "dragonfly user passwd NAME")
 }
 
 func TestSignOut(t *testing.T) {

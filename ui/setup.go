@@ -53,7 +53,7 @@ func setupTrouble(err error) (status int, why string) {
 		}
 		return http.StatusUnprocessableEntity, strings.Join(lines, "; ") + "."
 	case errors.Is(err, registry.ErrForbidden):
-		return http.StatusForbidden, "The code is wrong or was used already. The log of the server's latest start has the right one."
+		return http.StatusForbidden, "The code is wrong or was used already. The log of the server's latest start has the right one, until there is an account; from then on, sign in."
 	case errors.Is(err, registry.ErrUnavailable):
 		return http.StatusServiceUnavailable, "The database does not answer, so nothing was saved. Try again in a moment."
 	}

@@ -129,7 +129,7 @@ func setupPage(f frame, s setup) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "Make the account</button><p class=\"fineprint\">The code is in the log of the server's start, and so is a link that fills it in.</p></form></main>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "Make the account</button><p class=\"fineprint\">The code is in the log of the server's start, and so is a link that fills it in. Once there is an account, <a href=\"/login\">sign in</a> instead.</p></form></main>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -94,7 +94,7 @@ func cpuName(c registry.CPU) string {
 func cpuSize(h registry.Hardware) string {
 	var parts []string
 	if h.CPU.Cores > 0 {
-		parts = append(parts, plural(h.CPU.Cores, "core"))
+		parts = append(parts, registry.Counted(h.CPU.Cores, "core"))
 	}
 	if bytes := h.Memory.Installed(); bytes > 0 {
 		parts = append(parts, binarySize(bytes))
@@ -124,7 +124,7 @@ func disks(all []registry.Disk) (count, capacity, list string) {
 	if n > shown {
 		lines = append(lines, fmt.Sprintf("and %d more", n-shown))
 	}
-	return plural(n, "disk"), decimalSize(bytes), cut(strings.Join(lines, "\n"), 400)
+	return registry.Counted(n, "disk"), decimalSize(bytes), cut(strings.Join(lines, "\n"), 400)
 }
 
 // decimalSize is a disk's size as its label has it: "3.84 TB".
@@ -154,13 +154,6 @@ func scaled(v, base float64, units []string) string {
 		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
 	}
 	return text + " " + units[i]
-}
-
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return strconv.Itoa(n) + " " + what
 }
 
 // grouped is n with thousands apart: "5,000".

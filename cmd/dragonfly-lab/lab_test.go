@@ -129,7 +129,7 @@ func TestDemoLine(t *testing.T) {
 		want  string
 	}{
 		{boot, "00:00:12 rack1-a  dhcp: UEFI x86-64 firmware"},
-		{stranger, "01:02:05 52:54:00:77:00:09 registered: registered for the first time: Acme Lab Server, 1 disks"},
+		{stranger, "01:02:05 52:54:00:77:00:09 registered: registered for the first time: Acme Lab Server, 1 disk"},
 		{at(-1, "program: undionly.kpxe by TFTP"), "00:00:00          program: undionly.kpxe by TFTP"},
 	} {
 		if got := demoLine(c.event, names, powerOn); got != c.want {

@@ -21,7 +21,7 @@ func at(seconds float64, message string) api.Event {
 }
 
 func registeredAt(seconds float64) api.Event {
-	e := at(seconds, "registered for the first time: Acme Lab Server, 1 disks")
+	e := at(seconds, "registered for the first time: Acme Lab Server, 1 disk")
 	e.Kind = registry.MachineRegistered
 	return e
 }

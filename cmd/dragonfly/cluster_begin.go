@@ -263,7 +263,7 @@ func mayLeave(ctx context.Context, dataDir string) error {
 		return err
 	}
 	if len(machines) > 0 {
-		return fmt.Errorf("join: this host knows %d machines of its own, and would forget them: begin the cluster here instead, or move %s/rqlite and %[2]s/lastknown.db away to give them up", len(machines), dataDir)
+		return fmt.Errorf("join: this host knows %s of its own, which it would forget: begin the cluster here instead, or move %s/rqlite and %[2]s/lastknown.db away to give up what it knows", registry.Counted(len(machines), "machine"), dataDir)
 	}
 	return nil
 }

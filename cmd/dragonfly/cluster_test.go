@@ -424,7 +424,7 @@ func TestWhoMayJoin(t *testing.T) {
 	}
 	alone.register(t, registry.MAC{0x52, 0x54, 0, 0, 8, 1})
 	alone.kill(t)
-	if code, _, stderr := alone.cli(t, "", join...); code == 0 || !strings.Contains(stderr, "1 machines of its own") {
+	if code, _, stderr := alone.cli(t, "", join...); code == 0 || !strings.Contains(stderr, "1 machine of its own") {
 		t.Errorf("join with machines: %d %s", code, stderr)
 	}
 	other := newHost(t, "127.0.0.4")

@@ -97,6 +97,13 @@ func TestTakenPortNamesTheProcess(t *testing.T) {
 	}
 }
 
+func TestAddressOfAnotherHost(t *testing.T) {
+	_, err := listenTCP("203.0.113.7", 0) // TEST-NET-3 is nobody's
+	if err == nil || !strings.Contains(err.Error(), "no interface of this host has that address") {
+		t.Errorf("%v; want it to say what to look at", err)
+	}
+}
+
 func TestControlSocket(t *testing.T) {
 	dir := t.TempDir()
 	l, err := listenControl(dir)

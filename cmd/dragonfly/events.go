@@ -18,9 +18,6 @@ taken up again where it stopped, so nothing is missed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			after, _ := cmd.Flags().GetInt64("after")
 			form, _ := cmd.Flags().GetString("output")
-			if form != "table" && form != "json" {
-				return usageError{fmt.Errorf("output %q: want table or json", form)}
-			}
 			err := control(cmd).Events(cmd.Context(), after, func(e api.Event) error {
 				if form == "json" {
 					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
@@ -36,7 +33,7 @@ taken up again where it stopped, so nothing is missed.`,
 		},
 	}
 	cmd.Flags().Int64("after", -1, "start after the event with this number; 0 for all that are kept (default: from now on)")
-	cmd.Flags().StringP("output", "o", "table", "table, or json: one event a line")
+	formFlag(cmd, "table, or json: one event a line", "table", "json")
 	controlFlags(cmd)
 	return cmd
 }

@@ -6,6 +6,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"dragonfly/registry"
 )
 
 func journalCommand() *cobra.Command {
@@ -14,12 +16,9 @@ func journalCommand() *cobra.Command {
 		Long: `While the database is away the server keeps registrations and boot steps in a
 journal on its disk, and applies them in their order when the database is back.
 A record that can never be applied is kept as a dead letter in
-DATA_DIR/journal/dead, a file each, until somebody takes it away by hand.`,
+DATA-DIR/journal/dead, a file each, until somebody takes it away by hand.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			form, _ := cmd.Flags().GetString("output")
-			if form != "table" && form != "json" {
-				return usageError{fmt.Errorf("output %q: want table or json", form)}
-			}
 			j, err := control(cmd).Journal(cmd.Context())
 			if err != nil {
 				return fmt.Errorf("journal: %w", err)
@@ -34,7 +33,7 @@ DATA_DIR/journal/dead, a file each, until somebody takes it away by hand.`,
 			if j.Away != nil {
 				state = fmt.Sprintf("away since %s: %s", moment(j.Away.Since), j.Away.Cause)
 			}
-			fmt.Fprintf(w, "database\t%s\nwaiting\t%d records, %d bytes\noldest\t%s\n", state, j.Stats.Records, j.Stats.Bytes, moment(j.Stats.Oldest))
+			fmt.Fprintf(w, "database\t%s\nwaiting\t%s, %d bytes\noldest\t%s\n", state, registry.Counted(j.Stats.Records, "record"), j.Stats.Bytes, moment(j.Stats.Oldest))
 			fmt.Fprintf(w, "since the start\t%d kept, %d applied, %d refused, %d bytes damaged\n", j.Stats.Appended, j.Stats.Settled, j.Stats.Refused, j.Stats.Damaged)
 			fmt.Fprintf(w, "dead letters\t%d\n", j.Stats.Dead)
 			for _, l := range j.DeadLetters {
@@ -43,7 +42,7 @@ DATA_DIR/journal/dead, a file each, until somebody takes it away by hand.`,
 			return w.Flush()
 		},
 	}
-	cmd.Flags().StringP("output", "o", "table", "table or json")
+	formFlag(cmd, "table or json", "table", "json")
 	controlFlags(cmd)
 	return cmd
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dragonfly/registry"
 	"dragonfly/registry/api"
 )
 
@@ -44,7 +45,7 @@ func bulk(cmd *cobra.Command, req api.BulkRequest, done string) error {
 		if req.Machines = show(cmd.ErrOrStderr(), req, would); len(req.Machines) == 0 {
 			return nil
 		}
-		if err := confirm(cmd, fmt.Sprintf("%s %s?", verbOf(req.Action), counted(len(req.Machines)))); err != nil {
+		if err := confirm(cmd, fmt.Sprintf("%s %s?", verbOf(req.Action), registry.Counted(len(req.Machines), "machine"))); err != nil {
 			return err
 		}
 		req.Filter = ""
@@ -86,15 +87,12 @@ func show(w io.Writer, req api.BulkRequest, would api.BulkReply) (ids []string) 
 	if len(names) > maxShown {
 		names, more = names[:maxShown], fmt.Sprintf(" and %d more", len(ids)-maxShown)
 	}
-	fmt.Fprintf(w, "%s to %s: %s%s\n", counted(len(ids)), req.Action, strings.Join(names, " "), more)
-	return ids
-}
-
-func counted(n int) string {
-	if n == 1 {
-		return "1 machine"
+	if len(ids) == 0 {
+		fmt.Fprintln(w, "no machine is left to "+req.Action)
+		return nil
 	}
-	return fmt.Sprintf("%d machines", n)
+	fmt.Fprintf(w, "%s to %s: %s%s\n", registry.Counted(len(ids), "machine"), req.Action, strings.Join(names, " "), more)
+	return ids
 }
 
 // verbOf is an action at the start of a question.

@@ -65,8 +65,8 @@ func describe(m api.Machine) [][2]string {
 func printHardware(w io.Writer, h registry.Hardware) {
 	fmt.Fprintln(w, "\nHardware")
 	table := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "  CPU\t%s, %d cores, %d threads\n", h.CPU.Model, h.CPU.Cores, h.CPU.Threads)
-	fmt.Fprintf(table, "  Memory\t%s in %d modules\n", size(h.Memory.Bytes), len(h.Memory.DIMMs))
+	fmt.Fprintf(table, "  CPU\t%s, %s, %s\n", h.CPU.Model, registry.Counted(h.CPU.Cores, "core"), registry.Counted(h.CPU.Threads, "thread"))
+	fmt.Fprintf(table, "  Memory\t%s in %s\n", size(h.Memory.Bytes), registry.Counted(len(h.Memory.DIMMs), "module"))
 	fmt.Fprintf(table, "  Firmware\t%s %s %s\n", h.Firmware.Mode, h.Firmware.Vendor, h.Firmware.Version)
 	for _, d := range h.Disks {
 		fmt.Fprintf(table, "  Disk\t%s  %s  %s  %s\n", d.Name, size(d.Bytes), d.Model, d.Serial)

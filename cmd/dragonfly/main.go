@@ -48,7 +48,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version(),
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
 	strictArguments(root)
 	return root

@@ -14,8 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
-
-	"dragonfly/registry"
 )
 
 // columns is how a list is shown to people: a head and a cell for each column,
@@ -26,13 +24,21 @@ type columns[T any] struct {
 	name  func(T) string
 }
 
+// outputFlag is the form of a list.
 func outputFlag(cmd *cobra.Command) {
-	cmd.Flags().StringP("output", "o", "table", "table, json, yaml, or name for scripts")
+	formFlag(cmd, "table, json, yaml, or name for scripts", "table", "json", "yaml", "name")
 }
 
 // wideFlag is [outputFlag] for lists that have more columns.
 func wideFlag(cmd *cobra.Command) {
-	cmd.Flags().StringP("output", "o", "table", "table, wide, json, yaml, or name for scripts")
+	formFlag(cmd, "table, wide, json, yaml, or name for scripts", "table", "wide", "json", "yaml", "name")
+}
+
+// formFlag is the form of what a command writes: the first one, unless another one is
+// asked for.
+func formFlag(cmd *cobra.Command, usage string, forms ...string) {
+	cmd.Flags().VarP(&choice{forms[0], forms}, "output", "o", usage)
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 func isWide(cmd *cobra.Command) bool { return cmd.Flag("output").Value.String() == "wide" }
@@ -43,8 +49,6 @@ func printList[T any](cmd *cobra.Command, items []T, show columns[T]) error {
 	form, _ := cmd.Flags().GetString("output")
 	w := cmd.OutOrStdout()
 	switch form {
-	case "table", "wide":
-		return printTable(w, items, show)
 	case "name":
 		for _, item := range items {
 			fmt.Fprintln(w, show.name(item))
@@ -60,11 +64,7 @@ func printList[T any](cmd *cobra.Command, items []T, show columns[T]) error {
 		_, err = w.Write(text)
 		return err
 	}
-	message := fmt.Sprintf("output %q: want table, json, yaml or name", form)
-	if near := registry.Nearest(form, []string{"table", "json", "yaml", "name"}); near != "" {
-		message += "; did you mean " + near + "?"
-	}
-	return usageError{errors.New(message)}
+	return printTable(w, items, show)
 }
 
 // printJSON writes a value as the API has it, for people to read.

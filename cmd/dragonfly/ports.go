@@ -27,12 +27,18 @@ func explainTaken(err error, proto string, ports ...int) error {
 	switch {
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return fmt.Errorf("%w; run as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w; no interface of this host has that address: `ip -brief address` lists those there are", err)
 	case !errors.Is(err, syscall.EADDRINUSE):
 		return err
 	}
 	for _, port := range ports {
 		if holder := holderOf(proto, port); holder != "" {
-			return fmt.Errorf("%w: %s port %d is held by %s; stop it or choose another port", err, proto, port, holder)
+			remedy := "stop it or choose another port"
+			if proto == "udp" {
+				remedy = "stop it, or have it leave the port alone: machines ask on no other one"
+			}
+			return fmt.Errorf("%w: %s port %d is held by %s; %s", err, proto, port, holder, remedy)
 		}
 	}
 	return fmt.Errorf("%w; `ss -lnp` run as root shows by whom", err)

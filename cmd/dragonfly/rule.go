@@ -106,7 +106,7 @@ else has changed meanwhile. Machines that have registered keep what they have.`,
 			if err != nil {
 				return fmt.Errorf("edit rules: %w", err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the rules are at version %d, %d of them\n", stored.Version, len(stored.Rules))
+			fmt.Fprintf(cmd.OutOrStdout(), "the rules are at version %d: %s\n", stored.Version, registry.Counted(len(stored.Rules), "rule"))
 			return nil
 		},
 	}
@@ -164,18 +164,14 @@ with the hardware that is known of it. With -f, the rules of a file are tried.`,
 			if err != nil {
 				return fmt.Errorf("test rules on %s: %w", args[0], err)
 			}
-			switch form, _ := cmd.Flags().GetString("output"); form {
-			case "json":
+			if form, _ := cmd.Flags().GetString("output"); form == "json" {
 				return printJSON(cmd.OutOrStdout(), trial)
-			case "table":
-				return printTrial(cmd.OutOrStdout(), trial)
-			default:
-				return usageError{fmt.Errorf("output %q: want table or json", form)}
 			}
+			return printTrial(cmd.OutOrStdout(), trial)
 		},
 	}
 	cmd.Flags().StringP("file", "f", "", "try the rules of this `FILE`; - for standard input")
-	cmd.Flags().StringP("output", "o", "table", "table or json")
+	formFlag(cmd, "table or json", "table", "json")
 	controlFlags(cmd)
 	return cmd
 }

@@ -33,7 +33,7 @@ func TestRuleCommands(t *testing.T) {
 		{"rule edit -f " + file("- name: x\n  name: y"), 1, "already"},
 		{"rule edit -f " + file("rules: [{name: x, set: {auto_deploy: true, os: debian-12}}]"), 1, "not part of this version"},
 		{"rule edit -f " + file("\t"), 1, "yaml"},
-		{"rule edit -f " + file(rack), 0, "the rules are at version 1, 1 of them"},
+		{"rule edit -f " + file(rack), 0, "the rules are at version 1: 1 rule\n"},
 		{"rule edit -f " + file("version: 9\nrules:\n"+rack), 4, "is at version 1 and version 9 was read"},
 		{"rule edit -f " + file("version: 1\nrules:\n"+rack), 0, "the rules are at version 1"},
 		{"rule list", 0, "model: R2, vendor: acme"},

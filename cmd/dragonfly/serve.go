@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,6 +61,9 @@ environment, which beats the file, which beats the default.`,
 // bound before anything is served.
 func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w; run as root, or name another one with --data-dir", err)
+		}
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if err := joinFirst(ctx, cfg, log); err != nil {
@@ -195,7 +199,7 @@ func (a *appliance) announce() {
 
 // status is the line that `systemctl status` shows.
 func (a *appliance) status() string {
-	line := fmt.Sprintf("serving HTTP on %s, %d machines", a.ports.http.Addr(), a.registry.Count())
+	line := fmt.Sprintf("serving HTTP on %s, %s", a.ports.http.Addr(), registry.Counted(a.registry.Count(), "machine"))
 	for _, on := range a.answering() {
 		line += ", booting on " + on
 	}

@@ -8,8 +8,11 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"dragonfly/registry/api"
 )
 
 // targetOf is the appliance elsewhere that a command speaks to; nil for the one on
@@ -99,8 +102,26 @@ func askedOf(cmd *cobra.Command, err error) string {
 	if _, usage := errors.AsType[usageError](err); usage || cmd.Flags().Lookup("context") == nil {
 		return text
 	}
-	if s, err := targetOf(cmd); err == nil && s != nil {
-		text += " (" + s.String() + ")"
+	s, unknown := targetOf(cmd)
+	if unknown != nil || s == nil {
+		return text
 	}
-	return text
+	return text + s.remedy(err) + " (" + s.String() + ")"
+}
+
+// remedy is what to do about an error of a request to s, to stand behind it; empty
+// where that is not known.
+func (s *remote) remedy(err error) string {
+	_, stranger := errors.AsType[x509.UnknownAuthorityError](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ": nothing listens there; is the appliance running, and the port right?"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return ": the URL begins with http://, unless a proxy with TLS stands before the appliance"
+	case stranger:
+		return ": name the certificates that vouch for it with --ca FILE"
+	case api.Status(err) == http.StatusUnauthorized && s.Token == "":
+		return "; here: in DRAGONFLY_TOKEN, or in a context (dragonfly context --help)"
+	}
+	return ""
 }

@@ -26,12 +26,8 @@ A value that no --set gives is guessed, and named.`,
 		Example: `  dragonfly template check ubuntu.yaml debian.yaml
   dragonfly template check --machine rack1-7 --set image_url=http://images/u.raw.gz ubuntu.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			form, _ := cmd.Flags().GetString("output")
-			switch {
-			case len(args) == 0:
+			if len(args) == 0 {
 				return usageError{errors.New("want files with templates, or - for standard input; see dragonfly template check --help")}
-			case form != "text" && form != "json":
-				return usageError{fmt.Errorf("output %q: want text or json", form)}
 			}
 			machine, params, err := templateInput(cmd)
 			if err != nil {
@@ -43,7 +39,7 @@ A value that no --set gives is guessed, and named.`,
 		},
 	}
 	templateFlags(cmd, "render for this `MACHINE` of the running appliance, by name or ID, instead of an example")
-	cmd.Flags().StringP("output", "o", "text", "text, or json for editors and CI")
+	formFlag(cmd, "text, or json for editors and CI", "text", "json")
 	return cmd
 }
 
@@ -93,7 +89,7 @@ func checkFile(file string, text []byte, m registry.Machine, params map[string]s
 		all = append(all, findings(file, d, problemsOf(err), "error")...)
 		if err == nil {
 			all = append(all, findings(file, d, t.Notes(), "note")...)
-			summary := fmt.Sprintf("%s is good: %s, %s%s", t.Name, count(len(t.Tasks), "task"), count(t.Actions(), "action"), guessed)
+			summary := fmt.Sprintf("%s is good: %s, %s%s", t.Name, registry.Counted(len(t.Tasks), "task"), registry.Counted(t.Actions(), "action"), guessed)
 			all = append(all, finding{file, tinkerbell.Problem{Message: summary}, "good"})
 		}
 	}
@@ -124,14 +120,6 @@ func tryTemplate(text []byte, m registry.Machine, params map[string]string) (t t
 	}
 	t, err = tinkerbell.Check(text, data)
 	return t, guessed, err
-}
-
-// count is a number of things: "1 task", "2 tasks".
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // problemsOf are the problems of an error; any other error is one.

@@ -158,11 +158,7 @@ func roleOf(text string) (registry.Role, error) {
 	for _, role := range registry.Roles() {
 		known = append(known, string(role))
 	}
-	message := fmt.Sprintf("role %q: want %s", text, strings.Join(known, ", "))
-	if near := registry.Nearest(text, known); near != "" {
-		message += "; did you mean " + near + "?"
-	}
-	return "", usageError{errors.New(message)}
+	return "", usageError{fmt.Errorf("role %.40q: want %s", text, oneOf(text, known))}
 }
 
 // exactly is [cobra.ExactArgs] with a message that says what is missing.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // logger is a standard logger for rqlite that ends in ours.
@@ -29,7 +31,7 @@ func (s sink) Write(line []byte) (int, error) {
 
 // prefixed is a line with what rqlite and raft put before it: the part it is from,
 // the time, and sometimes a level.
-var prefixed = regexp.MustCompile(`^(?:\[([a-z-]+)\] )?(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?(?:\[[A-Z]+\] *)?(.*)$`)
+var prefixed = regexp.MustCompile(`^(?:\[([a-z-]+)\] )?(?:\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d\S* )?(?:\[[A-Z]+\] *)?(.*)$`)
 
 // tell logs a line of rqlite's. It has no level that can be relied on: what failed is
 // a warning, the rest is for whoever looks closely. The message is always the same one,
@@ -44,16 +46,16 @@ func tell(to *slog.Logger, line string) {
 }
 
 // Divert has what libraries write to standard error logged instead, until restore is
-// called: raft and the store of its snapshots take [os.Stderr] for their log whatever
-// they are told, and write to it as often as something fails. What has taken it before,
-// and the runtime when it panics, go on with the real one.
+// called: raft, its network and the store of its snapshots log there whatever they are
+// told, as often as something fails. What has taken [os.Stderr] before, and the runtime
+// when it panics, go on with the real one.
 func Divert(log *slog.Logger) (restore func(), err error) {
-	real := os.Stderr
+	real, realOfRaft := os.Stderr, hclog.DefaultOutput
 	from, to, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	os.Stderr = to
+	os.Stderr, hclog.DefaultOutput = to, to
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -69,7 +71,7 @@ func Divert(log *slog.Logger) (restore func(), err error) {
 		}
 	}()
 	return func() {
-		os.Stderr = real
+		os.Stderr, hclog.DefaultOutput = real, realOfRaft
 		to.Close()
 		<-done
 		from.Close()

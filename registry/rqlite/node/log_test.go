@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // What raft and the store of its snapshots write comes into the log as lines of one
@@ -22,6 +24,8 @@ func TestDivert(t *testing.T) {
 	late := log.New(os.Stderr, "[raft] ", log.LstdFlags)
 	late.Print(`[ERROR] failed to commit logs: error="no space left on device"`)
 	log.New(os.Stderr, "[snapshot-store] ", log.LstdFlags).Print("store initialized using /tmp/x")
+	network := hclog.New(&hclog.LoggerOptions{Name: "raft-net", Output: hclog.DefaultOutput}) // as raft makes it
+	network.Error("accept", "error", "EOF")
 	fmt.Fprint(os.Stderr, "half a line")
 	restore()
 	late.Print("[ERROR] after the end")
@@ -31,6 +35,7 @@ func TestDivert(t *testing.T) {
 	want := []string{
 		`level=WARN msg=rqlite part=raft says="failed to commit logs: error=\"no space left on device\""`,
 		`level=DEBUG msg=rqlite part=snapshot-store says="store initialized using /tmp/x"`,
+		`level=WARN msg=rqlite part="" says="raft-net: accept: error=EOF"`,
 		`level=DEBUG msg=rqlite part="" says="half a line"`,
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
