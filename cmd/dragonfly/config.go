@@ -26,6 +26,7 @@ import (
 type config struct {
 	Host           string   `koanf:"host"`
 	Port           int      `koanf:"port"`
+	PublicURL      string   `koanf:"public-url"`
 	DataDir        string   `koanf:"data-dir"`
 	ImageDir       string   `koanf:"image-dir"`
 	Rqlite         string   `koanf:"rqlite"`
@@ -58,6 +59,7 @@ const (
 func serveFlags(flags *pflag.FlagSet) {
 	flags.String("host", "0.0.0.0", "address to serve HTTP on")
 	flags.Int("port", 3000, "TCP port to serve HTTP on")
+	flags.String("public-url", "", "`URL` that operators open where a proxy with TLS stands before this server, such as https://lab.example")
 	flags.String("data-dir", defaultDataDir, "where the database and the control socket are kept")
 	flags.String("image-dir", "", "`folder` with the agent image that dragonfly image build made (default DATA-DIR/images)")
 	flags.String("rqlite", "", "use this rqlite instead of starting one: host:4001 or https://user:pass@a:4001,b:4001 (also RQLITE_HOST)")
@@ -154,6 +156,9 @@ func (c config) check() error {
 	var errs []error
 	if c.Port < 0 || c.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: want 0 to 65535", c.Port))
+	}
+	if _, err := parseServer(c.PublicURL); c.PublicURL != "" && err != nil {
+		errs = append(errs, fmt.Errorf("public-url: %w", err))
 	}
 	if _, err := boot.ParseIPXEROM(c.IPXEROM); err != nil {
 		errs = append(errs, err)

@@ -69,6 +69,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"log format", "log-format: xml\n", nil, nil, "want text or json"},
 		{"policy", "ipxe-rom: burn\n", nil, nil, "burn"},
 		{"interface without boot", "", []string{"--boot-interface", "eth0"}, nil, "add --boot"},
+		{"public URL", "public-url: lab.example\n", nil, nil, `public-url: server "lab.example": want a URL such as http://`},
 	}
 	for _, tt := range tests {
 		_, err := load(t, tt.args, tt.file, tt.environ...)

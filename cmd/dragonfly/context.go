@@ -22,9 +22,9 @@ vouch for it, under a name of your choice. A command speaks to, in this order:
   the context in use
   the control socket on this host, which is also the context "local"
 
-They are kept in $XDG_CONFIG_HOME/dragonfly/config.yaml, for your eyes only.`,
+They are kept in $XDG_CONFIG_HOME/dragonfly/config.yaml (~/.config), for your eyes only.`,
 		Example: `  dragonfly token create laptop --owner ana --role operator   # on the appliance
-  dragonfly context set lab --server https://lab.example:3000 --ca lab.pem --token-stdin
+  dragonfly context set lab --server http://lab.example:3000 --token-stdin
   dragonfly context use lab`}
 	cmd.AddCommand(contextListCommand(), contextUseCommand(), contextSetCommand(), contextDeleteCommand())
 	return cmd
@@ -133,7 +133,7 @@ is forgotten when the server becomes another one.`,
 			return nil
 		},
 	}
-	cmd.Flags().String("server", "", "its `URL`, such as https://lab.example:3000")
+	cmd.Flags().String("server", "", "its `URL`, such as http://lab.example:3000")
 	cmd.Flags().Bool("token-stdin", false, "read an API token from the first line of standard input")
 	cmd.Flags().String("ca", "", "PEM `FILE` of certificates that vouch for the server, instead of those of the system; empty for those")
 	return cmd

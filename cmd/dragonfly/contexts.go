@@ -135,7 +135,7 @@ func checkContextName(name string) error {
 func parseServer(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return "", usageError{fmt.Errorf("server %.80q: want a URL such as https://appliance.example:3000", text)}
+		return "", usageError{fmt.Errorf("server %.80q: want a URL such as http://appliance.example:3000", text)}
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
 		return "", usageError{fmt.Errorf("server %s://%s: want scheme, host and port, and nothing else", u.Scheme, u.Host)}

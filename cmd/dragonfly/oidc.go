@@ -49,7 +49,7 @@ func (c config) oidc() (cfg auth.OIDCConfig, err error) {
 		return cfg, fmt.Errorf("oidc-role-map: %w", err)
 	}
 	return auth.OIDCConfig{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: secret,
-		GroupsClaim: c.OIDCGroupsClaim, Roles: roles}, nil
+		GroupsClaim: c.OIDCGroupsClaim, Roles: roles, PublicURL: c.PublicURL}, nil
 }
 
 // routeOIDC adds the sign-in at the OpenID provider; where there is none, its

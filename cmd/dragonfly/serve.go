@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -130,8 +131,12 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if err != nil {
 		return nil, err
 	}
+	sessions := auth.NewSessions(accounts)
+	if host, tls := strings.CutPrefix(cfg.PublicURL, "https://"); tls {
+		sessions.BehindTLS(strings.TrimSuffix(host, "/"))
+	}
 	return &appliance{cfg: cfg, log: log, db: db, store: db.store, standby: standby, registry: reg, box: box, crowd: newCrowd(),
-		tokens: tokens, accounts: accounts, sessions: auth.NewSessions(accounts)}, nil
+		tokens: tokens, accounts: accounts, sessions: sessions}, nil
 }
 
 // stopWithin is how long requests may take to end when we stop; long polls and

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // offerSetup tells how to make the first account, while there is none. The link
@@ -15,7 +16,11 @@ func (a *appliance) offerSetup(ctx context.Context) {
 	if any, err := a.accounts.Any(ctx); err != nil || any {
 		return
 	}
-	link := "http://" + net.JoinHostPort(reachableHost(a.cfg.Host), strconv.Itoa(int(a.ports.httpPort()))) + "/setup#" + a.accounts.SetupToken()
+	base := strings.TrimSuffix(a.cfg.PublicURL, "/")
+	if base == "" {
+		base = "http://" + net.JoinHostPort(reachableHost(a.cfg.Host), strconv.Itoa(int(a.ports.httpPort())))
+	}
+	link := base + "/setup#" + a.accounts.SetupToken()
 	a.log.Info("no account exists yet: the UI and the API answer this host only; open this link once to make the first account, or run: dragonfly user create NAME", "link", link)
 }
 

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,6 +82,34 @@ func TestSetupLink(t *testing.T) {
 	defer again.end(t)
 	if found := log.find(`link=(\S+)`); found != nil {
 		t.Errorf("a link, although there is an account: %q", found)
+	}
+}
+
+// Behind a proxy with TLS the link is of the proxy, and cookies are for TLS only.
+func TestPublicURL(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.PublicURL = "https://lab.example/"
+	r, log := startLogged(t, cfg)
+	defer r.end(t)
+	found := log.find(`link=https://lab\.example/setup#(\w+)`)
+	if found == nil {
+		t.Fatal("the log has no link to the proxy")
+	}
+	form := url.Values{"token": {found[1]}, "name": {"ana"}, "password": {"correct horse battery"}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/setup", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", "https://lab.example")
+	req.Host = "lab.example" // as the proxy passes it on
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if cookies := resp.Cookies(); resp.StatusCode != http.StatusSeeOther || len(cookies) != 1 || !cookies[0].Secure {
+		t.Errorf("%s, %v", resp.Status, cookies)
 	}
 }
 

@@ -196,7 +196,7 @@ func (o *OIDC) flowOf(r *http.Request) (f flow, err error) {
 
 func (o *OIDC) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{Name: flowCookie, Value: value, Path: OIDCBeginPath, MaxAge: maxAge,
-		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode}
+		HttpOnly: true, Secure: o.sessions.overTLS(r), SameSite: http.SameSiteLaxMode}
 }
 
 // client is the OAuth client, for the address that r came to.
@@ -208,7 +208,7 @@ func (o *OIDC) client(r *http.Request) (*oauth2.Config, error) {
 	base := strings.TrimSuffix(o.cfg.PublicURL, "/")
 	if base == "" {
 		base = "http://" + r.Host
-		if r.TLS != nil {
+		if o.sessions.overTLS(r) {
 			base = "https://" + r.Host
 		}
 	}

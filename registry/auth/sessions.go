@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -17,6 +18,7 @@ type Sessions struct {
 	plain    *scs.SessionManager
 	secure   *scs.SessionManager // the same but for its cookie, for requests over TLS
 	accounts *Accounts
+	behind   string // host of a proxy with TLS
 }
 
 // What a session holds.
@@ -40,6 +42,15 @@ func NewSessions(accounts *Accounts) *Sessions {
 	secure.Cookie.Secure = true
 	secure.Cookie.Name = "__Host-dragonfly" // which no answer without TLS can plant
 	return &Sessions{plain: plain, secure: &secure, accounts: accounts}
+}
+
+// BehindTLS says that whoever asks for host comes by way of a proxy that speaks TLS
+// with them, and plain HTTP with us. It is for before the first request.
+func (s *Sessions) BehindTLS(host string) { s.behind = host }
+
+// overTLS reports whether the browser speaks TLS, with us or with the proxy.
+func (s *Sessions) overTLS(r *http.Request) bool {
+	return r.TLS != nil || s.behind != "" && strings.EqualFold(r.Host, s.behind)
 }
 
 // SignIn starts a session, under a new id so that a planted one is worthless.
@@ -103,7 +114,7 @@ func (s *Sessions) load(next http.Handler, failed func(http.ResponseWriter, *htt
 	plain.ErrorFunc, secure.ErrorFunc = failed, failed
 	overPlain, overTLS := plain.LoadAndSave(next), secure.LoadAndSave(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS != nil {
+		if s.overTLS(r) {
 			overTLS.ServeHTTP(w, r)
 		} else {
 			overPlain.ServeHTTP(w, r)

@@ -38,6 +38,28 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// Whoever comes by way of a proxy with TLS gets the cookie of TLS, and nobody else.
+func TestSessionBehindTLS(t *testing.T) {
+	h := newHouse(t, registrytest.Memory())
+	create(t, h.accounts, registry.Admin, "ana")
+	h.sessions.BehindTLS("lab.example")
+	for host, secure := range map[string]bool{"lab.example": true, "LAB.example": true, "lab.example:3000": false, "10.0.0.2:3000": false} {
+		r := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader("name=ana&password=correct+horse+battery"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Host = host
+		got := h.do(r).Result().Cookies()
+		if len(got) != 1 || got[0].Secure != secure || strings.HasPrefix(got[0].Name, "__Host-") != secure {
+			t.Errorf("%s: %v", host, got)
+			continue
+		}
+		look := request(http.MethodGet, "/view")
+		look.Host = host
+		if look.AddCookie(got[0]); h.do(look).Code != http.StatusOK {
+			t.Errorf("%s: signed in, and not known", host)
+		}
+	}
+}
+
 // A session id that somebody planted in the browser is worth nothing after the
 // sign-in, and so is the one from before it.
 func TestSessionFixation(t *testing.T) {
