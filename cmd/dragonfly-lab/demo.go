@@ -64,7 +64,8 @@ func (r *rack) show(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n  Dragonfly is at %s  (Ctrl-C ends it and leaves nothing behind)\n\n", page)
+	fmt.Fprintf(out, "\n  Dragonfly is at %s  (Ctrl-C ends it and leaves nothing behind)\n"+
+		"  Command line:   %s machine list --server %[1]s\n\n", page, r.options.Dragonfly)
 	powerOn := time.Now()
 	names := map[registry.MAC]string{}
 	for _, m := range demoRack() {
