@@ -40,7 +40,13 @@ taken up again where it stopped, so nothing is missed.`,
 
 func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "audit [MACHINE]", Short: "Who changed what, the newest first", Args: cobra.MaximumNArgs(1),
+		Use: "audit [OBJECT]", Short: "Who changed what, the newest first", Args: cobra.MaximumNArgs(1),
+		Long: `Who changed what, the newest first: everything, or one object. That is a machine, by
+name or ID (by ID where it was deleted), an account as account/NAME, an API token as
+token/ID, or rules.`,
+		Example: `  dragonfly audit --limit 20
+  dragonfly audit rack1-7
+  dragonfly audit account/ana`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, limit := control(cmd), 0
 			limit, _ = cmd.Flags().GetInt("limit")
@@ -54,6 +60,9 @@ func auditCommand() *cobra.Command {
 			entries, err := client.Audit(cmd.Context(), query)
 			if err != nil {
 				return fmt.Errorf("audit: %w", err)
+			}
+			if len(entries) == 0 && query.Object != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "nothing is recorded of %.80q; see %s --help for what can be asked\n", args[0], cmd.CommandPath())
 			}
 			return printList(cmd, entries, columns[api.AuditEntry]{
 				heads: []string{"AT", "WHO", "FROM", "ACTION", "OBJECT", "BEFORE", "AFTER"},

@@ -204,6 +204,28 @@ func TestRegisterRefuses(t *testing.T) {
 	}
 }
 
+// A body of another type is told which one is taken.
+func TestContentTypes(t *testing.T) {
+	s := serve(t)
+	for path, status := range map[string]int{"/api/v1/agent/register": 422, "/api/v1/machines/import": 415} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader("mac,name\n52:54:00:01:02:03,x\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "text/csv")
+		r.Header.Set("Authorization", "Bearer "+s.tokens.Boot(mac))
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != status || !strings.Contains(string(text), "unknown content type: text/csv; want application/json") {
+			t.Errorf("%s: %s %s %v", path, resp.Status, text, err)
+		}
+	}
+}
+
 // A host that posts rubbish without end must not grow the server.
 func TestRefusalsDoNotGrowMemory(t *testing.T) {
 	s := serve(t)

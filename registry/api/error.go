@@ -81,10 +81,22 @@ func problemOf(api *huma.OpenAPI) huma.Transformer {
 		}
 		body := bodySchema(api, ctx.Operation())
 		for _, d := range model.Errors[:min(len(model.Errors), maxErrors)] {
-			e.Errors = append(e.Errors, fieldError(d, body))
+			f := fieldError(d, body)
+			if strings.HasPrefix(f.Message, huma.ErrUnknownContentType.Error()) {
+				f.Message += "; want " + strings.Join(typesOf(ctx.Operation()), " or ")
+			}
+			e.Errors = append(e.Errors, f)
 		}
 		return e, nil
 	}
+}
+
+// typesOf are the types of a body that op takes.
+func typesOf(op *huma.Operation) []string {
+	if op.RequestBody == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(op.RequestBody.Content))
 }
 
 // statusText is [http.StatusText], and one for the status of nginx for a client

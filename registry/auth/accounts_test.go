@@ -198,6 +198,9 @@ func TestSetup(t *testing.T) {
 	if list, _ := accounts.Accounts(t.Context()); len(list) != 1 || list[0].Role != registry.Admin {
 		t.Errorf("accounts: %+v", list)
 	}
+	if entries, err := accounts.Audit(t.Context(), "account/ana", 0, 10); err != nil || len(entries) != 1 || entries[0].Actor.Name != "setup link" {
+		t.Errorf("audit: %+v, %v", entries, err)
+	}
 }
 
 // flaky is a store that can go away.

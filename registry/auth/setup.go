@@ -20,7 +20,9 @@ func (a *Accounts) Setup(ctx context.Context, token, name, password string) erro
 	if subtle.ConstantTimeCompare([]byte(token), []byte(a.setup)) != 1 {
 		return refused
 	}
-	return a.create(ctx, name, password, registry.Admin, func(d directory) error {
+	actor := registry.ActorOf(ctx)
+	actor.Name = "setup link"
+	return a.create(registry.WithActor(ctx, actor), name, password, registry.Admin, func(d directory) error {
 		if len(d.Users) > 0 {
 			return refused
 		}
