@@ -96,6 +96,7 @@ install: image
 	$(SUDO) install -d -m700 $(if $(DESTDIR),,-o dragonfly -g dragonfly) $(DESTDIR)/var/lib/dragonfly
 	$(SUDO) cp -rT $(IMAGES) $(DESTDIR)/var/lib/dragonfly/images
 	[ -n "$(DESTDIR)" ] || { $(SUDO) chown -R dragonfly:dragonfly /var/lib/dragonfly/images; ! [ -d /run/systemd/system ] || $(SUDO) systemctl daemon-reload; }
+	@[ -n "$(DESTDIR)" ] || echo "installed; next: systemctl enable --now dragonfly (see systemd/README.md)"
 
 ## clean: remove what was built
 clean:
