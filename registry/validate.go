@@ -90,7 +90,9 @@ func (p Patch) Validate() error {
 }
 
 // token is key as a part of a JSON pointer (RFC 6901 section 3).
-func token(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
+func token(key string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
+}
 
 func (v *validator) tags(pointer string, tags []string) {
 	if len(tags) > maxTags {

@@ -22,6 +22,7 @@ const (
 	exitConflict   = 4 // it is not in the state for that: changed meanwhile, in use, locked
 	exitAgainLater = 5 // timed out, or the database is away
 	exitNotAllowed = 6
+	exitDiffers    = 7 // a dry run that found something to change
 )
 
 // exitCodes is what the help says of them.
@@ -29,7 +30,7 @@ const exitCodes = `Exit codes:
   0  done                      4  conflict: changed meanwhile, in use, or locked
   1  error                     5  timed out, or the database is away: try again
   2  wrong command line        6  not signed in, or not allowed
-  3  not found`
+  3  not found                 7  a dry run found something to change`
 
 // usageError is a command line that cannot be carried out.
 type usageError struct{ error }
@@ -43,6 +44,9 @@ func exitCode(err error) int {
 	}
 	if _, usage := errors.AsType[usageError](err); usage {
 		return exitUsage
+	}
+	if _, found := errors.AsType[differs](err); found {
+		return exitDiffers
 	}
 	switch api.Status(err) {
 	case http.StatusNotFound:

@@ -98,7 +98,7 @@ func machineListCommand() *cobra.Command {
 	cmd.Flags().StringSlice("fields", nil, "show these members of the API's answer, such as name,hardware.disks.serial")
 	cmd.Flags().StringArray("term", nil, "a term of the filter")
 	_ = cmd.Flags().MarkHidden("term") // it is there
-	wideFlag(cmd)
+	outputFlag(cmd)
 	controlFlags(cmd)
 	return cmd
 }

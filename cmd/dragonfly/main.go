@@ -43,13 +43,14 @@ network find it, boot its agent, register their hardware, and appear in its UI.
   dragonfly serve --boot           run the appliance
   dragonfly user create NAME       let an operator in from other hosts
   dragonfly explain MAC            what a machine would be served now, and why
+  dragonfly export -o fleet.yaml   machines and rules, to be kept in git
 
 ` + exitCodes,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
 	strictArguments(root)
 	return root
 }

@@ -24,13 +24,9 @@ type columns[T any] struct {
 	name  func(T) string
 }
 
-// outputFlag is the form of a list.
+// outputFlag is the form of a list; wide is a table with more columns, where there are
+// more.
 func outputFlag(cmd *cobra.Command) {
-	formFlag(cmd, "table, json, yaml, or name for scripts", "table", "json", "yaml", "name")
-}
-
-// wideFlag is [outputFlag] for lists that have more columns.
-func wideFlag(cmd *cobra.Command) {
 	formFlag(cmd, "table, wide, json, yaml, or name for scripts", "table", "wide", "json", "yaml", "name")
 }
 

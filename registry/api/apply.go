@@ -81,6 +81,9 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 	switch {
 	case errors.Is(err, registry.ErrPlan):
 		return nil, huma.Error412PreconditionFailed(err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, huma.ErrorWithHeaders(huma.Error503ServiceUnavailable("there was no time for all of it: what was done stays done; ask again for the rest"),
+			http.Header{"Retry-After": {"1"}})
 	case err != nil:
 		return nil, s.problem(err)
 	}
@@ -117,7 +120,7 @@ func unreadable(wrong *manifest.InvalidError) *Error {
 	}
 	e.Title = http.StatusText(e.Status)
 	for _, p := range wrong.Problems[:min(len(wrong.Problems), maxErrors)] {
-		e.Errors = append(e.Errors, FieldError{In: "body", Pointer: fmt.Sprintf("/%d%s", p.Document, p.Pointer), Line: p.Line, Message: p.Message})
+		e.Errors = append(e.Errors, FieldError{In: "body", Pointer: fmt.Sprintf("/%d%s", p.Document, p.Pointer), Line: p.Line, Message: p.Text()})
 	}
 	return e
 }

@@ -110,7 +110,7 @@ func (s *Server) writeManifest(ctx context.Context, out *exportWriter, only []st
 			return err
 		}
 	}
-	return errors.Join(w.Close(), buffered.Flush(), out.end())
+	return errors.Join(buffered.Flush(), out.end())
 }
 
 // exportWriter begins an answer with the first byte of it, so that what goes wrong

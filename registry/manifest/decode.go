@@ -162,7 +162,8 @@ func (d *decoder) members(n *yaml.Node, at *place, read func(key, value *yaml.No
 		case key.Kind != yaml.ScalarNode:
 			d.problem(key, at, "want text as a key and not %s", kindOf(key))
 		case again:
-			d.problem(key, at, "it is on line %d already", line)
+			d.problem(key, at, "it is there already; leave one")
+			d.problems[len(d.problems)-1].First = line
 		default:
 			first[key.Value] = d.lines + key.Line
 			read(key, value)

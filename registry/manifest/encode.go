@@ -19,17 +19,12 @@ import (
 
 // Writer writes a manifest, document by document.
 type Writer struct {
-	out   *yaml.Encoder
+	w     io.Writer
 	begun bool
 }
 
-// NewWriter returns a writer to w, which has to be closed.
-func NewWriter(w io.Writer) *Writer {
-	out := yaml.NewEncoder(w)
-	out.SetIndent(2)
-	out.CompactSeqIndent()
-	return &Writer{out: out}
-}
+// NewWriter returns a writer to w, which gets each document in a few parts.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // Machine writes what is kept of a machine.
 func (w *Writer) Machine(m registry.Machine) error {
@@ -47,29 +42,29 @@ func (w *Writer) Rules(rules []registry.Rule) error {
 	}{head{Version, Rules}, rules})
 }
 
+// write writes a document, with an encoder of its own: one keeps what it has written
+// to its end.
 func (w *Writer) write(document any) error {
+	var err error
+	if w.begun {
+		_, err = io.WriteString(w.w, "---\n")
+	}
 	w.begun = true
-	if err := w.out.Encode(encode(reflect.ValueOf(document))); err != nil {
+	out := yaml.NewEncoder(w.w)
+	out.SetIndent(2)
+	out.CompactSeqIndent()
+	if err := errors.Join(err, out.Encode(encode(reflect.ValueOf(document))), out.Close()); err != nil {
 		return fmt.Errorf("write a manifest: %w", err)
 	}
 	return nil
-}
-
-// Close writes what is left.
-func (w *Writer) Close() error {
-	if !w.begun {
-		return nil // the library takes no stream without a document
-	}
-	return w.out.Close()
 }
 
 // Marshal is a struct or a slice as YAML, as a [Writer] writes it: what [Unmarshal]
 // reads.
 func Marshal(value any) ([]byte, error) {
 	var text bytes.Buffer
-	w := NewWriter(&text)
-	err := w.write(value)
-	return text.Bytes(), errors.Join(err, w.Close())
+	err := NewWriter(&text).write(value)
+	return text.Bytes(), err
 }
 
 // encode is a value as a YAML node: a struct by its json tags, a map by its keys.

@@ -97,16 +97,16 @@ func twice(docs []Document) (problems []Problem) {
 		case doc.Kind == Machine:
 			machines, at = append(machines, doc.Machine), append(at, i)
 		case rules >= 0:
-			problems = append(problems, Problem{Line: doc.Line, Document: i,
-				Message: fmt.Sprintf("rules are in the document on line %d too: make one list of them", docs[rules].Line)})
+			problems = append(problems, Problem{Line: doc.Line, Document: i, First: docs[rules].Line,
+				Message: "another document has rules too: make one list of them"})
 		default:
 			rules = i
 		}
 	}
 	for _, t := range registry.FindTwice(machines) {
 		first, second := at[t.First], at[t.Second]
-		problems = append(problems, Problem{Line: docs[second].Line, Document: second,
-			Message: fmt.Sprintf("%s is that of the document on line %d too", t.What, docs[first].Line)})
+		problems = append(problems, Problem{Line: docs[second].Line, Document: second, First: docs[first].Line,
+			Message: t.What + " is that of another document too"})
 	}
 	return problems
 }

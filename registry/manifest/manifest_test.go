@@ -3,7 +3,9 @@ package manifest_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -49,9 +51,6 @@ func written(t testing.TB, rules []registry.Rule, machines ...registry.Machine) 
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
 	return text.String()
 }
 
@@ -75,6 +74,27 @@ func TestWrite(t *testing.T) {
 			t.Errorf("%s is written", secret)
 		}
 	}
+}
+
+// However much is written, little is held.
+func TestWriterHoldsNothing(t *testing.T) {
+	w, m := manifest.NewWriter(io.Discard), everything()
+	held := func() uint64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := held()
+	for range 5000 {
+		if err := w.Machine(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := held(); after > before+1<<20 {
+		t.Errorf("after 5000 machines %d bytes more are held", after-before)
+	}
+	runtime.KeepAlive(w)
 }
 
 func BenchmarkWrite(b *testing.B) {

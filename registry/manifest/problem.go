@@ -19,13 +19,14 @@ type Problem struct {
 	Document int    // how many documents are before it
 	Pointer  string // where in the document, as a JSON pointer; empty for all of it
 	Message  string
+	First    int  // line of the first of two, where Line has the second; 0: there are no two
 	Syntax   bool // the text is no YAML
 }
 
 // String is the problem in a line: "line 14: rules[0].mach: there is no such
 // field; did you mean match?".
 func (p Problem) String() string {
-	text := p.Message
+	text := p.Text()
 	if where := p.Field(); where != "" {
 		text = where + ": " + text
 	}
@@ -33,6 +34,14 @@ func (p Problem) String() string {
 		text = fmt.Sprintf("line %d: %s", p.Line, text)
 	}
 	return text
+}
+
+// Text is the message with the other line it is about, without the place.
+func (p Problem) Text() string {
+	if p.First == 0 {
+		return p.Message
+	}
+	return fmt.Sprintf("%s (the first is on line %d)", p.Message, p.First)
 }
 
 // Field is the pointer as people write it, such as "rules[0].match".
