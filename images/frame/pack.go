@@ -43,8 +43,8 @@ type packer struct {
 	index    Index // as far as it is written
 	whole    hash.Hash
 	encoder  *zstd.Encoder
-	zeros    []byte // a hole of a whole chunk
-	hole     []byte // the same, packed
+	zeros    []byte        // a hole of a whole chunk
+	hole     func() []byte // the same, packed
 	jobs     sync.Pool
 	progress func(int64)
 }
@@ -58,7 +58,7 @@ func pack(dst io.Writer, src io.Reader, chunk int, progress func(int64)) (*Index
 	}
 	defer encoder.Close()
 	p := &packer{index: Index{ChunkSize: chunk}, whole: sha256.New(), encoder: encoder, zeros: make([]byte, chunk), progress: progress}
-	p.hole = encoder.EncodeAll(p.zeros, nil)
+	p.hole = sync.OnceValue(func() []byte { return encoder.EncodeAll(p.zeros, nil) })
 	p.jobs.New = func() any { return &job{room: make([]byte, chunk), frame: make([]byte, 0, maxPacked(chunk))} }
 	if err := p.run(dst, src, workers); err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func fill(src io.Reader, p []byte) (n int, err error) {
 func (p *packer) pack(j *job) {
 	defer close(j.packed)
 	if j.hole = bytes.Equal(j.raw, p.zeros[:len(j.raw)]); j.hole && len(j.raw) == len(p.zeros) {
-		j.frame = append(j.frame[:0], p.hole...)
+		j.frame = append(j.frame[:0], p.hole()...)
 	} else {
 		j.frame = p.encoder.EncodeAll(j.raw, j.frame[:0])
 	}
