@@ -20,7 +20,6 @@ func TestFlagErrors(t *testing.T) {
 		"audit --limit many":        `--limit "many": want a whole number`,
 		"machine list -o tabel":     `--output "tabel": want table, wide, json, yaml or name; did you mean table?`,
 		"machine list --output foo": `--output "foo": want table, wide, json, yaml or name`,
-		"user list -o wide":         `--output "wide": want table, json, yaml or name`,
 		"events -o yaml":            `--output "yaml": want table or json`,
 		"journal -o yaml":           `--output "yaml": want table or json`,
 		"rule test otter -o yaml":   `--output "yaml": want table or json`,
