@@ -122,7 +122,7 @@ func TestYAMLThatIsSlow(t *testing.T) {
 			all, failed := Documents(append([]byte("apiVersion: v1\nkind: Template\nspec:\n  data: "), full...))
 			found, documentsErr = len(all), failed
 		})
-		if err == nil || (documentsErr == nil) != (found == 1) || took > 2*time.Second {
+		if err == nil || (documentsErr == nil) != (found == 1) || took > 15*time.Second { // under the race detector, on a slow host; what is quadratic takes minutes
 			t.Errorf("%s: %.200v; %d documents, %v, after %s", name, err, found, documentsErr, took)
 		}
 	}
