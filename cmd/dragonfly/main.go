@@ -41,6 +41,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 
   dragonfly image build            fetch and build what machines boot (once)
   dragonfly serve --boot           run the appliance
+  dragonfly status                 whether it is ready, and what should be mended
   dragonfly user create NAME       let an operator in from other hosts
   dragonfly explain MAC            what a machine would be served now, and why
   dragonfly export -o fleet.yaml   machines and rules, to be kept in git
@@ -50,7 +51,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
 	strictArguments(root)
 	return root
 }

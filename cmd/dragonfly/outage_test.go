@@ -289,6 +289,12 @@ func (r *rig) wantReadiness(t *testing.T, token string) {
 	if code, body := r.ask(t, token, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "the database is away since") {
 		t.Errorf("/readyz with a token: %d %s", code, body)
 	}
+	for args, want := range map[string]string{"status": "degraded\n- the database is away since", "status -o json": `"status": "degraded"`} {
+		code, out, stderr := r.cli(t, "", strings.Fields(args)...)
+		if code != exitAgainLater || !strings.Contains(out, want) || !strings.Contains(stderr, "the appliance is degraded") {
+			t.Errorf("%s: %d %s%s", args, code, out, stderr)
+		}
+	}
 }
 
 // wantRefusals checks that what an operator asks for is refused, and why.

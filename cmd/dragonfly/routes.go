@@ -140,10 +140,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	body := struct {
-		Status   string   `json:"status"`
-		Problems []string `json:"problems,omitempty"`
-	}{"ready", a.problems()}
+	body := api.Readiness{Status: api.Ready, Problems: a.problems()}
 	status := http.StatusOK
 	if !a.registry.Outage().Since.IsZero() {
 		body.Status, status = "degraded", http.StatusServiceUnavailable // problems says why

@@ -87,6 +87,9 @@ func TestSmallDisk(t *testing.T) {
 		!strings.Contains(body, "\ndragonfly_disk_size_bytes 2.68435456e+08\n") || !strings.Contains(body, "\ndragonfly_disk_free_wanted_bytes 1.073741824e+09\n") {
 		t.Errorf("metrics: %s", body)
 	}
+	if out := r.run(t, "", "status"); !strings.HasPrefix(out, "ready\n- the disk of "+cfg.DataDir+" is nearly full") {
+		t.Errorf("status: %s", out)
+	}
 	r.run(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin")
 	if code, body := r.get(t, "/readyz"); code != http.StatusOK || strings.TrimSpace(body) != `{"status":"ready"}` {
 		t.Errorf("/readyz for anybody: %d %s", code, body)
