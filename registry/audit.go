@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"time"
 )
@@ -22,6 +23,23 @@ type AuditEntry struct {
 	Object string          // ID of what was changed
 	Before json.RawMessage // what changed, as it was; nil for what is new
 	After  json.RawMessage // the same, as it is now; nil for what is gone
+}
+
+// Note keeps in the audit log what somebody did to what is not in the store, such as
+// "image.import" to "image/i-7f3a", and what it is now. It was done, and stands,
+// whatever becomes of this.
+func (r *Registry) Note(ctx context.Context, action, object string, after any) {
+	entry := AuditEntry{At: r.now(), Actor: ActorOf(ctx), Action: action, Object: object}
+	if after != nil {
+		text, err := json.Marshal(after)
+		if err != nil {
+			r.log.Error("audit", "action", action, "object", object, "err", err)
+		}
+		entry.After = text
+	}
+	if err := r.commit(ctx, Change{Op: rand.Text(), Audit: []AuditEntry{entry}}); err != nil {
+		r.log.Error("audit", "action", action, "object", object, "by", entry.Actor.Name, "err", err)
+	}
 }
 
 type actorKey struct{}

@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"context"
-	"crypto/rand"
 	"errors"
 	"time"
 )
@@ -35,12 +33,3 @@ var ErrNoCluster = errors.New("this host is not in a cluster; `dragonfly cluster
 type ClusterError struct{ Why string }
 
 func (e *ClusterError) Error() string { return e.Why }
-
-// NoteCluster keeps in the audit log that the cluster was changed. The change
-// itself is not the store's: that it was made stands, whatever becomes of this.
-func (r *Registry) NoteCluster(ctx context.Context, action, member string) {
-	entry := AuditEntry{At: r.now(), Actor: ActorOf(ctx), Action: "cluster." + action, Object: "cluster/" + member}
-	if err := r.commit(ctx, Change{Op: rand.Text(), Audit: []AuditEntry{entry}}); err != nil {
-		r.log.Error("audit a change of the cluster", "action", action, "member", member, "by", entry.Actor.Name, "err", err)
-	}
-}

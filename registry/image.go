@@ -24,6 +24,21 @@ type Image struct {
 	Damage     string        `json:"damage,omitempty" doc:"what is wrong with the file: it is not served until it is imported again"`
 }
 
+// OriginOf is how an image came from a source last: from a file with that sum where
+// there is one, and else from that URL.
+func (i Image) OriginOf(src ImageSource) (of ImageOrigin, ok bool) {
+	for _, o := range i.Origins {
+		same := src.URL != "" && o.URL == src.URL
+		if src.SHA256 != "" {
+			same = strings.EqualFold(o.SHA256, src.SHA256)
+		}
+		if same {
+			of, ok = o, true
+		}
+	}
+	return of, ok
+}
+
 // ImageOrigin is a file that an image was in.
 type ImageOrigin struct {
 	URL     string    `json:"url,omitempty" doc:"empty for one that was uploaded"`
@@ -169,6 +184,11 @@ const (
 	ImageJobSucceeded ImageJobState = "succeeded"
 	ImageJobFailed    ImageJobState = "failed"
 )
+
+// ImageJobStates lists the states of a job.
+func ImageJobStates() []ImageJobState {
+	return []ImageJobState{ImageJobReceiving, ImageJobWaiting, ImageJobRunning, ImageJobSucceeded, ImageJobFailed}
+}
 
 // Ended reports whether nothing happens any more, unless it is asked for again.
 func (s ImageJobState) Ended() bool { return s == ImageJobSucceeded || s == ImageJobFailed }

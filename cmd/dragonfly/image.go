@@ -14,7 +14,7 @@ import (
 )
 
 func imageCommand() *cobra.Command {
-	image := &cobra.Command{Use: "image", Short: "What machines boot"}
+	image := &cobra.Command{Use: "image", Short: "What machines boot, and what they are installed from"}
 	build := &cobra.Command{
 		Use:   "build",
 		Short: "Fetch and build the agent image and the network boot programs",
@@ -42,6 +42,7 @@ The same inputs give the same bytes.`,
 	build.Flags().String("out", filepath.Join(defaultDataDir, "images"), "directory to build into")
 	build.Flags().String("cache", "", "directory for downloaded packages (default OUT/../cache)")
 	image.AddCommand(build)
+	image.AddCommand(storeCommands()...)
 	return image
 }
 

@@ -41,6 +41,7 @@ func (a *appliance) metrics() http.Handler {
 	all.MustRegister(spaceMetrics(a.cfg.DataDir)...)
 	all.MustRegister(a.standby.metrics(a.registry)...)
 	all.MustRegister(a.db.metrics()...)
+	all.MustRegister(imageMetrics(a.images)...)
 	for _, b := range a.boot {
 		b.register(all)
 	}

@@ -59,6 +59,17 @@ func policy() auth.Policy {
 		"POST /api/v1/cluster/tokens":       auth.Admin,
 		"DELETE /api/v1/cluster/nodes/{id}": auth.Admin,
 
+		"GET /api/v1/images":                  auth.Viewer,
+		"POST /api/v1/images":                 auth.Operator,
+		"POST /api/v1/images/gc":              auth.Operator,
+		"GET /api/v1/images/{name}":           auth.Viewer,
+		"DELETE /api/v1/images/{name}":        auth.Operator,
+		"POST /api/v1/images/{name}/verify":   auth.Operator,
+		"GET /api/v1/images/jobs/{id}":        auth.Viewer,
+		"DELETE /api/v1/images/jobs/{id}":     auth.Operator,
+		"GET /api/v1/images/uploads/{sha256}": auth.Viewer,
+		"PUT /api/v1/images/uploads/{sha256}": auth.Operator,
+
 		"GET /openapi.json":     auth.Viewer,
 		"GET /openapi.yaml":     auth.Viewer,
 		"GET /openapi-3.0.json": auth.Viewer,

@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/httprate"
 
 	"dragonfly/boot/ipxe"
+	"dragonfly/images/store"
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 	"dragonfly/registry/auth"
@@ -43,6 +44,7 @@ func (a *appliance) routes() (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/boot/", a.bootFiles())
+	mux.Handle(store.Path, a.images)
 	mux.Handle("/", guarded)
 	return hurried(bodyWithin, mux), nil
 }
@@ -60,7 +62,7 @@ type refusal func(w http.ResponseWriter, r *http.Request, status int, detail str
 func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	router := chi.NewRouter()
 	router.Use(middleware.GetHead, paced, slim)
-	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Cluster: a.db.cluster(),
+	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Cluster: a.db.cluster(), Images: a.images,
 		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
 	a.mountExplain()
 	router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {

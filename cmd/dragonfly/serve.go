@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"dragonfly/images/store"
 	"dragonfly/registry"
 	"dragonfly/registry/auth"
 	"dragonfly/registry/rqlite"
@@ -105,6 +106,7 @@ type appliance struct {
 	store    *rqlite.Store
 	standby  *standby
 	registry *registry.Registry
+	images   *store.Store
 	tokens   *auth.Tokens
 	accounts *auth.Accounts
 	sessions *auth.Sessions
@@ -131,11 +133,15 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if err != nil {
 		return nil, err
 	}
+	images, err := openImages(cfg, db.store.OSes, log)
+	if err != nil {
+		return nil, err
+	}
 	sessions := auth.NewSessions(accounts)
 	if host, tls := strings.CutPrefix(cfg.PublicURL, "https://"); tls {
 		sessions.BehindTLS(strings.TrimSuffix(host, "/"))
 	}
-	return &appliance{cfg: cfg, log: log, db: db, store: db.store, standby: standby, registry: reg, box: box, crowd: newCrowd(),
+	return &appliance{cfg: cfg, log: log, db: db, store: db.store, standby: standby, registry: reg, images: images, box: box, crowd: newCrowd(),
 		tokens: tokens, accounts: accounts, sessions: sessions}, nil
 }
 
@@ -151,6 +157,7 @@ func (a *appliance) run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.registry.Run(ctx) })
+	group.Go(func() error { return a.images.Run(ctx) })
 	group.Go(func() error {
 		return a.serveHTTP(ctx, a.ports.http, &http.Server{Handler: handler, ConnState: a.crowd.watch, ConnContext: withConnection})
 	})

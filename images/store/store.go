@@ -168,14 +168,8 @@ func (s *Store) Get(name string) (registry.Image, error) {
 func (s *Store) Find(src registry.ImageSource) (image registry.Image, ok bool) {
 	var latest time.Time
 	for _, i := range s.List() {
-		for _, origin := range i.Origins {
-			same := src.URL != "" && origin.URL == src.URL
-			if src.SHA256 != "" {
-				same = strings.EqualFold(origin.SHA256, src.SHA256)
-			}
-			if same && i.Damage == "" && origin.At.After(latest) {
-				image, ok, latest = i, true, origin.At
-			}
+		if origin, same := i.OriginOf(src); same && i.Damage == "" && origin.At.After(latest) {
+			image, ok, latest = i, true, origin.At
 		}
 	}
 	return image, ok

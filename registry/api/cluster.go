@@ -90,7 +90,7 @@ func (s *Server) createClusterToken(ctx context.Context, _ *struct{}) (*clusterT
 		return nil, s.problem(err)
 	}
 	s.log.Info("a join token was made", "expires", token.Expires, "by", registry.ActorOf(ctx).Name)
-	s.registry.NoteCluster(ctx, "invite", "")
+	s.registry.Note(ctx, "cluster.invite", "cluster/", nil)
 	return &clusterTokenOutput{CacheControl: "no-store", Body: ClusterToken(token)}, nil
 }
 
@@ -106,7 +106,7 @@ func (s *Server) removeClusterNode(ctx context.Context, in *clusterNodeInput) (*
 	if err != nil {
 		return nil, s.problem(err)
 	}
-	s.registry.NoteCluster(ctx, "remove", gone.ID)
+	s.registry.Note(ctx, "cluster.remove", "cluster/"+gone.ID, nil)
 	return nil, nil
 }
 

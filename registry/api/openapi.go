@@ -32,6 +32,7 @@ func describe(config *huma.Config, role func(method, path string) string) {
 		{Name: "machines", Description: "What is known of machines, and what is decided about them"},
 		{Name: "rules", Description: "What a machine is given when it registers for the first time"},
 		{Name: "manifest", Description: "Machines and rules as text, to be kept in git"},
+		{Name: "images", Description: "Disk images on this server, which machines are installed from"},
 		{Name: "events", Description: "What happens, as it happens"},
 		{Name: "users", Description: "Accounts, and who you are"},
 		{Name: "tokens", Description: "API tokens, for programs"},
@@ -93,6 +94,7 @@ var reasons = map[string]string{
 	"429": "too many attempts: see Retry-After",
 	"500": "our own fault, which was logged",
 	"503": "the database is away: nothing was changed; see Retry-After",
+	"507": "the disk of the server is too full",
 }
 
 // describeProblems says of every answer that is a problem what it means. huma has a

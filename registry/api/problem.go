@@ -22,10 +22,14 @@ func (s *Server) problem(err error) error {
 	_, refused := errors.AsType[*registry.TransitionError](err)
 	_, harm := errors.AsType[*registry.ClusterError](err)
 	_, locked := errors.AsType[*registry.LockedError](err)
+	_, image := errors.AsType[*registry.ImageError](err)
+	full, isFull := errors.AsType[*registry.SpaceError](err)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
-	case conflict, refused, harm, errors.Is(err, registry.ErrNoCluster):
+	case isFull:
+		return huma.NewError(http.StatusInsufficientStorage, full.Error())
+	case conflict, refused, harm, image, errors.Is(err, registry.ErrNoCluster):
 		return huma.Error409Conflict(err.Error())
 	case locked:
 		return huma.NewError(http.StatusLocked, err.Error()+"; unlock it first")

@@ -29,6 +29,7 @@ type Server struct {
 	requests Requests
 	sealer   Sealer
 	cluster  Cluster
+	images   ImageStore
 	log      *slog.Logger
 	frames   frames
 	now      func() time.Time
@@ -45,7 +46,8 @@ type Config struct {
 	Accounts Accounts
 	Requests Requests
 	Sealer   Sealer
-	Cluster  Cluster // nil where the database is elsewhere
+	Cluster  Cluster    // nil where the database is elsewhere
+	Images   ImageStore // nil: there are no routes for any
 	Log      *slog.Logger
 	// Role is who may use a route, for the OpenAPI document; nil: it does not say.
 	Role func(method, path string) string
@@ -55,7 +57,7 @@ type Config struct {
 // returns.
 func Mount(router chi.Router, cfg Config) huma.API {
 	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, requests: cfg.Requests, sealer: cfg.Sealer,
-		cluster: cfg.Cluster, log: cfg.Log, now: time.Now}
+		cluster: cfg.Cluster, images: cfg.Images, log: cfg.Log, now: time.Now}
 	config := huma.DefaultConfig("Dragonfly", "v1")
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.SchemasPath = ""  // the schemas are in the OpenAPI document
@@ -76,5 +78,8 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	s.mountJournal(api)
 	s.mountRules(api)
 	s.mountCluster(api)
+	if s.images != nil {
+		s.mountImages(api)
+	}
 	return api
 }
