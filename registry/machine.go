@@ -177,6 +177,7 @@ const (
 	StageScript  Stage = "script"  // the iPXE script was fetched
 	StageKernel  Stage = "kernel"  // the kernel was fetched
 	StageInitrd  Stage = "initrd"  // the initramfs was fetched
+	StageSeed    Stage = "seed"    // an installed system read what it is given at its first boot
 )
 
 // Sighting is one step of a boot as the boot services saw it.
