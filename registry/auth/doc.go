@@ -4,7 +4,7 @@
 // counts only until the first account exists, and the control socket counts
 // because its file mode does.
 //
-// There are five ways to be known:
+// There are six ways to be known:
 //
 //   - a session, of somebody who signed in with a password ([Accounts]) or at an
 //     identity provider ([OIDC]);
@@ -13,6 +13,8 @@
 //     minutes, and for the one machine that used it first ([Tokens]);
 //   - a machine token, which the agent gets when it registers: good for that
 //     machine's own agent routes;
+//   - a seed token, for what an installed system reads at its first boot: good for
+//     one deployment of one machine, until that is over;
 //   - the control socket.
 //
 // Accounts and API tokens are one small document, the directory. Every server

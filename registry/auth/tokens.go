@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,12 +30,16 @@ const (
 // expired. What it says may be shown to the bearer.
 var ErrToken = errors.New("token is not valid")
 
+// ErrExpired is the [ErrToken] of a token that was good once.
+var ErrExpired = fmt.Errorf("%w: it expired", ErrToken)
+
 // kind keeps a token for one purpose from passing as another.
 type kind byte
 
 const (
 	bootKind    kind = 'b'
 	machineKind kind = 'm'
+	seedKind    kind = 's'
 )
 
 // A token is base64url(kind, 8 bytes of Unix seconds when it expires, subject,
@@ -110,6 +115,21 @@ func (t *Tokens) CheckMachine(token string) (id, renewed string, err error) {
 	return string(subject), renewed, nil
 }
 
+// Seed is a token for what an installed system reads at its first boot. It is good
+// for one deployment of one machine, and no longer than until the deadline; that it
+// is good no more once the system has reported is for the deployment to know.
+func (t *Tokens) Seed(machine, deployment string, deadline time.Time) string {
+	return t.issue(seedKind, []byte(machine+" "+deployment), deadline.Sub(t.now()))
+}
+
+// CheckSeed returns the IDs of the machine and the deployment that a token was given
+// to, or [ErrToken].
+func (t *Tokens) CheckSeed(token string) (machine, deployment string, err error) {
+	subject, _, err := t.check(seedKind, token)
+	machine, deployment, _ = strings.Cut(string(subject), " ")
+	return machine, deployment, err
+}
+
 func (t *Tokens) issue(k kind, subject []byte, life time.Duration) string {
 	b := make([]byte, 0, tokenHead+len(subject)+tokenTail)
 	b = append(b, byte(k))
@@ -129,7 +149,7 @@ func (t *Tokens) check(want kind, token string) (subject []byte, left time.Durat
 	}
 	left = time.Unix(int64(binary.BigEndian.Uint64(body[1:])), 0).Sub(t.now())
 	if left <= 0 {
-		return nil, 0, fmt.Errorf("%w: it expired %s ago; boot the machine again for a fresh one", ErrToken, -left.Round(time.Second))
+		return nil, 0, fmt.Errorf("%w %s ago; boot the machine again for a fresh one", ErrExpired, -left.Round(time.Second))
 	}
 	return body[tokenHead:], left, nil
 }

@@ -114,3 +114,25 @@ func TestBindingsAreBounded(t *testing.T) {
 		t.Errorf("%d bindings, at most %d", n, maxBound)
 	}
 }
+
+func TestSeedToken(t *testing.T) {
+	tokens := newTokens(t)
+	deadline := time.Now().Add(time.Hour)
+	token := tokens.Seed("m-1", "d-2", deadline)
+	if machine, deployment, err := tokens.CheckSeed(token); err != nil || machine != "m-1" || deployment != "d-2" {
+		t.Fatalf("own token: %q, %q, %v", machine, deployment, err)
+	}
+	if tokens.Seed("m-1", "d-3", deadline) == token || tokens.Seed("m-2", "d-2", deadline) == token {
+		t.Error("two deployments have one token")
+	}
+	for name, bad := range map[string]string{"empty": "", "one bit flipped": flip(token), "of another kind": tokens.Machine("m-1 d-2"), "of another key": newTokens(t).Seed("m-1", "d-2", deadline)} {
+		machine, deployment, err := tokens.CheckSeed(bad)
+		if !errors.Is(err, ErrToken) || errors.Is(err, ErrExpired) || machine+deployment != "" {
+			t.Errorf("%s: %q, %q, %v", name, machine, deployment, err)
+		}
+	}
+	tokens.now = func() time.Time { return deadline.Add(time.Second) }
+	if machine, deployment, err := tokens.CheckSeed(token); !errors.Is(err, ErrExpired) || !errors.Is(err, ErrToken) || machine+deployment != "" {
+		t.Errorf("after the deadline: %q, %q, %v", machine, deployment, err)
+	}
+}
