@@ -3,6 +3,7 @@ package registry
 import (
 	"crypto/rand"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -56,14 +57,16 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 	if len(kept) > 0 {
 		change.Events = append(change.Events, m.event(MachineHardware, now, keptMessage(others, kept)))
 	}
-	differences := Diff(match.Hardware, m.Hardware)
-	if len(differences) > 0 {
+	first := match.RegisteredAt.IsZero()
+	var differences []Difference
+	if !first {
+		differences = Diff(match.Hardware, m.Hardware)
+	}
+	if first && !reflect.DeepEqual(match.Hardware, m.Hardware) || len(differences) > 0 {
 		change.History = []HardwareRecord{{Machine: m.ID, At: now, Hardware: m.Hardware}}
 	}
-	if !match.RegisteredAt.IsZero() {
-		for _, d := range differences[:min(len(differences), maxDifferences)] {
-			change.Events = append(change.Events, m.event(MachineHardware, now, d.String()))
-		}
+	for _, d := range differences[:min(len(differences), maxDifferences)] {
+		change.Events = append(change.Events, m.event(MachineHardware, now, d.String()))
 	}
 	return m, change, nil
 }

@@ -13,6 +13,7 @@ const (
 	feedMemory = 4096                   // events kept in memory for listeners that follow closely
 	feedBatch  = 500                    // events read from the store at once
 	feedPoll   = 250 * time.Millisecond // other processes write to the same store
+	feedGather = 10 * time.Millisecond  // changes that are written together are read together
 )
 
 // Feed is the stream of events as every listener reads it: at its own pace, from
@@ -23,7 +24,7 @@ type Feed struct {
 	wake chan struct{}                                                      // a write happened here: poll now
 
 	mu     sync.Mutex
-	recent []Event       // the newest events, in order, at most feedMemory
+	recent []Event       // the newest events, in order; at least feedMemory, where there were as many
 	last   int64         // the newest number
 	more   chan struct{} // closed when last moves
 }
@@ -113,6 +114,7 @@ func (f *Feed) run(ctx context.Context, apply func(context.Context, []Event) err
 		case <-ctx.Done():
 			return
 		case <-f.wake:
+			gather(ctx)
 		case <-tick.C:
 		}
 		err := f.poll(ctx, apply)
@@ -124,6 +126,15 @@ func (f *Feed) run(ctx context.Context, apply func(context.Context, []Event) err
 		} else {
 			tick.Reset(feedPoll)
 		}
+	}
+}
+
+// gather waits for what is being written beside the change that was told of, and until
+// whoever wrote it has told this process: it need not read that again.
+func gather(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(feedGather):
 	}
 }
 
@@ -144,8 +155,8 @@ func (f *Feed) append(events []Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.recent = append(f.recent, events...)
-	if over := len(f.recent) - feedMemory; over > 0 {
-		f.recent = append([]Event(nil), f.recent[over:]...)
+	if len(f.recent) > 2*feedMemory { // not each time: listeners may hold the old ones
+		f.recent = slices.Clone(f.recent[len(f.recent)-feedMemory:])
 	}
 	f.last = events[len(events)-1].Seq
 	close(f.more)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Name is a memorable name for the machine that seed identifies. Names come
@@ -13,15 +14,21 @@ import (
 // this seed that were already taken; from the third on a number keeps it finite.
 func Name(seed string, attempt int) string {
 	sum := sha256.Sum256([]byte(seed + "/" + strconv.Itoa(attempt)))
-	first, second := strings.Fields(nameFirst), strings.Fields(nameSecond)
-	a := binary.BigEndian.Uint64(sum[0:]) % uint64(len(first))
-	b := binary.BigEndian.Uint64(sum[8:]) % uint64(len(second))
-	name := first[a] + "-" + second[b]
+	words := nameWords()
+	a := binary.BigEndian.Uint64(sum[0:]) % uint64(len(words.first))
+	b := binary.BigEndian.Uint64(sum[8:]) % uint64(len(words.second))
+	name := words.first[a] + "-" + words.second[b]
 	if attempt > 2 {
 		name += "-" + strconv.Itoa(int(binary.BigEndian.Uint16(sum[16:])))
 	}
 	return name
 }
+
+// nameWords splits the words, once.
+var nameWords = sync.OnceValue(func() (words struct{ first, second []string }) {
+	words.first, words.second = strings.Fields(nameFirst), strings.Fields(nameSecond)
+	return words
+})
 
 // seedOf is what the generated name of m comes from: what it keeps for longest.
 func seedOf(m Machine) string {

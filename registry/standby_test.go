@@ -458,3 +458,46 @@ func TestBootStepsWait(t *testing.T) {
 		}
 	})
 }
+
+// blinded is a store of which nobody may read machines for a while.
+type blinded struct {
+	registry.Store
+	now atomic.Bool
+}
+
+func (b *blinded) Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error) {
+	if b.now.Load() {
+		return nil, errors.New("read")
+	}
+	return b.Store.Machines(ctx, q)
+}
+
+// TestKnownMachineRegistersFromTheCopy registers a machine again, without reading it
+// from the store; and reads it where the copy is not what the store has.
+func TestKnownMachineRegistersFromTheCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := registrytest.Memory()
+		store := &blinded{Store: memory}
+		h := startHost(t, store, journal.Config{})
+		first, _, err := h.Register(t.Context(), named(1, "one"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.now.Store(true)
+		again, created, err := h.Register(t.Context(), named(1, "two"))
+		if err != nil || created || again.ID != first.ID || again.Hostname != "two" || again.Version != first.Version+1 {
+			t.Fatalf("%+v, new %v, %v", again, created, err)
+		}
+		store.now.Store(false)
+		other := again // another server writes it, and nobody here has heard of that
+		other.Owner = "ana"
+		if err := memory.Commit(t.Context(), registry.Change{Op: "other", Put: []registry.Machine{other}}); err != nil {
+			t.Fatal(err)
+		}
+		last, created, err := h.Register(t.Context(), named(1, "three"))
+		if err != nil || created || last.Owner != "ana" || last.Hostname != "three" || last.Version != again.Version+2 {
+			t.Errorf("%+v, new %v, %v", last, created, err)
+		}
+		h.stop()
+	})
+}

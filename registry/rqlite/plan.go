@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // step is one statement of a transaction. Its parameter is a JSON array of rows,
@@ -25,6 +26,7 @@ const (
 	moveHardware
 	moveDeployments
 	deleteMachines
+	addMachines
 	storeMachines
 	storeAddresses
 	closeHistory
@@ -50,7 +52,14 @@ const (
 // sql returns the name of a step, for errors, and its statement, in which each row
 // of w is a row j of the parameter.
 func (s step) sql() (name, sql string) {
-	text := [steps][2]string{
+	text := stepTexts()[s]
+	return text[0], text[1]
+}
+
+// stepTexts makes the texts of all steps, once: to make them costs as much as to
+// carry them out.
+var stepTexts = sync.OnceValue(func() *[steps][2]string {
+	all := [steps][2]string{
 		recordOperations: {"record operation", insert("ops", "op, at_ms", "")},
 		checkVersions:    {"check machine version", checkVersion("machines", "id")},
 		checkRules:       {"check version of the rules", checkVersion("settings", "name")},
@@ -62,6 +71,7 @@ func (s step) sql() (name, sql string) {
 			SELECT j ->> 1, h.at_ms, h.data FROM w JOIN machines m ON m.id = j ->> 0 JOIN machine_hardware h ON h.row = m.row WHERE h.at_ms > 0`},
 		moveDeployments: {"move deployments", moveTo("deployments")},
 		deleteMachines:  {"delete machine", `DELETE FROM machines WHERE id IN (SELECT j ->> 0 FROM w)`},
+		addMachines:     {"add machine", insert("machines", machineColumns, "")},
 		storeMachines:   {"store machine", insert("machines", machineColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(machineColumns))},
 		storeAddresses:  {"store hardware addresses", storeAddressesSQL},
 		closeHistory: {"close hardware record", `UPDATE machine_hardware SET at_ms = 0
@@ -84,12 +94,14 @@ func (s step) sql() (name, sql string) {
 		forgetLines:      {"forget lines", forgetLinesSQL},
 		appendEvents:     {"append events", insert("events", "at_ms, kind, machine, mac, message", "")},
 		appendAudit:      {"append audit", insert("audit", "at_ms, actor, role, origin, action, object, before, after", "")},
-	}[s]
-	if s == storeHardware {
-		return text[0], text[1]
 	}
-	return text[0], `WITH w (j) AS MATERIALIZED (SELECT value FROM json_each(?1)) ` + text[1]
-}
+	for s := range all {
+		if step(s) != storeHardware {
+			all[s][1] = `WITH w (j) AS MATERIALIZED (SELECT value FROM json_each(?1)) ` + all[s][1]
+		}
+	}
+	return &all
+})
 
 // moveTo is the statement that gives what one machine has in table to another.
 func moveTo(table string) string {
@@ -169,7 +181,7 @@ func (s step) lost() map[string]error {
 		return map[string]error{"UNIQUE constraint failed: ops.op": errApplied}
 	case checkVersions, checkRules, checkDeployments, checkOSes:
 		return map[string]error{"NOT NULL constraint failed: ops.at_ms": errLost}
-	case storeMachines:
+	case addMachines, storeMachines:
 		return map[string]error{"UNIQUE constraint failed: machines.name": errLost}
 	case storeAddresses:
 		return map[string]error{"NOT NULL constraint failed: machine_macs.machine": errLost}

@@ -135,11 +135,14 @@ func plan(c registry.Change) (*writes, error) {
 	for _, m := range c.Delete {
 		errs = append(errs, w.add(checkVersions, c.Op, m.ID, m.Version), w.add(deleteMachines, m.ID))
 	}
+	beside := map[string]bool{} // machines whose newest record is that of their hardware
 	for _, m := range c.Put {
-		errs = append(errs, w.put(c.Op, m, recorded(c, m)))
+		at := recorded(c, m)
+		beside[m.ID] = !at.IsZero()
+		errs = append(errs, w.put(c.Op, m, at))
 	}
 	for i := range c.History {
-		errs = append(errs, w.record(c, i))
+		errs = append(errs, w.record(c, i, beside))
 	}
 	for _, m := range c.Move {
 		errs = append(errs, w.add(moveEvents, m.From, m.To), w.add(moveHistory, m.From, m.To), w.add(moveHardware, m.From, m.To), w.add(moveDeployments, m.From, m.To),
@@ -167,7 +170,11 @@ func (w *writes) put(op string, m registry.Machine, recorded time.Time) error {
 		return fmt.Errorf("store hardware: %w", err)
 	}
 	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), hardware})
-	errs := []error{w.add(checkVersions, op, m.ID, m.Version), w.add(storeMachines, machineRow(m)...)}
+	store := storeMachines
+	if m.Version == 0 { // without the triggers of a change, whose programs are most of preparing it
+		store = addMachines
+	}
+	errs := []error{w.add(checkVersions, op, m.ID, m.Version), w.add(store, machineRow(m)...)}
 	if len(m.MACs) > 0 {
 		errs = append(errs, w.add(storeAddresses, m.ID))
 	}
@@ -199,13 +206,13 @@ func recorded(c registry.Change, m registry.Machine) time.Time {
 
 // record stores a record of hardware. The newest one of a machine that is put is
 // beside the machine; others are behind it, and end the one that is there.
-func (w *writes) record(c registry.Change, i int) error {
+func (w *writes) record(c registry.Change, i int, beside map[string]bool) error {
 	r, isLast := c.History[i], true
 	for _, later := range c.History[i+1:] {
 		isLast = isLast && later.Machine != r.Machine
 	}
 	for _, m := range c.Put {
-		if m.ID != r.Machine || !isLast || recorded(c, m).IsZero() {
+		if m.ID != r.Machine || !isLast || !beside[m.ID] {
 			continue
 		}
 		if m.Version == 0 { // there is nothing to forget
