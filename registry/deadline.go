@@ -107,6 +107,9 @@ func (r *Registry) expire(ctx context.Context, id string, deadline time.Time) er
 	if r.heard(ctx, err) != nil {
 		return err
 	}
+	if m.Deployment != "" {
+		return r.expireDeployment(ctx, m.Deployment, deadline, lastSeen(timeline))
+	}
 	m, event, err := expired(m, timeline, r.now())
 	if err != nil {
 		return err

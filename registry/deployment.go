@@ -22,6 +22,7 @@ type Deployment struct {
 	Reason    string          `json:"reason,omitempty"` // why it ended without success, with the evidence
 	Batch     string          `json:"batch,omitempty"`  // of deployments that were asked for together; empty: alone
 	Limit     int             `json:"limit,omitempty"`  // of the batch, how many are under way at once
+	Limits    DeployLimits    `json:"limits,omitzero"`
 
 	Disk     DeploymentDisk `json:"disk,omitzero"` // what is written; zero where no disk is
 	Hostname string         `json:"hostname,omitempty"`
@@ -317,8 +318,6 @@ type DeployRequest struct {
 	Disk       string            `json:"disk,omitempty" maxLength:"256" doc:"rule that chooses the disk; the smallest that is large enough where it is left out" example:"serial:S4EVNX0R"`
 	Confirm    string            `json:"confirm,omitempty" maxLength:"256" doc:"serial number or by-id path of the disk, where it holds what would be lost" example:"S4EVNX0R"`
 	Erase      []string          `json:"erase,omitempty" maxItems:"64" doc:"disks that may be erased whatever they hold: serial numbers or by-id paths"`
-	Hostname   string            `json:"hostname,omitempty" maxLength:"63" doc:"of the installed system; the machine's name where it is left out"`
-	UserData   string            `json:"user_data,omitempty" maxLength:"131072" doc:"for the first boot; instead of what is made of the other fields, or beside it"`
-	SSHKeys    []string          `json:"ssh_keys,omitempty" maxItems:"64" doc:"public keys that may sign in"`
+	Seed       Seed              `json:"seed,omitzero" doc:"what the installed system is given when it starts for the first time; it is called as the machine is where no hostname is given"`
 	Parameters map[string]string `json:"parameters,omitempty" doc:"what the template asks for by these names"`
 }

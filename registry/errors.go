@@ -57,6 +57,11 @@ func (e *TransitionError) Error() string {
 	return fmt.Sprintf("a machine that is %s may not %s", e.From, e.Cause)
 }
 
+// RefusalError says why something cannot be done as things are.
+type RefusalError struct{ Why string }
+
+func (e *RefusalError) Error() string { return e.Why }
+
 // InvalidError says what is wrong with an input, field by field.
 type InvalidError struct {
 	Fields []FieldError

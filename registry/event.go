@@ -42,12 +42,23 @@ const (
 	MachineFailed     Kind = "machine.failed" // Reason says why
 	MachineDeleted    Kind = "machine.deleted"
 	RulesEdited       Kind = "rules.edited" // the rules on registration; no machine
+	OSEdited          Kind = "os.edited"    // an operating system of the catalogue; no machine
+	OSDeleted         Kind = "os.deleted"   // the same
+
+	// Beside these, "deployment." and each state that a deployment comes to.
+	DeploymentCreated Kind = "deployment.created" // asked for by an operator
+	DeploymentClaimed Kind = "deployment.claimed" // an agent took it up
+	DeploymentAction  Kind = "deployment.action"  // an action began
+	DeploymentWriting Kind = "deployment.writing" // from now on the disk is not what it was
 )
 
 // reloads reports whether an event of this kind means that the record changed.
 func (k Kind) reloads() bool {
 	return k != MachineBoot && k != MachineStalled && k != MachineOnline && k != MachineOffline
 }
+
+// kind is that of the event that a deployment has come to the state.
+func (s DeploymentState) kind() Kind { return Kind("deployment." + s) }
 
 // changesRules reports whether e says that the rules are others now.
 func changesRules(e Event) bool { return e.Kind == RulesEdited }

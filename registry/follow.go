@@ -32,7 +32,7 @@ func (r *Registry) follow(ctx context.Context, events []Event) error {
 		return err
 	}
 	r.boots.note(events, r.now(), r.running(), r.index.stateOf)
-	return nil
+	return r.followDeployments(ctx, events)
 }
 
 // catchUp reads those machines anew that others have changed.

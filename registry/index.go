@@ -171,6 +171,16 @@ func (x *Index) stateOf(id string) State {
 	return ""
 }
 
+// bootsNext is what a machine boots instead of what its state says.
+func (x *Index) bootsNext(id string) BootTarget {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if m, ok := x.byID[id]; ok {
+		return m.Next
+	}
+	return ""
+}
+
 // isNamed reports whether a machine has the name, as far as it is known here.
 func (x *Index) isNamed(name string) bool {
 	x.mu.RLock()

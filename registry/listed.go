@@ -25,7 +25,7 @@ type Listed struct {
 	Tags      []string           `json:"tags,omitzero" doc:"instead of those there are"`
 	Labels    map[string]string  `json:"labels,omitzero" doc:"instead of those there are"`
 	SetLabels map[string]*string `json:"set_labels,omitempty" doc:"one by one; null takes a label away"`
-	OS        *string            `json:"assigned_os,omitempty" doc:"such as debian-12; this version notes it and installs nothing"`
+	OS        *string            `json:"assigned_os,omitempty" doc:"such as debian-12; nothing is installed by it"`
 	Lock      *ListedLock        `json:"lock,omitempty" doc:"locks the machine; no list takes a lock away"`
 	Retired   *bool              `json:"retired,omitempty" doc:"true takes the machine out of use, false brings it back"`
 }

@@ -88,6 +88,11 @@ const (
 	CauseRetire   Cause = "retire"   // the operator takes it out of use
 	CauseRestore  Cause = "restore"  // the operator takes it back
 	CauseExpire   Cause = "expire"   // its deadline passed
+	CauseDeploy   Cause = "deploy"   // something is put on its disk
+	CauseInstall  Cause = "install"  // an operating system was, and has started
+	CauseWipe     Cause = "wipe"     // its disk was emptied
+	CauseFail     Cause = "fail"     // its deployment failed
+	CauseCancel   Cause = "cancel"   // its deployment was cancelled before anything was written
 	CauseDelete   Cause = "delete"   // only to name what is refused
 	CauseMerge    Cause = "merge"    // the same
 )
@@ -110,6 +115,15 @@ var steps = [...]struct {
 	{Retired, CauseRestore, Ready},
 	{Failed, CauseRestore, Ready},
 	{Installing, CauseExpire, Failed},
+	{Ready, CauseDeploy, Installing},
+	{Installed, CauseDeploy, Installing},
+	{Failed, CauseDeploy, Installing},
+	{Installing, CauseInstall, Installed},
+	{Installing, CauseWipe, Ready},
+	{Installing, CauseFail, Failed},
+	{Installing, CauseCancel, Ready}, // to what it was before
+	{Installing, CauseCancel, Installed},
+	{Installing, CauseCancel, Failed},
 }
 
 // Step is the state after cause, or a [*TransitionError] when the machine may
@@ -118,6 +132,16 @@ func (s State) Step(cause Cause) (State, error) {
 	for _, step := range steps {
 		if step.from == s && step.cause == cause {
 			return step.to, nil
+		}
+	}
+	return s, &TransitionError{From: s, Cause: cause}
+}
+
+// StepTo is Step where a cause may lead to several states, and to is the one.
+func (s State) StepTo(cause Cause, to State) (State, error) {
+	for _, step := range steps {
+		if step.from == s && step.cause == cause && step.to == to {
+			return to, nil
 		}
 	}
 	return s, &TransitionError{From: s, Cause: cause}

@@ -246,7 +246,7 @@ func (r *Registry) step(ctx context.Context, id string, version int64, cause Cau
 			return "", err
 		}
 		message := fmt.Sprintf("from %s to %s", m.State, next)
-		m.State, m.Pending, m.Reason, m.Deadline = next, "", "", time.Time{}
+		m.State, m.Pending, m.BootNext, m.Reason, m.Deadline = next, "", "", "", time.Time{}
 		return message, nil
 	}})
 }

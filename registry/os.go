@@ -8,6 +8,7 @@ type OS struct {
 	Version   string             `json:"version,omitempty" doc:"as its os-release has VERSION_ID" example:"12"`
 	Images    map[string]OSImage `json:"images,omitempty" doc:"by architecture, amd64 or arm64"`
 	Template  string             `json:"template" doc:"the name of a shipped template, or the text of one" example:"cloud-image"`
+	Values    map[string]string  `json:"values,omitempty" doc:"what its template asks for by these names, such as root_partition"`
 	User      string             `json:"user,omitempty" doc:"who signs in where nothing else is said" example:"debian"`
 	FirstBoot FirstBoot          `json:"first_boot" enum:"cloud-init,ignition,talos,none" doc:"what configures it when it starts for the first time"`
 	MinDisk   int64              `json:"min_disk,omitempty" doc:"bytes; a smaller disk is refused"`
@@ -22,10 +23,13 @@ type OS struct {
 // against. An operating system that starts an installer instead has a kernel and an
 // initrd.
 type OSImage struct {
-	URL    string `json:"url,omitempty" doc:"of the disk image" example:"https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-generic-amd64.qcow2"`
+	URL    string `json:"url,omitempty" doc:"of the disk image; left out where it is imported from a file, and sha256 says which one" example:"https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-generic-amd64.qcow2"`
 	Format string `json:"format,omitempty" doc:"raw or qcow2, and .gz, .xz, .zst or .bz2 where it is packed" example:"qcow2"`
 	SHA256 string `json:"sha256,omitempty" doc:"of the file at url, in hexadecimal"`
 	Sums   string `json:"sums,omitempty" doc:"URL of a file with checksums that lists it, such as SHA256SUMS"`
+
+	Signature string `json:"signature,omitempty" doc:"URL of the OpenPGP signature of sums; left out where that is signed in itself"`
+	Key       string `json:"key,omitempty" doc:"OpenPGP public keys, armored, of which one has signed sums"`
 
 	Kernel      string `json:"kernel,omitempty" doc:"URL of an installer's kernel"`
 	Initrd      string `json:"initrd,omitempty" doc:"URL of its initrd"`

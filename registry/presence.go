@@ -158,6 +158,9 @@ func (r *Registry) Next(ctx context.Context, id string, wait time.Duration) (Mac
 			}
 			return told, what, err
 		}
+		if what := m.work(); what != "" && !r.away() {
+			return m, what, nil
+		}
 		select {
 		case <-changed:
 		case <-deadline.C:
@@ -167,6 +170,18 @@ func (r *Registry) Next(ctx context.Context, id string, wait time.Duration) (Mac
 			return Machine{}, "", ctx.Err()
 		}
 	}
+}
+
+// work is what the agent of m is to do for the machine's deployment; empty where
+// there is nothing. It may be told any number of times.
+func (m Machine) work() Instruction {
+	switch {
+	case m.Deployment != "" && m.BootNext == BootAgent:
+		return Deploy
+	case m.Deployment != "" && m.BootNext == BootDisk:
+		return LocalBoot // it was to restart by itself, and waits here instead
+	}
+	return ""
 }
 
 // hand gives out the pending instruction. It is cleared first: an instruction

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,7 +32,11 @@ type Registry struct {
 	resolve  func(netip.Addr) MAC // may be nil
 	standby  *Standby             // may be nil
 	outage   outage
-	loaded   bool // the index is what the store has; false after a start without it
+	tools    Tools
+	oses     atomic.Pointer[[]OS] // the catalogue as it was known last
+	tracks   *tracks
+	batches  chan struct{} // holds one: look whose turn it is
+	loaded   bool          // the index is what the store has; false after a start without it
 }
 
 // New loads what must be in memory (the boot index and the number of the newest
@@ -46,7 +51,7 @@ func NewWithStandby(ctx context.Context, store Store, standby *Standby, log *slo
 	r := &Registry{
 		store: store, log: log, now: time.Now, standby: standby,
 		index: NewIndex(), presence: newPresence(), sighted: newSightings(),
-		boots: boots{by: map[string]boot{}}, started: time.Now(),
+		boots: boots{by: map[string]boot{}}, started: time.Now(), tracks: newTracks(), batches: make(chan struct{}, 1),
 	}
 	last, err := store.LastEvent(ctx)
 	if r.heard(ctx, err) != nil && !r.startAway() {
@@ -143,6 +148,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	group.Go(func() { r.keepSightings(ctx) })
 	group.Go(func() { r.keepStore(ctx) })
 	group.Go(func() { r.keepDeadlines(ctx) })
+	group.Go(func() { r.keepDeployments(ctx) })
 	group.Wait()
 	return nil
 }
@@ -269,6 +275,11 @@ func announced(c Change) error {
 	}
 	if c.Rules != nil && !slices.ContainsFunc(c.Events, changesRules) {
 		return errors.New("change of the rules: no event says so")
+	}
+	for _, d := range c.Deployments {
+		if !named[d.Machine] {
+			return fmt.Errorf("change of deployment %s: no event names its machine", d.ID)
+		}
 	}
 	for _, m := range slices.Concat(c.Put, c.Delete) {
 		if !named[m.ID] {

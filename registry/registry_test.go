@@ -23,11 +23,17 @@ func open(t *testing.T, store registry.Store) *registry.Registry { return openWi
 // openWith is [open] with something that finds hardware addresses.
 func openWith(t *testing.T, store registry.Store, resolve func(netip.Addr) registry.MAC) *registry.Registry {
 	t.Helper()
+	return openEquipped(t, store, func(r *registry.Registry) { r.Resolve(resolve) })
+}
+
+// openEquipped is [open] with what has to be set before it runs.
+func openEquipped(t *testing.T, store registry.Store, equip func(*registry.Registry)) *registry.Registry {
+	t.Helper()
 	r, err := registry.New(t.Context(), store, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Resolve(resolve)
+	equip(r)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()

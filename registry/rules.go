@@ -43,7 +43,7 @@ type RuleSetTo struct {
 	Tags        []string          `json:"tags,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Owner       string            `json:"owner,omitempty"`
-	OS          string            `json:"os,omitempty" doc:"the operating system to assign; this version notes it and installs nothing"`
+	OS          string            `json:"os,omitempty" doc:"the operating system to assign; nothing is installed by it"`
 	AutoDeploy  bool              `json:"auto_deploy,omitempty" doc:"only false: this version does not deploy"`
 }
 

@@ -108,7 +108,8 @@ func (b *boots) hold(running time.Duration) {
 	}
 }
 
-// recallBoots takes up the boots that are under way when this process starts.
+// recallBoots takes up the boots that are under way when this process starts, those
+// from the disk too.
 // Where the store is away those are not known, and go on without a word.
 func (r *Registry) recallBoots(ctx context.Context) error {
 	if r.away() {
@@ -123,6 +124,9 @@ func (r *Registry) recallBoots(ctx context.Context) error {
 			return err
 		}
 		r.boots.note(events, r.now(), r.running(), r.index.stateOf)
+		if err := r.followDeployments(ctx, events); err != nil && !r.away() {
+			return err
+		}
 		after = events[len(events)-1].Seq
 	}
 	return nil

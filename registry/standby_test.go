@@ -79,6 +79,20 @@ func (s *switched) Touch(ctx context.Context, seen map[string]time.Time) error {
 	return s.Store.Touch(ctx, seen)
 }
 
+func (s *switched) Deployments(ctx context.Context, q registry.DeploymentQuery) ([]registry.Deployment, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return s.Store.Deployments(ctx, q)
+}
+
+func (s *switched) Track(ctx context.Context, tracks map[string]registry.Track) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	return s.Store.Track(ctx, tracks)
+}
+
 func (s *switched) Ping(ctx context.Context) error {
 	if s.mute.Load() {
 		return registry.ErrUnavailable
@@ -112,6 +126,7 @@ func (h *host) start(t *testing.T, store registry.Store) error {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	if err == nil {
+		r.Equip(testTools())
 		go func() { done <- r.Run(ctx) }()
 	} else {
 		done <- nil

@@ -22,6 +22,7 @@ func deployment(n int) registry.Deployment {
 func fullDeployment() registry.Deployment {
 	d := deployment(1)
 	d.FirstBoot, d.State, d.Reason = registry.FirstBootCloudInit, registry.DeploymentFailed, "x'4142'"
+	d.Limits = registry.DeployLimits{Wait: time.Minute, Run: time.Hour, Verify: time.Second}
 	d.Batch, d.Limit, d.Hostname, d.Model = "b-1", 3, "node1", "PowerEdge"
 	d.Disk = registry.DeploymentDisk{ByID: "/dev/disk/by-id/x", Serial: "x'4142'", Bytes: 1<<53 + 1}
 	d.Actions = []registry.ActionRun{{Name: "write", Image: "image2disk", Timeout: time.Hour, State: registry.ActionFailed, Message: "it broke", StartedAt: noon(), EndedAt: noon().Add(time.Second)}, {Name: "restart"}}

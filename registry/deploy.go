@@ -1,0 +1,270 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Tools is what deployments need of the other rooms of the house.
+type Tools struct {
+	Catalogue []OS              // that comes with this version
+	Templates map[string]string // the same, by name
+	Sealer    Sealer
+	Limits    DeployLimits // Run counts for nothing: that follows from the template
+
+	// Render makes of a template what is carried out on a machine. What is wrong
+	// with it is an [*InvalidError] whose pointers are those of a [DeployRequest]; what
+	// it gave is returned as far as it came.
+	Render func(text string, m Machine, params map[string]string) (Rendered, error)
+	// Image is the path on this server of an image that is in its store, in the
+	// format of images/frame. Nil: there is no store, and machines fetch images
+	// from where they come from.
+	Image func(source ImageSource) (path string, ok bool)
+	// Seed makes the parameters of a template that has the installed system find its
+	// seed. What is wrong is an [*InvalidError] whose pointers are those of a [Seed].
+	// Nil: none.
+	Seed func(ctx context.Context, r SeedRequest) (map[string]string, error)
+	// Server is the URL by which a machine reaches this server, without a slash at
+	// its end.
+	Server func(m Machine) (string, error)
+	// Ended is told of every deployment that this process has seen end. May be nil.
+	Ended func(d Deployment)
+}
+
+// SeedRequest is what the seed of a deployment is made of.
+type SeedRequest struct {
+	Deployment Deployment
+	Machine    Machine
+	OS         OS
+	Seed       Seed   // what was asked for
+	Server     string // URL by which the machine reaches this server
+}
+
+// Rendered is what a template gave for a machine.
+type Rendered struct {
+	Text    string
+	Actions []RecipeAction
+	Timeout time.Duration // for all of them together; 0: the template does not say
+	Notes   []string      // worth knowing
+}
+
+// Equip gives the registry what deployments need. It has to be called before
+// [Registry.Run].
+func (r *Registry) Equip(t Tools) { r.tools = t }
+
+func (t Tools) ended(d Deployment) {
+	if t.Ended != nil {
+		t.Ended(d)
+	}
+}
+
+// template is the text of a template that is named, or that is one.
+func (t Tools) template(nameOrText string) (text string, ok bool) {
+	if strings.Contains(nameOrText, "\n") {
+		return nameOrText, true
+	}
+	text, ok = t.Templates[nameOrText]
+	return text, ok
+}
+
+func (t Tools) hasTemplate(nameOrText string) bool {
+	_, ok := t.template(nameOrText)
+	return ok
+}
+
+func (t Tools) templateNames() []string { return slices.Sorted(maps.Keys(t.Templates)) }
+
+// Batch is deployments that were asked for together. The zero value is one alone.
+type Batch struct {
+	ID    string // "b-" and 12 characters
+	Limit int    // how many are under way at once; 0: all
+}
+
+// NewBatch is a batch of which limit are under way at once; 0: all.
+func NewBatch(limit int) Batch { return Batch{"b-" + strings.ToLower(rand.Text())[:12], limit} }
+
+// Deploy has something put on a machine's disk: at once where the machine's agent
+// waits, and else when the machine boots from the network. With [WithDryRun] nothing
+// is changed, and the plan says what would be done, with its problems.
+//
+// It errs with [*InvalidError] (also where the disk holds what nobody has confirmed
+// may be lost), [*LockedError], [*TransitionError], [*RefusalError] where a deployment
+// is under way on the machine, [ErrNotFound] or [ErrUnavailable].
+func (r *Registry) Deploy(ctx context.Context, id string, req DeployRequest, batch Batch) (DeployPlan, error) {
+	if err := r.writable(); err != nil {
+		return DeployPlan{}, err
+	}
+	if AppliedBefore(ctx) {
+		return r.deployedBefore(ctx, id)
+	}
+	for range attempts {
+		m, err := r.Machine(ctx, id)
+		if err != nil {
+			return DeployPlan{}, err
+		}
+		plan, err := r.plan(ctx, m, req)
+		if err != nil || dryRun(ctx) {
+			return plan, err
+		}
+		if err := plan.refusal(); err != nil {
+			return plan, fmt.Errorf("%s on %s: %w", plan.Deployment.name(), m.Name, err)
+		}
+		plan, err = r.create(ctx, plan, batch)
+		if _, lost := errors.AsType[*ConflictError](err); !lost {
+			return plan, err
+		}
+	}
+	return DeployPlan{}, &ConflictError{Object: "machine " + id}
+}
+
+// deployedBefore is what an earlier attempt at the same request came to.
+func (r *Registry) deployedBefore(ctx context.Context, id string) (DeployPlan, error) {
+	m, err := r.Machine(ctx, id)
+	if err != nil {
+		return DeployPlan{}, err
+	}
+	d, err := r.Deployment(ctx, m.Deployment)
+	return DeployPlan{Deployment: d, Machine: m}, err
+}
+
+// create writes a planned deployment. One of a batch with a limit waits for its turn.
+func (r *Registry) create(ctx context.Context, plan DeployPlan, batch Batch) (DeployPlan, error) {
+	d, m, err := plan.Deployment, plan.Machine, error(nil)
+	d.Batch, d.Limit = batch.ID, batch.Limit
+	text := d.name() + ": asked for"
+	if d.Disk != (DeploymentDisk{}) {
+		text += " on " + d.Disk.title()
+	}
+	if batch.Limit == 0 {
+		if d, err = d.step(DeployStart, r.now()); err == nil {
+			m, err = m.with(d)
+		}
+		text += "; waiting for the machine"
+	} else {
+		m.Deployment = d.ID
+		text += "; waiting for its turn"
+	}
+	if err != nil {
+		return plan, fmt.Errorf("%s on %s: %w", d.name(), m.Name, err)
+	}
+	if d.Sealed, err = r.seal(d.ID, plan.Recipe); err != nil {
+		return plan, err
+	}
+	d = d.Rounded()
+	m.Deadline = d.Deadline
+	audit, err := r.auditDeployment(ctx, DeploymentCreated, d, m)
+	if err != nil {
+		return plan, err
+	}
+	err = r.commit(ctx, Change{Op: OpOf(ctx), Put: []Machine{m}, Deployments: []Deployment{d}, Audit: []AuditEntry{audit},
+		Events: []Event{m.event(DeploymentCreated, r.now(), text+byWhom(ctx))}})
+	if err != nil {
+		return plan, err
+	}
+	r.log.Info("deployment", "deployment", d.ID, "machine", m.Name, "state", d.State, "os", d.OS, "disk", d.Disk.ByID, "by", d.By)
+	m.Version++
+	d.Version++
+	plan.Deployment, plan.Machine = d, m
+	if d.State == DeploymentPending {
+		r.wakeBatches()
+	}
+	return plan, nil
+}
+
+// Cancel ends a deployment. Where nothing has been written yet the machine is again
+// what it was; else it has failed, and the reason says what is on its disk. Its agent
+// learns of it with its next report. It errs with [*DeploymentError] for one that has
+// ended, [ErrNotFound] or [ErrUnavailable].
+func (r *Registry) Cancel(ctx context.Context, id string) (Deployment, error) {
+	if err := r.writable(); err != nil {
+		return Deployment{}, err
+	}
+	if AppliedBefore(ctx) {
+		return r.Deployment(ctx, id)
+	}
+	d, _, err := r.turn(ctx, id, func(t *turn) (err error) {
+		if t.d, err = t.d.cancelled(ActorOf(ctx).Name, r.now()); err != nil {
+			return fmt.Errorf("cancel %s: %w", id, err)
+		}
+		t.tellState(r, t.d.name()+": "+t.d.Reason)
+		audit, err := r.auditDeployment(ctx, DeploymentCancelled.kind(), t.d, t.m)
+		t.audit = append(t.audit, audit)
+		return err
+	})
+	return d, err
+}
+
+// Retry makes a new deployment of what was asked for with one that has ended without
+// success, as things are now.
+func (r *Registry) Retry(ctx context.Context, id string, batch Batch) (DeployPlan, error) {
+	if err := r.writable(); err != nil {
+		return DeployPlan{}, err
+	}
+	d, err := r.Deployment(ctx, id)
+	if err != nil {
+		return DeployPlan{}, err
+	}
+	if AppliedBefore(ctx) {
+		return r.deployedBefore(ctx, d.Machine)
+	}
+	if !d.State.Ended() || d.State == DeploymentSucceeded {
+		return DeployPlan{}, &RefusalError{fmt.Sprintf("retry %s: it is %s; only what failed, timed out or was cancelled is tried again", id, d.State)}
+	}
+	recipe, err := r.open(d)
+	if err != nil {
+		return DeployPlan{}, err
+	}
+	return r.Deploy(ctx, d.Machine, recipe.Request, batch)
+}
+
+// Deployment is one deployment, with how far it is; [ErrNotFound] when there is none.
+func (r *Registry) Deployment(ctx context.Context, id string) (Deployment, error) {
+	d, err := r.loadDeployment(ctx, id)
+	d.Track = r.tracks.latest(d)
+	return d, err
+}
+
+// Deployments are those that q selects, with how far they are.
+func (r *Registry) Deployments(ctx context.Context, q DeploymentQuery) ([]Deployment, error) {
+	found, err := r.store.Deployments(ctx, q)
+	for i := range found {
+		found[i].Track = r.tracks.latest(found[i])
+	}
+	return found, r.heard(ctx, err)
+}
+
+// CountDeployments is how many there are in each state.
+func (r *Registry) CountDeployments(ctx context.Context) (map[DeploymentState]int, error) {
+	counts, err := r.store.CountDeployments(ctx)
+	return counts, r.heard(ctx, err)
+}
+
+// Lines are up to limit lines of a deployment's log behind a position.
+func (r *Registry) Lines(ctx context.Context, deployment string, after LinePosition, limit int) ([]DeploymentLine, error) {
+	lines, err := r.store.Lines(ctx, deployment, after, limit)
+	return lines, r.heard(ctx, err)
+}
+
+// Recipe is what a deployment carries out, secrets and all.
+func (r *Registry) Recipe(ctx context.Context, id string) (Recipe, error) {
+	d, err := r.Deployment(ctx, id)
+	if err != nil {
+		return Recipe{}, err
+	}
+	return r.open(d)
+}
+
+// newDeployment is what a request makes of a machine, before its plan is known.
+func (r *Registry) newDeployment(ctx context.Context, m Machine, req DeployRequest) Deployment {
+	now := r.now()
+	return Deployment{ID: "d-" + strings.ToLower(rand.Text())[:12], Machine: m.ID, Kind: cmp.Or(req.Kind, KindInstall), OS: req.OS,
+		Engine: cmp.Or(req.Engine, EngineBuiltin), State: DeploymentPending, Limits: r.tools.Limits, Model: m.Hardware.System.Product,
+		Was: m.State, WasReason: m.Reason, By: ActorOf(ctx).Name, CreatedAt: now, StateAt: now}
+}
