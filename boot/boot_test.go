@@ -87,6 +87,17 @@ func TestPlanFor(t *testing.T) {
 	}
 }
 
+// What a machine is to boot next comes before what its state says.
+func TestPlanForNext(t *testing.T) {
+	for _, state := range registry.States() {
+		for next, do := range map[registry.BootTarget]Do{registry.BootAgent: Agent, registry.BootDisk: Disk} {
+			if got := PlanFor(registry.Entry{State: state, Next: next}, true); got.Do != do || got.Rule == "" {
+				t.Errorf("%s, next %s: %+v", state, next, got)
+			}
+		}
+	}
+}
+
 func TestParseArch(t *testing.T) {
 	for _, arch := range Arches() {
 		got, err := ParseArch(arch.String())

@@ -24,6 +24,12 @@ func PlanFor(entry registry.Entry, known bool) Plan {
 	if !known {
 		return Plan{Agent, "unknown machine: start the agent, so that it can register"}
 	}
+	switch entry.Next {
+	case registry.BootAgent:
+		return Plan{Agent, "deployment pending: start the agent, so that it can install"}
+	case registry.BootDisk:
+		return Plan{Disk, "deployed: boot its own disk for the first time"}
+	}
 	switch entry.State {
 	case registry.Discovered:
 		return Plan{Agent, "not registered yet: start the agent, so that it can register"}
