@@ -15,6 +15,9 @@ import (
 // Path is where [Store.ServeHTTP] expects to be.
 const Path = "/boot/images/"
 
+// PathOf is where the image of a name is served.
+func PathOf(name string) string { return Path + name + imageExt }
+
 // counters count what machines fetch.
 type counters struct {
 	bytes  atomic.Int64
