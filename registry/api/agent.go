@@ -30,6 +30,7 @@ func (s *Server) mountAgent(api huma.API) {
 		Errors:      []int{401, 422, 503},
 		Middlewares: huma.Middlewares{authorise(api, s.checkMachine)},
 	}, s.next)
+	s.mountAgentDeployment(api, security)
 }
 
 // bearer is what a token said: the address it was given to, or the machine.
@@ -106,6 +107,9 @@ func (s *Server) register(ctx context.Context, in *registerInput) (*registerOutp
 	out := &registerOutput{Status: http.StatusOK, Body: RegisterReply{
 		Status: "committed", ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID), Next: registry.Wait,
 	}}
+	if m.Deployment != "" && m.BootNext == registry.BootAgent && !m.Journaled {
+		out.Body.Next = registry.Deploy
+	}
 	switch {
 	case m.Journaled:
 		out.Status, out.Body.Status = http.StatusAccepted, "journaled"

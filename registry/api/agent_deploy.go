@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"dragonfly/registry"
 )
@@ -29,6 +32,7 @@ type Work struct {
 	Actions    []registry.RecipeAction `json:"actions"`
 	ResumeFrom int                     `json:"resume_from" doc:"index of the first action that has not succeeded"`
 	Wrote      bool                    `json:"wrote,omitempty" doc:"this boot has begun to change the disk"`
+	Token      string                  `json:"token,omitempty" doc:"a fresh machine token; set when the old one is about to expire"`
 }
 
 // ReportRequest is the body of POST /api/v1/agent/deployment/report. The same
@@ -41,7 +45,7 @@ type ReportRequest struct {
 	Message    string               `json:"message,omitempty" maxLength:"4096" doc:"how the action ended; why, where it failed"`
 	Wrote      bool                 `json:"wrote,omitempty" doc:"the disk is about to be changed, or was"`
 	Progress   *registry.Progress   `json:"progress,omitempty"`
-	LinesFrom  int                  `json:"lines_from,omitempty" minimum:"0" doc:"number of the first of lines; they are counted from 0 in each attempt"`
+	LinesFrom  int                  `json:"lines_from,omitempty" minimum:"0" maximum:"1000000000" doc:"number of the first of lines; they are counted from 0 in each attempt"`
 	Lines      []string             `json:"lines,omitempty" maxItems:"500" doc:"of the log; control characters are taken out, and each is cut at 1000 bytes"`
 }
 
@@ -49,6 +53,7 @@ type ReportRequest struct {
 type ReportReply struct {
 	Do     string `json:"do" enum:"continue,cancel" doc:"cancel: stop as soon as possible, and wait for instructions"`
 	Reason string `json:"reason,omitempty" doc:"why it is to stop"`
+	Token  string `json:"token,omitempty" doc:"a fresh machine token; set when the old one is about to expire"`
 }
 
 // What a [ReportReply] says.
@@ -57,11 +62,56 @@ const (
 	ReportCancel   = "cancel"
 )
 
+const agentDeployment = agentPath + "deployment/"
+
+func (s *Server) mountAgentDeployment(api huma.API, security []map[string][]string) {
+	check := huma.Middlewares{authorise(api, s.checkMachine)}
+	huma.Register(api, huma.Operation{
+		OperationID: "claim-deployment", Method: http.MethodPost, Path: agentDeployment + "claim",
+		Summary: "Take up the machine's deployment (machine token)", Tags: []string{"agent"}, Security: security,
+		MaxBodyBytes: maxForm, Errors: []int{401, 409, 422, 503}, Middlewares: check,
+	}, s.claimDeployment)
+	huma.Register(api, huma.Operation{
+		OperationID: "report-deployment", Method: http.MethodPost, Path: agentDeployment + "report",
+		Summary: "Tell what became of an action, and learn whether to go on (machine token)", Tags: []string{"agent"}, Security: security,
+		MaxBodyBytes: maxBody, Errors: []int{401, 404, 409, 413, 422, 503}, Middlewares: check,
+	}, s.reportDeployment)
+}
+
+type workOutput struct{ Body Work }
+
+func (s *Server) claimDeployment(ctx context.Context, in *struct{ Body ClaimRequest }) (*workOutput, error) {
+	who := bearer[machineBearer](ctx)
+	d, recipe, err := s.registry.ClaimDeployment(ctx, who.id, in.Body.BootID)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil, huma.Error401Unauthorized("this machine's record was removed; boot it again to register")
+	}
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	return &workOutput{Work{Deployment: d.ID, Kind: d.Kind, Attempt: d.Attempt, Disk: d.Disk, Actions: recipe.Actions, ResumeFrom: d.Action, Wrote: d.Wrote, Token: who.renewed}}, nil
+}
+
+type reportOutput struct{ Body ReportReply }
+
+func (s *Server) reportDeployment(ctx context.Context, in *struct{ Body ReportRequest }) (*reportOutput, error) {
+	r, who := in.Body, bearer[machineBearer](ctx)
+	cancel, err := s.registry.Report(ctx, who.id, registry.ActionReport{Deployment: r.Deployment, Attempt: r.Attempt,
+		Action: r.Action, State: r.State, Message: r.Message, Wrote: r.Wrote, Progress: r.Progress, LinesFrom: r.LinesFrom, Lines: r.Lines})
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	if cancel != "" {
+		return &reportOutput{ReportReply{Do: ReportCancel, Reason: cancel, Token: who.renewed}}, nil
+	}
+	return &reportOutput{ReportReply{Do: ReportContinue, Token: who.renewed}}, nil
+}
+
 // Claim takes up the machine's deployment; 409 where there is none to take up. The
 // token must be the machine token.
 func (c *Client) Claim(ctx context.Context, bootID string) (Work, error) {
 	var reply Work
-	err := c.do(ctx, http.MethodPost, "/api/v1/agent/deployment/claim", ClaimRequest{BootID: bootID}, &reply)
+	err := c.do(ctx, http.MethodPost, agentDeployment+"claim", ClaimRequest{BootID: bootID}, &reply)
 	return reply, err
 }
 
@@ -69,6 +119,6 @@ func (c *Client) Claim(ctx context.Context, bootID string) (Work, error) {
 // be the machine token.
 func (c *Client) Report(ctx context.Context, report ReportRequest) (ReportReply, error) {
 	var reply ReportReply
-	err := c.do(ctx, http.MethodPost, "/api/v1/agent/deployment/report", report, &reply)
+	err := c.do(ctx, http.MethodPost, agentDeployment+"report", report, &reply)
 	return reply, err
 }

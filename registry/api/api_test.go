@@ -55,11 +55,27 @@ func serveOver(t *testing.T, store stores) *server {
 
 func serveSealed(t *testing.T, store stores, box *auth.Box) *server {
 	t.Helper()
+	return serveWith(t, store, box, registry.Tools{})
+}
+
+// serveEquipped is a server with what deployments need.
+func serveEquipped(t *testing.T, store stores, tools registry.Tools) *server {
+	t.Helper()
+	box, err := auth.OpenBox(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveWith(t, store, box, tools)
+}
+
+func serveWith(t *testing.T, store stores, box *auth.Box, tools registry.Tools) *server {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	reg, err := registry.New(t.Context(), store, log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	reg.Equip(tools)
 	tokens, err := auth.NewTokens(t.Context(), store)
 	if err != nil {
 		t.Fatal(err)

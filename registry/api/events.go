@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,8 @@ func (s *Server) mountEvents(api huma.API) {
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events",
 		Summary: "Everything that happens, as server-sent events",
 		Description: "Starts after Last-Event-ID (or ?after=) where given, else with what happens from now on. " +
-			"The event \"resync\" says that events were missed: load anew what you show.",
+			"The event \"resync\" says that events were missed: load anew what you show. " +
+			"The event \"deployment.progress\" has no id, and says how far a deployment is whose agent reports to this server, once a second at most.",
 		Tags: []string{"events"},
 		Responses: map[string]*huma.Response{"200": {Description: "a stream of events",
 			Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}, Example: sseExample}}}},
@@ -86,8 +88,9 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 	if out.Flush() != nil { // the headers, so that the client knows it is connected
 		return
 	}
+	_, shown, _ := s.registry.Watch(0)
 	for {
-		events, err := s.burst(ctx, after)
+		events, err := s.burst(ctx, after, shown)
 		if ctx.Err() != nil {
 			return
 		}
@@ -102,7 +105,13 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 		if s.staleness().Stale {
 			_, _ = io.WriteString(w, ": the database is away\n") // a reader that went away shows below
 		}
-		if err := s.write(w, events, after); err != nil || out.Flush() != nil {
+		progress, next, _ := s.registry.Watch(shown)
+		shown = next
+		err = s.writeProgress(w, progress)
+		if len(events) > 0 || len(progress) == 0 {
+			err = errors.Join(err, s.write(w, events, after))
+		}
+		if err != nil || out.Flush() != nil {
 			return
 		}
 		if len(events) > 0 {
@@ -111,20 +120,32 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 	}
 }
 
-// burst waits for events after the given number, to the end of the tick, and
-// returns them; none when nothing happened for a while.
-func (s *Server) burst(ctx context.Context, after int64) ([]registry.Event, error) {
+// burst waits for events after the given number, or for a deployment to get on, to
+// the end of the tick, and returns the events; none when nothing happened for a
+// while.
+func (s *Server) burst(ctx context.Context, after int64, shown uint64) ([]registry.Event, error) {
 	wait, cancel := context.WithTimeout(ctx, sseIdle)
 	defer cancel()
+	if progress, _, more := s.registry.Watch(shown); len(progress) > 0 {
+		cancel()
+	} else {
+		go func() {
+			select {
+			case <-more:
+				cancel()
+			case <-wait.Done():
+			}
+		}()
+	}
 	_, err := s.registry.Feed().Next(wait, after)
-	if wait.Err() != nil {
+	if ctx.Err() != nil || errors.Is(wait.Err(), context.DeadlineExceeded) {
 		return nil, ctx.Err()
 	}
-	if err != nil {
+	if err != nil && wait.Err() == nil {
 		return nil, err
 	}
 	now := time.Now()
-	if !sleep(ctx, now.Truncate(sseTick).Add(sseTick).Sub(now)) {
+	if !sleep(ctx, now.Truncate(sseTick).Add(sseTick).Sub(now)) || s.registry.Feed().Last() <= after {
 		return nil, ctx.Err()
 	}
 	return s.registry.Feed().Next(ctx, after)
@@ -140,6 +161,21 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// writeProgress sends how far deployments are. It has no number: one who missed it
+// asks for the deployment.
+func (s *Server) writeProgress(w io.Writer, progress []registry.Deployment) error {
+	for _, d := range progress {
+		text, err := json.Marshal(ProgressEvent{Deployment: d.ID, Machine: d.Machine, Action: d.Action, DeploymentProgress: s.progress(d)})
+		if err == nil {
+			_, err = fmt.Fprintf(w, "event: %s\ndata: %s\n\n", ProgressKind, text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // write sends the events after the given number, or a sign of life. Events are

@@ -86,6 +86,9 @@ func readEvents(stream io.Reader, each func(Event) error) error {
 		case "event":
 			kind = value
 		case "data":
+			if kind == ProgressKind { // of no event, and not of the order of events
+				continue
+			}
 			var e Event
 			if kind == Resync {
 				e.Kind = Resync

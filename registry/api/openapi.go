@@ -30,6 +30,8 @@ func describe(config *huma.Config, role func(method, path string) string) {
 	config.Security = []map[string][]string{{"apiToken": {}}, {"session": {}}}
 	config.Tags = []*huma.Tag{
 		{Name: "machines", Description: "What is known of machines, and what is decided about them"},
+		{Name: "operating systems", Description: "The catalogue: what can be deployed"},
+		{Name: "deployments", Description: "What is put on the disks of machines, and what became of it"},
 		{Name: "rules", Description: "What a machine is given when it registers for the first time"},
 		{Name: "manifest", Description: "Machines and rules as text, to be kept in git"},
 		{Name: "images", Description: "Disk images on this server, which machines are installed from"},

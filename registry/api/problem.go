@@ -21,6 +21,8 @@ func (s *Server) problem(err error) error {
 	_, conflict := errors.AsType[*registry.ConflictError](err)
 	_, refused := errors.AsType[*registry.TransitionError](err)
 	_, harm := errors.AsType[*registry.ClusterError](err)
+	_, cannot := errors.AsType[*registry.RefusalError](err)
+	_, over := errors.AsType[*registry.DeploymentError](err)
 	_, locked := errors.AsType[*registry.LockedError](err)
 	_, image := errors.AsType[*registry.ImageError](err)
 	full, isFull := errors.AsType[*registry.SpaceError](err)
@@ -29,7 +31,7 @@ func (s *Server) problem(err error) error {
 		return huma.Error404NotFound(err.Error())
 	case isFull:
 		return huma.NewError(http.StatusInsufficientStorage, full.Error())
-	case conflict, refused, harm, image, errors.Is(err, registry.ErrNoCluster):
+	case conflict, refused, harm, image, cannot, over, errors.Is(err, registry.ErrNoCluster):
 		return huma.Error409Conflict(err.Error())
 	case locked:
 		return huma.NewError(http.StatusLocked, err.Error()+"; unlock it first")

@@ -77,6 +77,8 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	s.mountUsers(api)
 	s.mountJournal(api)
 	s.mountRules(api)
+	s.mountOSes(api)
+	s.mountDeployments(api)
 	s.mountCluster(api)
 	if s.images != nil {
 		s.mountImages(api)

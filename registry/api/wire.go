@@ -26,7 +26,7 @@ type RegisterReply struct {
 	Name   string               `json:"name"`
 	State  registry.State       `json:"state"`
 	Token  string               `json:"token" doc:"the machine token, for every later call"`
-	Next   registry.Instruction `json:"next" enum:"wait,reboot,local_boot"`
+	Next   registry.Instruction `json:"next" enum:"wait,reboot,local_boot,deploy"`
 }
 
 // NextReply is the next instruction for a waiting agent.
@@ -34,7 +34,7 @@ type NextReply struct {
 	Name  string               `json:"name"`
 	State registry.State       `json:"state"`
 	Token string               `json:"token,omitempty" doc:"a fresh machine token; set when the old one is about to expire"`
-	Next  registry.Instruction `json:"next" enum:"wait,reboot,local_boot"`
+	Next  registry.Instruction `json:"next" enum:"wait,reboot,local_boot,deploy" doc:"deploy: claim the machine's deployment"`
 }
 
 // Machine is a machine on the wire.
@@ -52,7 +52,9 @@ type Machine struct {
 	Note         string               `json:"note,omitempty" doc:"anything others should know" example:"second PSU is out"`
 	Tags         []string             `json:"tags,omitempty" example:"[\"gpu\"]"`
 	Labels       map[string]string    `json:"labels,omitempty" doc:"keys of your own" example:"{\"rack\":\"a1\"}"`
-	OS           string               `json:"assigned_os,omitempty" doc:"the operating system assigned to it; this version installs nothing"`
+	OS           string               `json:"assigned_os,omitempty" doc:"the operating system that is assigned to it, or installed"`
+	Deployment   string               `json:"deployment,omitempty" doc:"ID of the one that is under way, or the last one" example:"d-4k2j7q3mzt5a"`
+	BootNext     registry.BootTarget  `json:"boot_next,omitempty" enum:"agent,disk" doc:"what it boots next instead of what its state says"`
 	Lock         *registry.Lock       `json:"lock,omitempty" doc:"while it is there, nothing that destroys is done"`
 	Hostname     string               `json:"hostname,omitempty" doc:"as its DHCP lease named it" example:"lease-17"`
 	Address      netip.Addr           `json:"address,omitzero" doc:"where the agent registered from" example:"10.0.0.17"`
@@ -96,7 +98,7 @@ type PatchRequest struct {
 	Note   *string            `json:"note,omitempty" doc:"anything others should know"`
 	Tags   *[]string          `json:"tags,omitempty" doc:"instead of those there are" example:"[\"gpu\"]"`
 	Labels map[string]*string `json:"labels,omitempty" doc:"one by one; null takes a label away" example:"{\"rack\":\"a1\"}"`
-	OS     *string            `json:"assigned_os,omitempty" doc:"such as debian-12, noted for when it is installed; empty for none"`
+	OS     *string            `json:"assigned_os,omitempty" doc:"such as debian-12, which a deployment takes that names no other; empty for none"`
 
 	AddTags    []string `json:"add_tags,omitempty" doc:"to those there are"`
 	RemoveTags []string `json:"remove_tags,omitempty" doc:"from those there are"`
@@ -123,7 +125,7 @@ func machineOf(m registry.Machine, now time.Time, withHardware bool) Machine {
 	out := Machine{
 		ID: m.ID, Name: m.Name, State: m.State, Reason: m.Reason, Online: m.Online(now),
 		Vendor: system.Vendor, Model: system.Product, Serial: system.Serial,
-		Owner: m.Owner, Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS, Lock: m.Lock,
+		Owner: m.Owner, Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS, Lock: m.Lock, Deployment: m.Deployment, BootNext: m.BootNext,
 		MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Pending: m.Pending, Deadline: m.Deadline,
 		CreatedAt: m.CreatedAt, RegisteredAt: m.RegisteredAt, SeenAt: m.SeenAt, Version: m.Version,
 		Stale: !m.AsOf.IsZero(), AsOf: m.AsOf, Journaled: m.Journaled,
