@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
@@ -24,21 +25,23 @@ import (
 // (DRAGONFLY_ and the flag's name in capitals), which beats the YAML file (the
 // flags' names as keys), which beats the defaults.
 type config struct {
-	Host           string   `koanf:"host"`
-	Port           int      `koanf:"port"`
-	PublicURL      string   `koanf:"public-url"`
-	DataDir        string   `koanf:"data-dir"`
-	ImageDir       string   `koanf:"image-dir"`
-	Rqlite         string   `koanf:"rqlite"`
-	ClusterListen  string   `koanf:"cluster-listen"`
-	ClusterAddress string   `koanf:"cluster-advertise"`
-	Join           string   `koanf:"join"`
-	Boot           bool     `koanf:"boot"`
-	BootInterfaces []string `koanf:"boot-interface"`
-	IPXEROM        string   `koanf:"ipxe-rom"`
-	HurryIPXE      bool     `koanf:"hurry-ipxe"`
-	LogLevel       string   `koanf:"log-level"`
-	LogFormat      string   `koanf:"log-format"`
+	Host           string        `koanf:"host"`
+	Port           int           `koanf:"port"`
+	PublicURL      string        `koanf:"public-url"`
+	DataDir        string        `koanf:"data-dir"`
+	ImageDir       string        `koanf:"image-dir"`
+	Rqlite         string        `koanf:"rqlite"`
+	ClusterListen  string        `koanf:"cluster-listen"`
+	ClusterAddress string        `koanf:"cluster-advertise"`
+	Join           string        `koanf:"join"`
+	Boot           bool          `koanf:"boot"`
+	BootInterfaces []string      `koanf:"boot-interface"`
+	IPXEROM        string        `koanf:"ipxe-rom"`
+	HurryIPXE      bool          `koanf:"hurry-ipxe"`
+	DeployWait     time.Duration `koanf:"deploy-wait"`
+	DeployVerify   time.Duration `koanf:"deploy-verify"`
+	LogLevel       string        `koanf:"log-level"`
+	LogFormat      string        `koanf:"log-format"`
 
 	OIDCIssuer           string `koanf:"oidc-issuer"`
 	OIDCClientID         string `koanf:"oidc-client-id"`
@@ -68,6 +71,8 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")
 	flags.String("ipxe-rom", string(boot.UseROM), `what to do with an iPXE in a network card's ROM: "use" it, or "replace" it by ours first`)
 	flags.Bool("hurry-ipxe", true, "tell an iPXE that waits for an IPv6 router that there is none, which saves four seconds; only the machine that boots hears it")
+	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot")
+	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed")
 	oidcFlags(flags)
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
@@ -159,6 +164,11 @@ func (c config) check() error {
 	}
 	if _, err := parseServer(c.PublicURL); c.PublicURL != "" && err != nil {
 		errs = append(errs, fmt.Errorf("public-url: %w", err))
+	}
+	for name, limit := range map[string]time.Duration{"deploy-wait": c.DeployWait, "deploy-verify": c.DeployVerify} {
+		if limit < time.Minute || limit > 30*24*time.Hour {
+			errs = append(errs, fmt.Errorf("%s %s: want at least 1m, and at most 720h", name, limit))
+		}
 	}
 	if _, err := boot.ParseIPXEROM(c.IPXEROM); err != nil {
 		errs = append(errs, err)

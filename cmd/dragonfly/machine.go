@@ -165,7 +165,7 @@ func machineEditCommand() *cobra.Command {
 	cmd.Flags().String("name", "", "a new name, as in a host name")
 	cmd.Flags().String("owner", "", "who it is for")
 	cmd.Flags().String("note", "", "anything others should know")
-	cmd.Flags().String("os", "", "the operating system to assign, such as debian-12; this version notes it and installs nothing")
+	cmd.Flags().String("os", "", "the operating system to assign, such as debian-12; nothing is installed by it")
 	cmd.Flags().StringArray("label", nil, "KEY=VALUE, or KEY- to take it away; may be repeated")
 	controlFlags(cmd)
 	return cmd

@@ -43,6 +43,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
   dragonfly serve --boot           run the appliance
   dragonfly status                 whether it is ready, and what should be mended
   dragonfly user create NAME       let an operator in from other hosts
+  dragonfly deploy MACHINE         put an operating system on a machine
   dragonfly explain MAC            what a machine would be served now, and why
   dragonfly export -o fleet.yaml   machines and rules, to be kept in git
 
@@ -51,7 +52,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), osCommand(), deployCommand(), wipeCommand(), deploymentCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
 	strictArguments(root)
 	return root
 }

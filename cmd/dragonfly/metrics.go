@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,9 @@ func (a *appliance) metrics() http.Handler {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_boots_stalled_total",
 			Help: "Boots of which no agent reported in time."}, func() float64 { return float64(a.registry.Stalled()) }),
 	)
+	all.MustRegister(a.deployed, deploymentCounts{a.registry})
 	all.MustRegister(a.crowd.metrics()...)
+	all.MustRegister(seedMetrics(&a.seeds.Stats)...)
 	all.MustRegister(spaceMetrics(a.cfg.DataDir)...)
 	all.MustRegister(a.standby.metrics(a.registry)...)
 	all.MustRegister(a.db.metrics()...)
@@ -46,6 +49,47 @@ func (a *appliance) metrics() http.Handler {
 		b.register(all)
 	}
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
+}
+
+// deploymentCounts counts the deployments by state, in the database, when it is asked.
+type deploymentCounts struct{ registry *registry.Registry }
+
+var deploymentsDesc = prometheus.NewDesc("dragonfly_deployments", "Deployments by state; none are told while the database is away.", []string{"state"}, nil)
+
+// Describe is [prometheus.Collector.Describe].
+func (deploymentCounts) Describe(all chan<- *prometheus.Desc) { all <- deploymentsDesc }
+
+// countWithin bounds the time of a scrape.
+const countWithin = 2 * time.Second
+
+// Collect is [prometheus.Collector.Collect].
+func (c deploymentCounts) Collect(all chan<- prometheus.Metric) {
+	if !c.registry.Outage().Since.IsZero() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
+	defer cancel()
+	counts, err := c.registry.CountDeployments(ctx)
+	if err != nil {
+		return // the next scrape tells
+	}
+	for state, count := range counts {
+		all <- prometheus.MustNewConstMetric(deploymentsDesc, prometheus.GaugeValue, float64(count), string(state))
+	}
+}
+
+// newDeployed measures how long deployments take.
+func newDeployed() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dragonfly_deployment_seconds",
+		Help:    "From when an agent took a deployment up to its end, by the state it came to.",
+		Buckets: []float64{15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200}}, []string{"state"})
+}
+
+// deploymentEnded takes in a deployment that has ended.
+func (a *appliance) deploymentEnded(d registry.Deployment) {
+	if !d.StartedAt.IsZero() {
+		a.deployed.WithLabelValues(string(d.State)).Observe(d.EndedAt.Sub(d.StartedAt).Seconds())
+	}
 }
 
 // register adds what one interface's boot services count.

@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/httprate"
 
 	"dragonfly/boot/ipxe"
+	"dragonfly/boot/metadata"
 	"dragonfly/images/store"
 	"dragonfly/registry"
 	"dragonfly/registry/api"
@@ -45,6 +46,7 @@ func (a *appliance) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/boot/", a.bootFiles())
 	mux.Handle(store.Path, a.images)
+	mux.Handle(metadata.Path, a.seeds)
 	mux.Handle("/", guarded)
 	return hurried(bodyWithin, mux), nil
 }

@@ -34,7 +34,7 @@ when it registers for the first time:
       tags: [gpu]
       labels: {rack: a1}
       owner: lab
-      os: debian-12             # noted; this version installs nothing
+      os: debian-12             # assigned; nothing is installed by it
 
 Rules are tried in their order. All that match are applied; of what a machine has
 one of, such as the name, the first rule that sets it wins. What an operator has

@@ -15,9 +15,12 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"dragonfly/boot/metadata"
+	"dragonfly/boot/sshkeys"
 	"dragonfly/images/store"
 	"dragonfly/registry"
 	"dragonfly/registry/auth"
@@ -113,6 +116,9 @@ type appliance struct {
 	box      *auth.Box
 	api      huma.API // set by router
 	crowd    *crowd
+	deployed *prometheus.HistogramVec // how long deployments took
+	keys     sshkeys.Fetcher
+	seeds    *metadata.Handler
 }
 
 func newAppliance(ctx context.Context, cfg config, db *database, standby *standby, log *slog.Logger) (*appliance, error) {
@@ -141,8 +147,12 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if host, tls := strings.CutPrefix(cfg.PublicURL, "https://"); tls {
 		sessions.BehindTLS(strings.TrimSuffix(host, "/"))
 	}
-	return &appliance{cfg: cfg, log: log, db: db, store: db.store, standby: standby, registry: reg, images: images, box: box, crowd: newCrowd(),
-		tokens: tokens, accounts: accounts, sessions: sessions}, nil
+	a := &appliance{cfg: cfg, log: log, db: db, store: db.store, standby: standby, registry: reg, images: images, box: box, crowd: newCrowd(), deployed: newDeployed(),
+		tokens: tokens, accounts: accounts, sessions: sessions}
+	a.seeds = metadata.New(seeds{a}, reg.Sight, log)
+	tools, err := a.deployTools()
+	reg.Equip(tools)
+	return a, err
 }
 
 // stopWithin is how long requests may take to end when we stop; long polls and

@@ -29,21 +29,33 @@ A template may ask for
   .anything                    what --set anything=VALUE gives
 
 and may call Sprig's hermetic functions, formatPartition, netmaskToPrefixLength,
-toYaml and fromYaml. This version checks and renders templates; it carries none out.`}
+toYaml and fromYaml. What a deployment asks for beside that is in the templates that
+come with this version: see dragonfly os list.`}
 	template.AddCommand(templateCheckCommand(), templateRenderCommand(), templateActionsCommand())
 	return template
 }
 
 func templateRenderCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "render FILE --machine MACHINE", Short: "Show a template as it is for a machine", Args: exactly(1, "one file with a template, or - for standard input"),
+		Use: "render [FILE] --machine MACHINE", Short: "Show a template as it is for a machine", Args: cobra.MaximumNArgs(1),
 		Long: `Show exactly the text that a template gives with the data of a machine of the
 running appliance. What is wrong with that text is told on standard error, with the
-exit code 1. Nothing is changed.`,
-		Example: "  dragonfly template render ubuntu.yaml --machine rack1-7 --set image_url=http://images/u.raw.gz",
+exit code 1. Nothing is changed.
+
+FILE is a file with a template, or - for standard input. With --os instead, it is
+what a deployment of that operating system would carry out.`,
+		Example: `  dragonfly template render ubuntu.yaml --machine rack1-7 --set image_url=http://images/u.raw.gz
+  dragonfly template render --machine rack1-7 --os debian-12`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if name, _ := cmd.Flags().GetString("machine"); name == "" {
 				return usageError{errors.New("want the machine to render for: --machine NAME")}
+			}
+			os, _ := cmd.Flags().GetString("os")
+			if (os == "") == (len(args) == 0) {
+				return usageError{errors.New("want either a file with a template, or --os")}
+			}
+			if os != "" {
+				return renderOS(cmd, os)
 			}
 			machine, params, err := templateInput(cmd)
 			if err != nil {
@@ -56,8 +68,29 @@ exit code 1. Nothing is changed.`,
 			return renderFile(cmd, args[0], file, machine, params)
 		},
 	}
+	cmd.Flags().String("os", "", "the operating system, see dragonfly os list")
 	templateFlags(cmd, "the `MACHINE` of the running appliance, by name or ID")
 	return cmd
+}
+
+// renderOS shows what a deployment of an operating system would carry out.
+func renderOS(cmd *cobra.Command, os string) error {
+	sets, _ := cmd.Flags().GetStringArray("set")
+	params, err := parseSets(sets)
+	if err != nil {
+		return err
+	}
+	machine, _ := cmd.Flags().GetString("machine")
+	reply, err := control(cmd).Deploy(cmd.Context(), machine, registry.DeployRequest{OS: os, Parameters: params}, true)
+	if err != nil {
+		return fmt.Errorf("render %s for %s: %w", os, machine, err)
+	}
+	fmt.Fprint(cmd.OutOrStdout(), reply.Plan.Template)
+	var errs []error
+	for _, problem := range reply.Plan.Problems {
+		errs = append(errs, fmt.Errorf("render %s for %s: %w", os, machine, &problem))
+	}
+	return errors.Join(errs...)
 }
 
 func renderFile(cmd *cobra.Command, name string, file []byte, m registry.Machine, params map[string]string) error {
@@ -148,13 +181,8 @@ func templateFlags(cmd *cobra.Command, machine string) {
 // templateInput is what --machine and --set name.
 func templateInput(cmd *cobra.Command) (m registry.Machine, params map[string]string, err error) {
 	sets, _ := cmd.Flags().GetStringArray("set")
-	params = map[string]string{}
-	for _, text := range sets {
-		key, value, found := strings.Cut(text, "=")
-		if !found || key == "" {
-			return m, nil, usageError{fmt.Errorf("set %q: want KEY=VALUE", text)}
-		}
-		params[key] = value
+	if params, err = parseSets(sets); err != nil {
+		return m, nil, err
 	}
 	if _, err := tinkerbell.NewData(m, params); err != nil {
 		return m, nil, usageError{err}
@@ -169,6 +197,19 @@ func templateInput(cmd *cobra.Command) (m registry.Machine, params map[string]st
 	}
 	m, err = hardwareKnown(shown)
 	return m, params, err
+}
+
+// parseSets reads what --set gives, each KEY=VALUE.
+func parseSets(sets []string) (map[string]string, error) {
+	params := map[string]string{}
+	for _, text := range sets {
+		key, value, found := strings.Cut(text, "=")
+		if !found || key == "" {
+			return nil, usageError{fmt.Errorf("set %q: want KEY=VALUE", text)}
+		}
+		params[key] = value
+	}
+	return params, nil
 }
 
 // hardwareKnown is what a template sees of a machine that the API shows. One that
