@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -97,6 +98,11 @@ func newOffice(t *testing.T) *office {
 	t.Helper()
 	r := start(t, testConfig(t))
 	t.Cleanup(func() { r.end(t) })
+	return officeOf(t, r)
+}
+
+func officeOf(t *testing.T, r *rig) *office {
+	t.Helper()
 	f := &office{rig: r, Client: r.client(), mac: "52:54:00:00:01:01", key: testKey}
 	f.agent, f.m = r.rack(t, 1, 100e9)
 	raw := rawDisk()
@@ -260,6 +266,41 @@ func TestDeployOverHTTP(t *testing.T) {
 	if _, metrics := f.get(t, "/metrics"); !strings.Contains(metrics, `dragonfly_seed_requests_total{outcome="phoned_home"} 2`) {
 		t.Error("the metrics do not count that it phoned home")
 	}
+}
+
+// The server is killed while a disk is being written, and again before the installed
+// system phones home: the agent's next report goes on, and nothing is written twice.
+func TestDeploymentOutlivesKills(t *testing.T) {
+	cfg := testConfig(t)
+	url := fmt.Sprintf("http://127.0.0.1:%d", cfg.Port)
+	again := func(victim *exec.Cmd) *exec.Cmd {
+		if err := victim.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = victim.Wait() // it was killed
+		return startVictim(t, cfg, url)
+	}
+	victim := startVictim(t, cfg, url)
+	f := officeOf(t, &rig{url: url})
+	d := f.ask(t, registry.FirstBootCloudInit)
+	work := f.claim(t, "boot-0001")
+	report := api.ReportRequest{Deployment: d.ID, Attempt: 1, State: registry.ActionRunning, Wrote: true, Lines: []string{"writing"}}
+	f.tell(t, report, "continue")
+	victim = again(victim)
+	f.serves(t, "deployment pending: start the agent")
+	f.tell(t, report, "continue")
+	if got, err := f.agent.Claim(t.Context(), "boot-0001"); err != nil || got.Attempt != 1 || !got.Wrote {
+		t.Errorf("claimed again by the same boot: %+v, %v", got, err)
+	}
+	f.carryOut(t, work)
+	again(victim)
+	f.serves(t, "deployed: boot its own disk for the first time")
+	home := between(work.Actions[1].Environment["CONTENTS"], "url: ", "\n")
+	if status, body := f.post(t, home, nil); status != http.StatusOK {
+		t.Fatalf("phone home: %d %s", status, body)
+	}
+	f.becomes(t, d.ID, registry.DeploymentSucceeded)
+	f.state(t, registry.Installed, "")
 }
 
 // between is the text between two others.
