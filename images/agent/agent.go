@@ -47,6 +47,11 @@ type Config struct {
 	Disk func(device string) (string, error)
 	// Restart restarts the machine; on a real one it returns only an error.
 	Restart func() error
+	// Mark leaves Dragonfly's mark on a disk, by the kernel's name of it.
+	Mark func(disk, machine, deployment string) error
+	// BootEntry gives the firmware, where it keeps such, an entry for what is
+	// installed on a disk, by the kernel's name of it.
+	BootEntry func(ctx context.Context, disk string, log func(line string)) error
 	// BootDisk makes the firmware boot from the disk next, where it can be told.
 	BootDisk func() error
 }
@@ -54,9 +59,10 @@ type Config struct {
 // agent is one run.
 type agent struct {
 	Config
-	screen *screen
-	online chan struct{} // closed with the first address
-	once   sync.Once
+	screen  *screen
+	machine string        // its ID, once it is registered
+	online  chan struct{} // closed with the first address
+	once    sync.Once
 }
 
 // errRefused says that the server no longer takes our token: only a fresh boot
@@ -108,6 +114,7 @@ func (a *agent) work(ctx context.Context, hardware registry.Hardware) error {
 	if err != nil {
 		return err
 	}
+	a.machine = reply.ID
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()

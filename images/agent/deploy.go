@@ -48,6 +48,8 @@ type job struct {
 	work  api.Work
 	told  *report
 	wrote bool // the server knows that the disk is changed
+
+	unmarked bool // and the log says that there is no room for the mark
 }
 
 // run carries out every action that has not succeeded yet. An error is one of the
@@ -78,6 +80,7 @@ func (j *job) run(ctx context.Context) (done bool, err error) {
 			return false, j.end(ctx, err)
 		}
 	}
+	j.bootable(ctx, device)
 	return j.leave(ctx, device)
 }
 
@@ -115,6 +118,7 @@ func (j *job) carryOut(ctx context.Context, step registry.RecipeAction, device s
 	todo, _ := j.Action(step.Image) // prepare has asked
 	err := todo.Run(ctx, &action.Env{Vars: step.Environment, HTTP: j.HTTP, Need: j.Need, Log: j.told.log, Progress: j.told.progress,
 		Writing: func(target string) error { return j.writing(ctx, target, device) }})
+	j.mark(device)
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}

@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,9 @@ import (
 	"time"
 
 	"dragonfly/images/agent/action"
+	"dragonfly/images/agent/disktest"
+	"dragonfly/images/agent/partition"
+	"dragonfly/images/agent/signature"
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 )
@@ -30,6 +35,8 @@ type deployServer struct {
 	reports []string // "0 running wrote", one for each that was taken
 	lines   []string
 	asked   int
+
+	unmarked error // what the machine's Mark answers
 }
 
 func (s *deployServer) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -101,7 +108,7 @@ func deploy(t *testing.T, s *deployServer, actions map[string]action.Func) *mach
 	if s.answer == nil {
 		s.answer = goOn
 	}
-	m := &machine{disks: []registry.Disk{{Name: "sdb", Serial: "S1", Bytes: 100}, {Name: "sda", Serial: "S2", Bytes: 100}}}
+	m := &machine{unmarked: s.unmarked, disks: []registry.Disk{{Name: "sdb", Serial: "S1", Bytes: 100}, {Name: "sda", Serial: "S2", Bytes: 100}}}
 	m.actions = map[string]action.Func{"reboot": nil}
 	for name, f := range actions {
 		m.actions[name] = func(ctx context.Context, env *action.Env) error {
@@ -138,7 +145,7 @@ func expect(t *testing.T, what string, got, want []string) {
 func TestDeploy(t *testing.T) {
 	s := &deployServer{work: deployment("image", "file", "reboot")}
 	m := deploy(t, s, map[string]action.Func{"image": write("/dev/sdb"), "file": write("/dev/sdb1")})
-	expect(t, "did", m.did, []string{"image", "file", "boot disk", "restart"})
+	expect(t, "did", m.did, []string{"image", "mark sdb m-1 d-1", "file", "mark sdb m-1 d-1", "boot entry sdb", "boot disk", "restart"})
 	expect(t, "reports", s.reports, []string{"0 running", "0 running wrote", "0 succeeded wrote",
 		"1 running wrote", "1 succeeded wrote", "2 succeeded wrote"})
 	expect(t, "log", s.lines, []string{"about to write /dev/sdb", "about to write /dev/sdb1"})
@@ -149,7 +156,7 @@ func TestDeployGoesOnWhereItWas(t *testing.T) {
 	s := &deployServer{work: deployment("image", "file")}
 	s.work.ResumeFrom, s.work.Wrote = 1, true
 	m := deploy(t, s, map[string]action.Func{"image": write("/dev/sdb"), "file": write("/dev/sdb1")})
-	expect(t, "did", m.did, []string{"file", "boot disk", "restart"})
+	expect(t, "did", m.did, []string{"file", "mark sdb m-1 d-1", "boot entry sdb", "boot disk", "restart"})
 }
 
 func TestDeployRefuses(t *testing.T) {
@@ -165,7 +172,7 @@ func TestDeployRefuses(t *testing.T) {
 		"a write to another disk": {deployment("wrong"), []string{"wrong"}, "0 failed: this deployment may write to sdb alone, and that is on sda"},
 		"a write to no disk": {func() api.Work { w := deployment("image"); w.Disk = registry.DeploymentDisk{}; return w }(), []string{"image"},
 			"0 failed: no disk was agreed to"},
-		"what takes too long": {deployment("slow"), []string{"slow"}, "0 failed wrote: it was not done within 1m0s"},
+		"what takes too long": {deployment("slow"), []string{"slow", "mark sdb m-1 d-1"}, "0 failed wrote: it was not done within 1m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &deployServer{work: test.work}
@@ -209,7 +216,11 @@ func TestDeployIsCancelled(t *testing.T) {
 			if changed != (at > 1) {
 				t.Errorf("the disk was changed: %v", changed)
 			}
-			expect(t, "did", m.did, []string{"image", "restart"})
+			want := []string{"image", "restart"}
+			if changed {
+				want = []string{"image", "mark sdb m-1 d-1", "restart"}
+			}
+			expect(t, "did", m.did, want)
 			if slices.ContainsFunc(s.reports, func(r string) bool { return strings.Contains(r, "failed") }) {
 				t.Errorf("what was cancelled is reported as failed: %q", s.reports)
 			}
@@ -232,9 +243,47 @@ func TestDeployOutlastsTheServer(t *testing.T) {
 		return api.ReportReply{Do: api.ReportContinue}, 200
 	}
 	m := deploy(t, s, map[string]action.Func{"image": write("/dev/sdb")})
-	expect(t, "did", m.did, []string{"image", "boot disk", "restart"})
+	expect(t, "did", m.did, []string{"image", "mark sdb m-1 d-1", "boot entry sdb", "boot disk", "restart"})
 	if last := s.reports[len(s.reports)-1]; last != "1 succeeded wrote" {
 		t.Errorf("the last report is %q", last)
+	}
+}
+
+// A disk without room for the mark is installed all the same, and said once.
+func TestDeployWithoutRoomForTheMark(t *testing.T) {
+	s := &deployServer{work: deployment("image", "file"), unmarked: errors.New("it has no partition table")}
+	deploy(t, s, map[string]action.Func{"image": write("/dev/sdb"), "file": write("/dev/sdb1")})
+	expect(t, "log", s.lines, []string{"about to write /dev/sdb",
+		"sdb does not say whom it belongs to; the next deployment to it will be asked about: it has no partition table", "about to write /dev/sdb1"})
+}
+
+func TestWipeLeavesNoMark(t *testing.T) {
+	s := &deployServer{work: deployment("wipe", "reboot")}
+	s.work.Kind = registry.KindWipe
+	m := deploy(t, s, map[string]action.Func{"wipe": write("/dev/sdb")})
+	expect(t, "did", m.did, []string{"wipe", "boot disk", "restart"})
+}
+
+func TestMarkDisk(t *testing.T) {
+	device, _ := disktest.Loop(t, 4<<20)
+	name := strings.TrimPrefix(device, "/dev/")
+	if err := markDisk(name, "m-1", "d-1"); err == nil {
+		t.Error("a disk without partitions was marked")
+	}
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	table := partition.Table{Kind: partition.GPT, Sector: 512, Parts: []partition.Partition{{Number: 1, Start: 1 << 20, Size: 1 << 20, Type: partition.LinuxGUID}}}
+	if err := table.Write(f, 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := markDisk(name, "m-1", "d-1"); err != nil {
+		t.Fatal(err)
+	}
+	if machine, deployment, ok := signature.ReadMark(f); !ok || machine != "m-1" || deployment != "d-1" {
+		t.Errorf("the disk is marked for %q by %q, %v", machine, deployment, ok)
 	}
 }
 

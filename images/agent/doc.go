@@ -11,5 +11,7 @@
 // through an [io/fs.FS], so that tests run on recorded trees. What changes the
 // machine (mount, load, reboot) is a function value in [Config].
 //
-// The agent never writes to a disk.
+// The agent writes to a disk for a deployment alone: to the one disk that was agreed
+// to, after the server has taken a report that says so. What it has begun to write
+// it marks as this machine's.
 package agent

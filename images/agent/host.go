@@ -71,10 +71,11 @@ func unpackDrivers(log *slog.Logger, root string) error {
 // serve fills in the parts of cfg that need the real machine.
 func (h *host) serve(cfg *Config) {
 	cfg.Devices, cfg.Late = h.devices, h.late
-	cfg.Network = (&network{root: h.root, log: h.log, boot: cfg.Boot.MAC}).run
+	cfg.Network = (&network{root: h.root, log: h.log, boot: cfg.Boot.MAC, resolvers: resolvers{file: "/etc/resolv.conf"}}).run
 	cfg.Hardware = h.hardware
 	cfg.BootID = h.root.text("proc/sys/kernel/random/boot_id")
 	cfg.Action, cfg.Disk, cfg.Need = action.Lookup, h.disk, h.need
+	cfg.Mark, cfg.BootEntry = markDisk, h.bootEntry
 	cfg.LinkDisks = func() error { return linkDisks(h.root, "/dev/disk/by-id") }
 }
 

@@ -52,6 +52,9 @@ func (n *network) keepLease(ctx context.Context, index int) {
 		n.update(index, func(p *Port) {
 			p.Address, p.Hostname, p.Problem = granted.Address, granted.Hostname, ""
 		})
+		if err := n.resolvers.put(index, p.MAC == n.boot, readResolver(granted.lease.ACK)); err != nil {
+			n.log.Warn("name servers", "err", err)
+		}
 		pause(ctx, max(granted.For/2, time.Minute)) // T1, RFC 2131 section 4.4.5
 	}
 }
@@ -90,7 +93,8 @@ func (n *network) ask(ctx context.Context, name string, old *nclient4.Lease) (gr
 	defer client.Close()
 	options := []dhcpv4.Modifier{
 		dhcpv4.WithOption(dhcpv4.OptClassIdentifier(vendorClass)),
-		dhcpv4.WithRequestedOptions(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionHostName),
+		dhcpv4.WithRequestedOptions(dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionHostName,
+			dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName, dhcpv4.OptionDNSDomainSearchList),
 	}
 	n.log.Info("ask for an address", "port", name) // before the first random number, which may block
 	var lease *nclient4.Lease

@@ -38,6 +38,8 @@ type network struct {
 	log  *slog.Logger
 	boot registry.MAC // whose port goes first; zero: all at once
 
+	resolvers resolvers
+
 	mu      sync.Mutex
 	ports   map[int]*port // by interface index
 	changed func([]Port)

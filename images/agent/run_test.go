@@ -106,6 +106,8 @@ type machine struct {
 	late    chan struct{}
 	disks   []registry.Disk
 	actions map[string]action.Func
+
+	unmarked error // what Mark answers
 }
 
 // action is what the test says an image does; for others it is not known.
@@ -159,6 +161,11 @@ func (m *machine) config(client *http.Client, url string) Config {
 		Disk:     func(device string) (string, error) { return strings.TrimRight(path.Base(device), "123"), nil },
 		Restart:  func() error { m.do("restart"); return nil },
 		BootDisk: func() error { m.do("boot disk"); return nil },
+		Mark: func(disk, machine, deployment string) error {
+			m.do("mark " + disk + " " + machine + " " + deployment)
+			return m.unmarked
+		},
+		BootEntry: func(_ context.Context, disk string, _ func(string)) error { m.do("boot entry " + disk); return nil },
 	}
 }
 

@@ -28,7 +28,11 @@ func (f Func) Run(ctx context.Context, env *Env) error { return f(ctx, env) }
 // actions are what this agent can do, by name.
 func actions() map[string]Action {
 	return map[string]Action{
+		"cexec":      Func(cexec),
 		"image2disk": Func(image2disk),
+		"kexec":      Func(kexec),
+		"poweroff":   Func(poweroff),
+		"reboot":     Func(reboot),
 		"writefile":  Func(writefile),
 	}
 }

@@ -62,6 +62,11 @@ func (e *Env) mountAt(ctx context.Context, device, kind string, flags uintptr) (
 	if err != nil {
 		return nil, err
 	}
+	return e.mountNode(device, node, kind, flags)
+}
+
+// mountNode mounts a device that an action names by another name.
+func (e *Env) mountNode(device, node, kind string, flags uintptr) (*volume, error) {
 	found, err := fileSystemOn(node)
 	if err != nil {
 		return nil, err
@@ -238,6 +243,28 @@ func (v *volume) open(name string, flags int, mode uint32) (*os.File, error) {
 		return nil, irregular
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// exists reports whether there is a regular file of that name.
+func (v *volume) exists(name string) bool {
+	f, err := v.open(name, unix.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+// names lists a directory of the volume, sorted; nil where there is none.
+func (v *volume) names(dir string) []string {
+	fd, err := v.openHow(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	defer f.Close()
+	names, _ := f.Readdirnames(10_000)
+	slices.Sort(names)
+	return names
 }
 
 // owner is whom what is made belongs to, and what may be done with it.

@@ -49,6 +49,12 @@ type Partition struct {
 // End is where the partition ends: the first byte behind it.
 func (p Partition) End() int64 { return p.Start + p.Size }
 
+// GUID is the ID as it stands in the table; zeros where there is none.
+func (p Partition) GUID() [16]byte {
+	g, _ := guidBytes(p.ID)
+	return g
+}
+
 // TypeName is what the type is called, such as "EFI System"; "" for one that has
 // no name here.
 func (p Partition) TypeName() string { return typeNames[p.Type] }
