@@ -49,7 +49,8 @@ func may(name string, kind Kind, preset, about string) Variable {
 
 // KnownActions are those of github.com/tinkerbell/actions, as their programs read
 // their environment (NAME/main.go, qemuimg2disk/entrypoint.sh), those of its
-// first years, and waitdaemon, which the templates of the playground end with.
+// first years, waitdaemon, which the templates of the playground end with, and those
+// that only Dragonfly's agent has.
 func KnownActions() []KnownAction {
 	var (
 		disk      = must("DEST_DISK", Device, "the disk that is written, all of it")
@@ -81,6 +82,8 @@ func KnownActions() []KnownAction {
 		{Name: "grub2disk", About: "install GRUB for BIOS", Variables: []Variable{
 			must("GRUB_INSTALL_PATH", Device, "the disk that gets the boot record"), must("GRUB_DISK", Device, "the partition with /boot"),
 			may("FS_TYPE", Text, "", "the file system of the partition")}},
+		{Name: "growpart", About: "give the last partition of a disk, and its file system, the room behind it; Dragonfly's agent alone has it", Variables: []Variable{
+			must("DEST_DISK", Device, "the disk")}},
 		{Name: "image2disk", About: "write an image to a disk while it is fetched", Variables: []Variable{
 			disk, image, packed, sum, may("RETRY_ENABLED", Bool, "true", "try again when the transfer breaks"),
 			may("RETRY_DURATION_MINUTES", Number, "10", "how long to try again"),

@@ -108,7 +108,7 @@ func (t *target) addMissing() error {
 		if there[strconv.Itoa(p.Number)] {
 			continue
 		}
-		if err := addPartition(int(t.file.Fd()), p); err != nil {
+		if err := blkpg(int(t.file.Fd()), unix.BLKPG_ADD_PARTITION, p); err != nil {
 			return fmt.Errorf("tell the kernel of partition %d of %s: %w", p.Number, t.device, err)
 		}
 	}
@@ -116,18 +116,18 @@ func (t *target) addMissing() error {
 	return nil
 }
 
-// addPartition is BLKPG_ADD_PARTITION (linux/blkpg.h).
-func addPartition(fd int, p partition.Partition) error {
+// blkpg tells the kernel of a partition (linux/blkpg.h): op is such as
+// BLKPG_ADD_PARTITION.
+func blkpg(fd int, op int32, p partition.Partition) error {
 	part := struct {
 		start, length int64
 		number        int32
 		names         [64 + 64]byte // not used any more
 	}{start: p.Start, length: p.Size, number: int32(p.Number)}
-	const add = 1
 	arg := struct {
 		op, flags, size int32
 		data            unsafe.Pointer
-	}{op: add, size: int32(unsafe.Sizeof(part)), data: unsafe.Pointer(&part)}
+	}{op: op, size: int32(unsafe.Sizeof(part)), data: unsafe.Pointer(&part)}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.BLKPG, uintptr(unsafe.Pointer(&arg)))
 	if errno != 0 {
 		return errno
