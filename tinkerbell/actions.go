@@ -78,7 +78,7 @@ func KnownActions() []KnownAction {
 			must("DEST_DISK", Device, "the disk that gets the partition"),
 			may("USER_DATA", Text, "", "the file user-data"), may("META_DATA", Text, "", "the file meta-data"),
 			may("NETWORK_CONFIG", Text, "", "the file network-config")}},
-		{Name: "disk-wipe", About: "wipe every disk of the machine"},
+		{Name: "disk-wipe", About: "wipe every disk of the machine; Dragonfly's agent wipes the one of the deployment alone"},
 		{Name: "grub2disk", About: "install GRUB for BIOS", Variables: []Variable{
 			must("GRUB_INSTALL_PATH", Device, "the disk that gets the boot record"), must("GRUB_DISK", Device, "the partition with /boot"),
 			may("FS_TYPE", Text, "", "the file system of the partition")}},
@@ -114,6 +114,9 @@ func KnownActions() []KnownAction {
 			must("ENV_VARS", Text, "a JSON object; an empty value takes a variable away")}},
 		{Name: "waitdaemon", About: "report success, wait, and run another image", Any: true, HostPID: true, Variables: []Variable{
 			must("IMAGE", Text, "the image that is run"), may("WAIT_SECONDS", Number, "10", "how long to wait")}},
+		{Name: "wipe", About: "erase a disk; Dragonfly's agent alone has it", Variables: []Variable{
+			must("DEST_DISK", Device, "the disk that is erased"),
+			may("WIPE_METHOD", Text, "auto", "auto, format or sanitize (NVMe), secure-discard, discard, zero, overwrite or signatures")}},
 		{Name: "writefile", About: "write a file into a file system on the disk", Variables: []Variable{
 			partition, fsType, must("DEST_PATH", Path, "the file"), may("CONTENTS", Text, "", "what is in it"),
 			must("UID", Number, "its owner"), must("GID", Number, "its group"), must("MODE", Octal, "its mode, such as 0644"),

@@ -29,11 +29,13 @@ func (f Func) Run(ctx context.Context, env *Env) error { return f(ctx, env) }
 func actions() map[string]Action {
 	return map[string]Action{
 		"cexec":      Func(cexec),
+		"disk-wipe":  Func(diskWipe),
 		"growpart":   Func(growpart),
 		"image2disk": Func(image2disk),
 		"kexec":      Func(kexec),
 		"poweroff":   Func(poweroff),
 		"reboot":     Func(reboot),
+		"wipe":       Func(wipe),
 		"writefile":  Func(writefile),
 	}
 }
