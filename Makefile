@@ -13,7 +13,7 @@ export GOFLAGS ?= -buildvcs=auto
 
 # What Debian 12 has to bring: a C compiler for SQLite, what unpacks kernels, and
 # the lab's DHCP server, firmware, virtual machines and browser.
-PACKAGES := gcc libc6-dev ca-certificates debian-archive-keyring zstd xz-utils bzip2 qemu-utils \
+PACKAGES := gcc libc6-dev ca-certificates debian-archive-keyring zstd xz-utils bzip2 qemu-utils mtools dosfstools \
 	iproute2 dnsmasq-base qemu-system-x86 ovmf ipxe-qemu tcpdump chromium systemd
 
 ## help: list the targets

@@ -29,6 +29,7 @@ func (f Func) Run(ctx context.Context, env *Env) error { return f(ctx, env) }
 func actions() map[string]Action {
 	return map[string]Action{
 		"cexec":      Func(cexec),
+		"cidataio":   Func(cidataio),
 		"disk-wipe":  Func(diskWipe),
 		"growpart":   Func(growpart),
 		"image2disk": Func(image2disk),

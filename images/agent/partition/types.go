@@ -14,7 +14,9 @@ const (
 	BIOSGUID  = "21686148-6449-6e6f-744e-656564454649"
 	SwapGUID  = "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"
 	LVMGUID   = "e6d6d379-f507-44c2-a23c-238f2a3df928"
-	RAIDGUID  = "a19d880f-05fc-4d3b-a006-743f0f84911e"
+	// BasicDataGUID is what every system looks into: FAT, NTFS.
+	BasicDataGUID = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"
+	RAIDGUID      = "a19d880f-05fc-4d3b-a006-743f0f84911e"
 
 	// StorageSpacesGUID and LDMGUID are volumes of Windows that reach over disks.
 	StorageSpacesGUID = "e75caf8f-f680-4cee-afa3-b001e56efc2d"
@@ -44,7 +46,7 @@ var typeNames = map[string]string{
 	"ca7d7ccb-63ed-4c53-861c-1742536059cc": "Linux LUKS",
 	"8da63339-0007-60c0-c436-083ac8230908": "Linux reserved",
 	"e3c9e316-0b5c-4db8-817d-f92df00215ae": "Microsoft reserved",
-	"ebd0a0a2-b9e5-4433-87c0-68b6b72699c7": "Microsoft basic data",
+	BasicDataGUID:                          "Microsoft basic data",
 	"de94bba4-06d1-4d40-a16a-bfd50179d6ac": "Windows recovery",
 	"5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "Windows dynamic disk metadata",
 	"aa31e02a-400f-11db-9590-000c2911d1b8": "VMware VMFS",
