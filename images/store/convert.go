@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dragonfly/images/frame"
+	"dragonfly/images/qcow2"
 	"dragonfly/registry"
 )
 
@@ -75,16 +76,27 @@ func (c *converter) disk(ctx context.Context, o *opened, file *os.File, in *coun
 	case o.format == "raw":
 		return o, in.size, nil
 	case o.format == "qcow2":
-		disk, size, err := openQcow2(file)
-		return &cancellable{ctx, disk}, size, err
+		return openQcow2(ctx, file)
 	case strings.HasPrefix(o.format, "qcow2"):
 		if err := c.unpack(o, in); err != nil {
 			return nil, 0, err
 		}
-		disk, size, err := openQcow2(c.unpacked)
-		return &cancellable{ctx, disk}, size, err
+		return openQcow2(ctx, c.unpacked)
 	}
 	return o, 0, nil
+}
+
+// openQcow2 is the disk in a qcow2 file, from its start to its end.
+func openQcow2(ctx context.Context, file *os.File) (io.Reader, int64, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	disk, err := qcow2.Open(file, info.Size())
+	if err != nil {
+		return nil, 0, err
+	}
+	return &cancellable{ctx, io.NewSectionReader(disk, 0, disk.Size())}, disk.Size(), nil
 }
 
 // unpack puts a packed qcow2 disk into a file, since it is not read in order. The

@@ -16,6 +16,7 @@ import (
 	"github.com/therootcompany/xz"
 
 	"dragonfly/images/frame"
+	"dragonfly/images/qcow2"
 )
 
 // maxWindow is how much of what it has unpacked a decoder may keep: what the largest
@@ -77,9 +78,6 @@ type opened struct {
 	head    []byte
 }
 
-// qcow2Magic is how such a disk begins.
-const qcow2Magic = "QFI\xfb"
-
 // open finds out what a file is. It is an error if that is not what it is said to
 // be; said is empty where nothing is.
 func open(file io.Reader, said string) (*opened, error) {
@@ -118,7 +116,7 @@ func (o *opened) identify(said string) error {
 		}
 	}
 	o.format = "raw"
-	if bytes.HasPrefix(o.head, []byte(qcow2Magic)) {
+	if bytes.HasPrefix(o.head, []byte(qcow2.Magic)) {
 		o.format = "qcow2"
 	}
 	o.format += o.packing

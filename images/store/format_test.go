@@ -156,10 +156,9 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// What would be read of other files, or without end, is refused by its header.
+// What would be read of other files is refused by its header.
 func TestHostileQcow2(t *testing.T) {
 	dir := t.TempDir()
-	tool(t, dir, "qemu-img create -f qcow2 good 1G")
 	tool(t, dir, "qemu-img create -f qcow2 -b /etc/passwd -F raw backed 1M")
 	tool(t, dir, "qemu-img create -f qcow2 -o data_file=other external 1M")
 	tool(t, dir, "qemu-img create -f qcow2 -o extended_l2=on subclusters 1M")
@@ -167,36 +166,6 @@ func TestHostileQcow2(t *testing.T) {
 	for name, want := range map[string]string{"backed": "backing file", "external": "in another file", "subclusters": "extended_l2", "encrypted": "encrypted"} {
 		if _, _, err := convert(t, filepath.Join(dir, name), ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-	good, err := os.ReadFile(filepath.Join(dir, "good"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkQcow2(good[:headSize], int64(len(good))); err != nil {
-		t.Fatal(err)
-	}
-	for name, edit := range map[string]func(b []byte){
-		"version":             func(b []byte) { binary.BigEndian.PutUint32(b[4:], 4) },
-		"clusters too small":  func(b []byte) { binary.BigEndian.PutUint32(b[20:], 8) },
-		"clusters too large":  func(b []byte) { binary.BigEndian.PutUint32(b[20:], 63) },
-		"no disk":             func(b []byte) { binary.BigEndian.PutUint64(b[24:], 0) },
-		"half a sector":       func(b []byte) { binary.BigEndian.PutUint64(b[24:], 1000) },
-		"2 TiB":               func(b []byte) { binary.BigEndian.PutUint64(b[24:], 2<<40) },
-		"a huge disk":         func(b []byte) { binary.BigEndian.PutUint64(b[24:], 1<<63) },
-		"a huge first table":  func(b []byte) { binary.BigEndian.PutUint32(b[36:], 1<<32-1) },
-		"no first table":      func(b []byte) { binary.BigEndian.PutUint32(b[36:], 0) },
-		"a table nowhere":     func(b []byte) { binary.BigEndian.PutUint64(b[40:], 1<<62) },
-		"a table at 0":        func(b []byte) { binary.BigEndian.PutUint64(b[40:], 0) },
-		"corrupt":             func(b []byte) { b[79] |= qcow2Corrupt },
-		"a feature not known": func(b []byte) { b[72] |= 1 },
-		"a header too long":   func(b []byte) { binary.BigEndian.PutUint32(b[100:], 1<<31) },
-		"a header too short":  func(b []byte) { binary.BigEndian.PutUint32(b[100:], 10) },
-	} {
-		b := bytes.Clone(good)
-		edit(b)
-		if err := checkQcow2(b[:headSize], int64(len(b))); err == nil {
-			t.Errorf("%s: taken", name)
 		}
 	}
 }
