@@ -97,8 +97,8 @@ func KnownActions() []KnownAction {
 			may("REGISTRY_USERNAME", Text, "", "of the registry"), may("REGISTRY_PASSWORD", Text, "", "of the registry"),
 			may("SKIP_VERIFY", Bool, "false", "take any certificate")}},
 		{Name: "poweroff", About: "switch the machine off", HostPID: true},
-		{Name: "qemuimg2disk", About: "write an image of any format qemu-img knows to a disk", Variables: []Variable{
-			disk, image, may("FORMAT", Text, "host_device", "the format that is written"), may("EXTRA_ARGS", Text, "", "for qemu-img convert")}},
+		{Name: "qemuimg2disk", About: "write an image of any format qemu-img knows to a disk; Dragonfly's agent knows qcow2 and raw", Variables: []Variable{
+			disk, image, sum, may("FORMAT", Text, "host_device", "the format that is written"), may("EXTRA_ARGS", Text, "", "for qemu-img convert")}},
 		{Name: "reboot", About: "restart the machine", HostPID: true},
 		{Name: "rootio", About: "partition, format or mount as the machine's metadata say", Variables: []Variable{
 			must("MIRROR_HOST", Text, "the host that serves the metadata on port 50061"), may("MBR", Text, "", "anything: an MBR instead of a GPT")}},

@@ -28,16 +28,19 @@ func (f Func) Run(ctx context.Context, env *Env) error { return f(ctx, env) }
 // actions are what this agent can do, by name.
 func actions() map[string]Action {
 	return map[string]Action{
-		"cexec":      Func(cexec),
-		"cidataio":   Func(cidataio),
-		"disk-wipe":  Func(diskWipe),
-		"growpart":   Func(growpart),
-		"image2disk": Func(image2disk),
-		"kexec":      Func(kexec),
-		"poweroff":   Func(poweroff),
-		"reboot":     Func(reboot),
-		"wipe":       Func(wipe),
-		"writefile":  Func(writefile),
+		"archive2disk": Func(archive2disk),
+		"cexec":        Func(cexec),
+		"cidataio":     Func(cidataio),
+		"disk-wipe":    Func(diskWipe),
+		"growpart":     Func(growpart),
+		"image2disk":   Func(image2disk),
+		"kexec":        Func(kexec),
+		"oci2disk":     Func(oci2disk),
+		"poweroff":     Func(poweroff),
+		"qemuimg2disk": Func(qemuimg2disk),
+		"reboot":       Func(reboot),
+		"wipe":         Func(wipe),
+		"writefile":    Func(writefile),
 	}
 }
 

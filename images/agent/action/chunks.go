@@ -29,8 +29,11 @@ const (
 // of it, holds each chunk against its sum, unpacks and writes it, and all that goes
 // on side by side; holes are not fetched.
 func (i image) chunks(ctx context.Context, w *writer, name frame.Name) error {
+	if !i.packed {
+		return i.notSaid("zstd")
+	}
 	i.source.summed = true // chunk by chunk
-	index, err := i.index(ctx, name)
+	index, err := i.index(ctx, name, tailSize)
 	if err != nil {
 		return err
 	}
@@ -58,9 +61,10 @@ func (i image) chunks(ctx context.Context, w *writer, name frame.Name) error {
 	return group.Wait()
 }
 
-// index fetches the index of an image.
-func (i image) index(ctx context.Context, name frame.Name) (*frame.Index, error) {
-	tail, at, err := i.source.tail(ctx, tailSize)
+// index fetches the index of an image: the last bytes of the file, so many as it most
+// likely has, and the others if it has more.
+func (i image) index(ctx context.Context, name frame.Name, likely int64) (*frame.Index, error) {
+	tail, at, err := i.source.tail(ctx, likely)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package action
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -50,7 +51,23 @@ func TestCutDownloads(t *testing.T) {
 	}
 }
 
-// So is one with a wrong byte, which is not mended by fetching it again.
+// Where nothing else tells that an image is cut, its partitions may.
+func TestCutAtTheServer(t *testing.T) {
+	image := diskImage(t, 12*mib)
+	disk := newLoop(t, 14*mib, 512)
+	part := image[:8*mib]
+	s := newServer(t, map[string][]byte{"/raw": part, "/zst": zstded(t, part)})
+	for _, path := range []string{"/raw", "/zst"} {
+		env, _ := newEnv(t, map[string]string{"DEST_DISK": disk.device, "IMG_URL": s.URL + path, "COMPRESSED": fmt.Sprint(path != "/raw")})
+		err := run(t.Context(), env, "image2disk")
+		if err == nil || !strings.Contains(err.Error(), "the image has 8.4 MB (8388608 bytes) and its partition 2 ends at 11534336, so it is cut") {
+			t.Errorf("%s: %v", path, err)
+		}
+		disk.unbootable(t)
+	}
+}
+
+// One with a wrong byte is no success either, which is not mended by fetching it again.
 func TestFlippedBytes(t *testing.T) {
 	image := diskImage(t, 6*mib)
 	disk := newLoop(t, 8*mib, 512)
@@ -162,7 +179,7 @@ func TestDisksInUse(t *testing.T) {
 	if err := table.Write(target, disk.size); err != nil {
 		t.Fatal(err)
 	}
-	if err := target.seal(t.Context()); err != nil {
+	if err := errors.Join(target.seal(), target.reread(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openTarget(env, disk.device); err == nil || !strings.Contains(err.Error(), "is in use") {

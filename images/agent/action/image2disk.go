@@ -14,7 +14,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"dragonfly/images/agent/partition"
 	"dragonfly/images/frame"
+	"dragonfly/images/qcow2"
 )
 
 // image2disk writes the image at IMG_URL to DEST_DISK while it is fetched. A raw
@@ -63,8 +65,17 @@ func (e *Env) sum(name string) ([]byte, error) {
 	return sum, nil
 }
 
-// write writes the image to a disk, whichever way it is stored.
+// write writes the image to a disk, whichever of ours it is.
 func (i image) write(ctx context.Context, env *Env, device string) error {
+	put := i.stream
+	if name, ok := frameName(i.source.url); ok {
+		put = func(ctx context.Context, w *writer) error { return i.chunks(ctx, w, name) }
+	}
+	return i.writeWith(ctx, env, device, put)
+}
+
+// writeWith lets put write the image to a disk.
+func (i image) writeWith(ctx context.Context, env *Env, device string, put func(context.Context, *writer) error) error {
 	t, err := openTarget(env, device)
 	if err != nil {
 		return err
@@ -77,13 +88,6 @@ func (i image) write(ctx context.Context, env *Env, device string) error {
 		return err
 	}
 	defer stop()
-	put := i.stream
-	if name, ok := frameName(i.source.url); ok {
-		if !i.packed {
-			return fmt.Errorf("%s is packed with zstd, and COMPRESSED does not say so; set it to true", i.source)
-		}
-		put = func(ctx context.Context, w *writer) error { return i.chunks(ctx, w, name) }
-	}
 	return w.finish(ctx, put(ctx, w))
 }
 
@@ -91,14 +95,17 @@ func (i image) write(ctx context.Context, env *Env, device string) error {
 func (w *writer) finish(ctx context.Context, err error) error {
 	if err == nil {
 		w.meter.stage.Store("finish")
-		err = w.seal(ctx)
+		err = w.seal()
 	}
-	switch {
-	case err == nil:
+	if err == nil {
+		if err := w.reread(ctx); err != nil {
+			return fmt.Errorf("%s has the whole image, but: %w", w.device, err)
+		}
 		p := w.meter.progress()
 		w.env.logf("%s has the image: %s written, %s of zeros, %s fetched", w.device, short(p.Written), short(p.Skipped), short(p.Fetched))
 		return nil
-	case !w.begun:
+	}
+	if !w.begun {
 		return fmt.Errorf("%w; nothing was written to %s", err, w.device)
 	}
 	if spoil := w.spoil(); spoil != nil {
@@ -122,10 +129,10 @@ func frameName(address string) (frame.Name, bool) {
 // stream writes an image that comes in one piece.
 func (i image) stream(ctx context.Context, w *writer) error {
 	if i.sum == nil {
-		w.env.logf("no sum of %s is known: only what its packing checks is checked", i.source)
+		w.env.logf("no sum of %s is known (IMG_SHA256): a raw image that is shorter than it should be, or has other bytes, is not told from a good one; of a packed one, what its packing checks is checked", i.source)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	file := readAhead(ctx, i.source.read(ctx, 0, -1))
+	file := readAhead(ctx, i.source.read(ctx, 0, -1), sha256.New())
 	defer file.stop()
 	raw, closeRaw, err := i.unpack(w, file)
 	if err != nil {
@@ -144,6 +151,21 @@ func (i image) stream(ctx context.Context, w *writer) error {
 		return fmt.Errorf("the SHA-256 of %s is %x, and should be %x", i.source, sum, i.sum)
 	case size%512 != 0:
 		return fmt.Errorf("%s has %d bytes when it is unpacked: no image of a disk, which has whole sectors of 512", i.source, size)
+	case i.sum == nil:
+		return w.complete(size)
+	}
+	return nil
+}
+
+// complete says that an image of size bytes, of which no sum is known, is the
+// beginning of a larger one: the partitions tell, if there are any.
+func (w *writer) complete(size int64) error {
+	table, err := partition.ReadSector(w, w.size, w.sector)
+	if err != nil {
+		return nil // it has none, or none that could tell
+	}
+	if last, ok := table.Last(); ok && last.End() > size {
+		return fmt.Errorf("%w: the image has %s and its partition %d ends at %d, so it is cut", io.ErrUnexpectedEOF, exact(size), last.Number, last.End())
 	}
 	return nil
 }
@@ -159,12 +181,14 @@ func (i image) unpack(w *writer, file *ahead) (io.Reader, func(), error) {
 	case looksLikeHTML(head):
 		return nil, nil, fmt.Errorf("%s is a web page and no image: it begins with %q", i.source, head)
 	case how != nil && !i.packed:
-		return nil, nil, fmt.Errorf("%s is packed with %s, and COMPRESSED does not say so; set it to true", i.source, how.name)
+		return nil, nil, i.notSaid(how.name)
 	case how == nil && i.packed:
 		return nil, nil, fmt.Errorf("COMPRESSED is true, and %s is not packed with zstd, gzip, xz or bzip2: it begins with %x", i.source, head[:min(6, len(head))])
-	case how != nil && how.name == "zstd":
+	case how == nil:
+		w.meter.total.Store(max(0, size))
+	case how.name == "zstd":
 		size = zstdSize(head)
-	case how != nil:
+	default:
 		size = 0
 	}
 	if err := w.fits(size); err != nil || how == nil {
@@ -175,6 +199,11 @@ func (i image) unpack(w *writer, file *ahead) (io.Reader, func(), error) {
 		return nil, nil, fmt.Errorf("unpack %s: %w", i.source, whole(err))
 	}
 	return &named{raw, "unpack " + i.source.String()}, closeRaw, nil
+}
+
+// notSaid says that an image is packed.
+func (i image) notSaid(how string) error {
+	return fmt.Errorf("%s is packed with %s, and COMPRESSED does not say so; set it to true", i.source, how)
 }
 
 // named says of what the errors of a reader are.
@@ -204,21 +233,43 @@ func (w *writer) beginWith(ctx context.Context, head []byte) error {
 	return w.begin(ctx)
 }
 
+// strangers are files that are no raw images, by how they begin.
+var strangers = []struct {
+	at          int
+	magic, what string
+}{
+	{0, qcow2.Magic, "a qcow2 image, which qemuimg2disk writes"},
+	{257, "ustar", "a tar archive, which archive2disk unpacks"},
+	{0, "KDMV", "a VMDK disk"},
+	{0, "# Disk Descriptor", "the description of a VMDK disk"},
+	{0, "vhdxfile", "a VHDX disk"},
+	{0, "conectix", "a VHD disk"},
+	{0x40, "\x7f\x10\xda\xbe", "a VDI disk"},
+	{0, "PK\x03\x04", "a ZIP archive"},
+	{0, "7z\xbc\xaf\x27\x1c", "a 7z archive"},
+}
+
 // looksRight says why what an image begins with cannot be right on this disk.
 func (w *writer) looksRight(head []byte) error {
-	const gpt = "EFI PART" // at the second sector
-	at := func(sector int64) bool { return int64(len(head)) > sector+8 && string(head[sector:sector+8]) == gpt }
-	switch {
-	case len(head) == 0:
+	if len(head) == 0 {
 		return errors.New("the image is empty")
-	case bytes.HasPrefix(head, []byte("QFI\xfb")):
-		return errors.New("the image is a qcow2 file; qemuimg2disk writes these")
-	case w.sector != 512 && at(512) && !at(w.sector):
-		return fmt.Errorf("the image has partitions for sectors of 512 bytes, and those of %s have %d", w.device, w.sector)
-	case w.sector == 512 && at(4096) && !at(512):
-		return fmt.Errorf("the image has partitions for sectors of 4096 bytes, and those of %s have 512", w.device)
-	case packingOf(head) != nil:
-		return fmt.Errorf("what was unpacked is packed again, with %s", packingOf(head).name)
+	}
+	for _, s := range strangers {
+		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.magic)) {
+			return fmt.Errorf("the image is no raw one: it is %s", s.what)
+		}
+	}
+	if how := packingOf(head); how != nil {
+		return fmt.Errorf("what was unpacked is packed again, with %s", how.name)
+	}
+	const gpt = "EFI PART" // at the second sector
+	at := func(sector int64) bool {
+		return int64(len(head)) > sector && bytes.HasPrefix(head[sector:], []byte(gpt))
+	}
+	for _, sector := range []int64{512, 4096} {
+		if sector != w.sector && at(sector) && !at(w.sector) {
+			return fmt.Errorf("the image has partitions for sectors of %d bytes, and those of %s have %d", sector, w.device, w.sector)
+		}
 	}
 	return nil
 }

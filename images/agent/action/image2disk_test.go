@@ -216,7 +216,7 @@ func TestImage2DiskRefuses(t *testing.T) {
 		"frames, not said":    {map[string]string{"IMG_URL": s.URL + smallName}, "is packed with zstd, and COMPRESSED does not say so"},
 		"not packed":          {map[string]string{"COMPRESSED": "true"}, "COMPRESSED is true, and " + s.URL + "/small is not packed"},
 		"packed twice":        {map[string]string{"IMG_URL": s.URL + "/gz.zst", "COMPRESSED": "true"}, "packed again, with gzip"},
-		"qcow2":               {map[string]string{"IMG_URL": s.URL + "/qcow2"}, "qemuimg2disk writes these"},
+		"qcow2":               {map[string]string{"IMG_URL": s.URL + "/qcow2"}, "which qemuimg2disk writes"},
 		"a web page":          {map[string]string{"IMG_URL": s.URL + "/html"}, "is a web page"},
 		"nothing":             {map[string]string{"IMG_URL": s.URL + "/empty"}, "the image is empty"},
 		"frames of another":   {map[string]string{"IMG_URL": s.URL + other, "COMPRESSED": "true"}, "the SHA-256 is another"},
@@ -354,5 +354,27 @@ func testImage(t testing.TB, s *server, path string) image {
 	return image{
 		packed: path != "/raw",
 		source: &source{client: s.Client(), url: s.URL + path, log: t.Logf, retry: testRetry},
+	}
+}
+
+// The index is found, however much of the end is asked for first.
+func TestIndex(t *testing.T) {
+	image := diskImage(t, 12*mib)
+	path, file := framed(t, image)
+	s := newServer(t, map[string][]byte{path: file})
+	name, ok := frameName(s.URL + path + "?token=x")
+	if !ok {
+		t.Fatalf("%s is no name", path)
+	}
+	for _, likely := range []int64{frame.FooterSize, frame.FooterSize + 1, 100, 1000, int64(len(file)), 1 << 30} {
+		index, err := testImage(t, s, path).index(t.Context(), name, likely)
+		if err != nil || index.Size != int64(len(image)) {
+			t.Errorf("with %d bytes of the end: %v", likely, err)
+		}
+	}
+	for _, path := range []string{"/disk.img.zst", "/x.img.zst/", strings.TrimSuffix(path, ".zst"), "%zz"} {
+		if _, ok := frameName("http://df" + path); ok {
+			t.Errorf("%s is a name", path)
+		}
 	}
 }

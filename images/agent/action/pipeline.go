@@ -3,7 +3,6 @@ package action
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"hash"
 	"io"
@@ -184,9 +183,9 @@ type ahead struct {
 	stop func()
 }
 
-func readAhead(ctx context.Context, r io.Reader) *ahead {
+func readAhead(ctx context.Context, r io.Reader, sum hash.Hash) *ahead {
 	ctx, cancel := context.WithCancel(ctx)
-	a := &ahead{full: make(chan []byte, aheadCount), free: make(chan []byte, aheadCount), sum: sha256.New()}
+	a := &ahead{full: make(chan []byte, aheadCount), free: make(chan []byte, aheadCount), sum: sum}
 	for range aheadCount {
 		a.free <- make([]byte, aheadSize)
 	}
@@ -246,8 +245,8 @@ func (a *ahead) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// rest reads what is left, after all that was to be unpacked, and returns the
-// SHA-256 of the whole file.
+// rest reads what is left, after all that was to be unpacked, and returns the sum of
+// the whole file.
 func (a *ahead) rest() (sum []byte, err error) {
 	if _, err := io.Copy(io.Discard, a); err != nil {
 		return nil, err

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -18,9 +14,9 @@ import (
 )
 
 // seal ends the writing of an image that is whole: the second copy of a GPT goes to
-// the end of this disk, what was held back of the first MiB is written, the first
-// sectors last of all, and the kernel reads the partitions.
-func (t *target) seal(ctx context.Context) error {
+// the end of this disk, and what was held back of the first MiB is written, the first
+// sectors last of all.
+func (t *target) seal() error {
 	if err := t.sync(); err != nil {
 		return err
 	}
@@ -34,13 +30,15 @@ func (t *target) seal(ctx context.Context) error {
 	defer first.free()
 	copy(first, t.head)
 	cut := min(pageSize, len(t.head))
-	if err := errors.Join(t.pwrite(first[cut:len(t.head)], int64(cut)), t.sync()); err != nil {
-		return err
+	for _, part := range []struct{ from, to int }{{cut, len(t.head)}, {0, cut}} {
+		if err := t.pwrite(first[part.from:part.to], int64(part.from)); err != nil {
+			return err
+		}
+		if err := t.sync(); err != nil {
+			return err
+		}
 	}
-	if err := errors.Join(t.pwrite(first[:cut], 0), t.sync()); err != nil {
-		return err
-	}
-	return t.reread(ctx)
+	return nil
 }
 
 // moveBackup puts the second copy of a GPT where firmware looks for it.
@@ -67,7 +65,7 @@ const (
 )
 
 // reread makes the kernel read the partition table. When it returns, the partitions
-// are there, and have their names.
+// are there.
 func (t *target) reread(ctx context.Context) error {
 	for began := time.Now(); ; {
 		err := unix.IoctlSetInt(int(t.file.Fd()), unix.BLKRRPART, 0)
@@ -83,10 +81,7 @@ func (t *target) reread(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	if err := t.addMissing(); err != nil {
-		return err
-	}
-	return t.link()
+	return t.addMissing()
 }
 
 // addMissing tells the kernel of the partitions that it does not see: it may have
@@ -133,49 +128,4 @@ func blkpg(fd int, op int32, p partition.Partition) error {
 		return errno
 	}
 	return nil
-}
-
-// link gives the partitions their names below /dev/disk, after those of the disk,
-// for the actions that follow. Where udev runs, it does.
-func (t *target) link() error {
-	if _, err := os.Stat(t.env.path("/run/udev/control")); err == nil {
-		return nil
-	}
-	parts := map[string]string{} // device by number
-	for _, dir := range t.partitions() {
-		parts[text(dir, "partition")] = path.Base(dir)
-	}
-	links, _ := filepath.Glob(t.env.path("/dev/disk/by-*/*"))
-	for _, link := range links {
-		name, number, isPart := cutPart(link)
-		if file, err := os.Readlink(name); err != nil || path.Base(file) != t.name {
-			continue
-		}
-		if isPart && parts[number] == "" {
-			_ = os.Remove(link)
-		}
-		for number, part := range parts {
-			if err := relink("../../"+part, name+"-part"+number); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// cutPart splits ".../ata-X-part2" into ".../ata-X" and "2".
-func cutPart(link string) (disk, number string, ok bool) {
-	i := strings.LastIndex(link, "-part")
-	if i < 0 || strings.Trim(link[i+len("-part"):], "0123456789") != "" {
-		return link, "", false
-	}
-	return link[:i], link[i+len("-part"):], true
-}
-
-func relink(to, name string) error {
-	if old, err := os.Readlink(name); err == nil && old == to {
-		return nil
-	}
-	_ = os.Remove(name)
-	return os.Symlink(to, name)
 }
