@@ -69,6 +69,7 @@ demo: image
 bench: build
 	go test -run '^$$' -bench . -benchmem ./boot/... ./registry/... ./ui/...
 	go test -run '^$$' -bench 'Registrations|Storm' -benchtime 1x -v ./cmd/dragonfly
+	go test -run '^$$' -bench Image2Disk -benchtime 1x -v ./images/agent/action
 	$(BIN)/dragonfly-lab bench --dragonfly $(BIN)/dragonfly $(if $(ENFORCE),--enforce)
 
 ## lint: gofmt, templ, go vet, staticcheck, and govulncheck where its database is reachable
