@@ -14,7 +14,8 @@ export GOFLAGS ?= -buildvcs=auto
 # What Debian 12 has to bring: a C compiler for SQLite, what unpacks kernels, and
 # the lab's DHCP server, firmware, virtual machines and browser.
 PACKAGES := gcc libc6-dev ca-certificates debian-archive-keyring zstd xz-utils bzip2 qemu-utils mtools dosfstools \
-	iproute2 dnsmasq-base qemu-system-x86 ovmf ipxe-qemu tcpdump chromium systemd
+	iproute2 dnsmasq-base qemu-system-x86 ovmf ipxe-qemu tcpdump chromium systemd \
+	mmdebstrap fdisk mount e2fsprogs openssh-client
 
 ## help: list the targets
 help:
@@ -53,11 +54,11 @@ image-cloud: build
 ## test: everything: lint, unit tests with the race detector, and real boots in the lab
 test: lint
 	go test -race -timeout 20m ./...
-	$(MAKE) lab ONLY=bios,uefi RUNS=1
+	$(MAKE) lab ONLY=bios,uefi,deploy-bios RUNS=1
 
 ONLY ?=
 RUNS ?= 3
-## lab: boot virtual machines with real firmware (ONLY=bios,uefi RUNS=3)
+## lab: boot virtual machines with real firmware, install Debian on them (ONLY=bios,uefi RUNS=3)
 lab: image
 	$(SUDO) $(BIN)/dragonfly-lab run $(if $(ONLY),--only $(ONLY)) --runs $(RUNS) --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
 

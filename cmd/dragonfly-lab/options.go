@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,7 +14,7 @@ import (
 // "slow".
 const (
 	startLimit = 20 * time.Second // the appliance, from start to ready
-	bootLimit  = 90 * time.Second // a machine, from power-on to ready
+	bootLimit  = 3 * time.Minute  // a machine, from power-on to ready
 	stopGrace  = 5 * time.Second  // the appliance promises to end within it
 )
 
@@ -29,7 +28,7 @@ type options struct {
 }
 
 // tools is what the lab runs, and the Debian package that has it.
-var tools = [...]struct{ name, pkg string }{
+var tools = []tool{
 	{"ip", "iproute2"},
 	{"dnsmasq", "dnsmasq-base"},
 	{"tcpdump", "tcpdump"},
@@ -45,12 +44,7 @@ func (o *options) check() error {
 	if os.Geteuid() != 0 {
 		return errors.New("the lab makes network namespaces: run it as root, for example with sudo")
 	}
-	var missing []string
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool.name); err != nil {
-			missing = append(missing, fmt.Sprintf("%s (apt-get install %s)", tool.name, tool.pkg))
-		}
-	}
+	missing := lacking(tools)
 	if !exists(ovmfFiles[0]) {
 		missing = append(missing, ovmfFiles[0]+" (apt-get install ovmf)")
 	}

@@ -21,11 +21,10 @@ const (
 // fetchROMs returns the directory of Debian 13's network ROMs, which it gets
 // once, through a package root of its own: the host's is not touched.
 func fetchROMs(ctx context.Context) (string, error) {
-	cache, err := os.UserCacheDir()
+	root, err := labCache("apt")
 	if err != nil {
-		cache = "/var/cache" // root without a home, as under systemd
+		return "", err
 	}
-	root := filepath.Join(cache, "dragonfly-lab", "apt")
 	roms := filepath.Join(root, "usr", "share", "qemu")
 	rom := filepath.Join(roms, "efi-virtio.rom") // QEMU's default name; a BIOS finds its part inside
 	if exists(rom) {
