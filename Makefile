@@ -54,7 +54,7 @@ image-cloud: build
 ## test: everything: lint, unit tests with the race detector, and real boots in the lab
 test: lint
 	go test -race -timeout 20m ./...
-	$(MAKE) lab ONLY=bios,uefi,deploy-bios RUNS=1
+	$(MAKE) lab ONLY=bios,uefi,deploy-uefi RUNS=1
 
 ONLY ?=
 RUNS ?= 3

@@ -95,7 +95,12 @@ func (a *appliance) brokeOff(err error) error {
 
 // poll asks until yes says so or ctx ends, whose cause is then the error.
 func poll(ctx context.Context, yes func() bool) error {
-	tick := time.NewTicker(50 * time.Millisecond)
+	return pollEvery(ctx, 50*time.Millisecond, yes)
+}
+
+// pollEvery is poll for what costs the machines of the lab time to ask.
+func pollEvery(ctx context.Context, every time.Duration, yes func() bool) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !yes() {
 		select {

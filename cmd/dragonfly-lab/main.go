@@ -3,7 +3,10 @@
 // is not ours.
 //
 // "run" plays the ways a machine can come up, one after another, each in a rack
-// of its own, and reports where the time went. "demo" is a rack of two machines
+// of its own, and reports where the time went. Some go on from there: deploy-bios and
+// deploy-uefi install a Debian that is made once of Debian's packages, sign in to it by
+// SSH, wait until it has phoned home, power-cycle it, and measure how long the same
+// takes by hand; deploy-faults orders what cannot come to a good end. "demo" is a rack of two machines
 // to look at. Everything happens in network namespaces named dflab-PID-...; the
 // machine's own network is not touched, and nothing outlives the command.
 //

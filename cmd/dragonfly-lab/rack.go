@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"dragonfly/registry/api"
 )
@@ -20,6 +21,7 @@ type rack struct {
 	api      *appliance
 	timeline *timeline
 	taps     int
+	notes    []string // for the report
 
 	fail context.CancelCauseFunc // ends everything when a part of it ends
 	undo cleanup
@@ -57,7 +59,16 @@ func (r *rack) switchOn(ctx context.Context, extra []string) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.run(ctx, "appliance", func(log io.Writer) (p *process, err error) {
+	if err := r.serve(ctx, "appliance", extra); err != nil {
+		return err
+	}
+	return r.listen(ctx)
+}
+
+// serve starts the appliance, with its log in a file called name, and waits until it
+// serves.
+func (r *rack) serve(ctx context.Context, name string, extra []string) error {
+	if err := r.run(ctx, name, func(log io.Writer) (p *process, err error) {
 		if r.api, err = startAppliance(r.net, r.options, r.dir, extra, log); err != nil {
 			return nil, err
 		}
@@ -65,10 +76,7 @@ func (r *rack) switchOn(ctx context.Context, extra []string) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.api.ready(ctx); err != nil {
-		return err
-	}
-	return r.listen(ctx)
+	return r.api.ready(ctx)
 }
 
 // run starts a part of the rack with a log of its own and watches it.
@@ -86,7 +94,9 @@ func (r *rack) run(ctx context.Context, name string, begin func(log io.Writer) (
 	go func() {
 		select {
 		case <-p.done:
-			r.fail(p.ended())
+			if !p.killed.Load() {
+				r.fail(p.ended())
+			}
 		case <-ctx.Done():
 		}
 	}()
@@ -106,10 +116,11 @@ func (r *rack) listen(ctx context.Context) error {
 		r.timeline.add(e)
 		fmt.Fprintf(log, "%s %s %s %s\n", e.At.Format("15:04:05.000"), e.MAC, e.Kind, e.Message)
 	}
+	api := r.api // the one that follows it may be another process at the same socket
 	go func() {
 		defer close(ended)
-		if err := r.api.follow(ctx, note); ctx.Err() == nil {
-			r.fail(r.api.brokeOff(err))
+		if err := api.follow(ctx, note); ctx.Err() == nil {
+			r.fail(api.brokeOff(err))
 		}
 	}()
 	r.undo.add(func() error { stop(); <-ended; return nil })
@@ -147,10 +158,11 @@ func (r *rack) machine(ctx context.Context, m vm) (api.Machine, error) {
 	if err != nil {
 		return api.Machine{}, fmt.Errorf("list machines: %w", err)
 	}
-	if len(list) != 1 {
-		return api.Machine{}, fmt.Errorf("one machine was booted and the appliance lists %d", len(list))
+	i := slices.IndexFunc(list, func(have api.Machine) bool { return slices.Contains(have.MACs, m.MAC) })
+	if i < 0 {
+		return api.Machine{}, fmt.Errorf("%s was booted and none of the %d machines of the appliance has its address", m.Name, len(list))
 	}
-	return r.api.client.Machine(ctx, list[0].ID)
+	return r.api.client.Machine(ctx, list[i].ID)
 }
 
 // close switches everything off, last first, and leaves nothing behind.

@@ -73,6 +73,9 @@ func (s session) play(ctx context.Context, chosen []scenario, out io.Writer) []r
 			}
 			t := try(ctx, s.options, sc, out)
 			r.Trials = append(r.Trials, t)
+			for _, note := range t.Notes {
+				fmt.Fprintln(out, "      "+note)
+			}
 			if t.Err != nil {
 				fmt.Fprintf(out, "FAIL  %-10s %d/%d  %v\n", sc.Name, i+1, s.Runs, t.Err)
 				continue

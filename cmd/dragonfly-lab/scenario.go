@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"dragonfly/registry"
+	"dragonfly/registry/api"
 )
 
 // scenario is one way a machine can come up.
@@ -16,8 +18,10 @@ type scenario struct {
 	Machine vm
 	Program string   // the boot program it has to fetch; empty where it must fetch none
 	Serve   []string // further flags of "dragonfly serve"
-	Reboot  bool     // tell the ready machine to reboot, and expect it back
 	Limit   limits
+
+	Then   func(scenario, context.Context, *rack, api.Machine) error // what is done with the ready machine; nil: nothing
+	Within time.Duration                                             // how long that may take
 }
 
 // limits are the promised times from power-on to ready, under software
@@ -59,7 +63,14 @@ func scenarios() []scenario {
 			Limit: limits{Product: 3 * time.Second, Cloud: 3 * time.Second}},
 		{Name: "full-nvme", About: "SeaBIOS with e1000e, NVMe and SATA", Machine: full,
 			Program: "undionly.kpxe by TFTP", Serve: replace},
-		{Name: "reboot", About: "a ready machine with a blank disk comes back", Machine: newVM(6, seaBIOS), Reboot: true},
+		{Name: "reboot", About: "a ready machine with a blank disk comes back", Machine: newVM(6, seaBIOS),
+			Then: scenario.reboot, Within: bootLimit},
+		{Name: "deploy-bios", About: "SeaBIOS: Debian is installed, signed in to, and started again", Machine: newVM(7, seaBIOS).withSpare(),
+			Then: scenario.deploy, Within: deployLimit},
+		{Name: "deploy-uefi", About: "OVMF: Debian is installed, signed in to, and started again", Machine: newVM(8, ovmf).withSpare(),
+			Program: "snponly.efi by TFTP", Then: scenario.deploy, Within: deployLimit},
+		{Name: "deploy-faults", About: "orders that are refused, cancelled, damaged, interrupted, and never come back", Machine: newVM(9, seaBIOS),
+			Serve: shortVerify, Then: scenario.spoil, Within: deployLimit},
 	}
 }
 
@@ -72,6 +83,12 @@ func newVM(n int, f firmware) vm {
 		Vendor: "Acme", Product: "Lab Server", Serial: fmt.Sprintf("LAB%04d", n),
 		Memory: 1024, Disks: []disk{{"virtio", fmt.Sprintf("LAB-DISK-%d", n), 4 << 30}},
 	}
+}
+
+// withSpare adds a second disk, larger than the first, which is chosen before it.
+func (m vm) withSpare() vm {
+	m.Disks = append(m.Disks, disk{"virtio", "SPARE-" + m.Serial, 8 << 30})
+	return m
 }
 
 // choose picks the scenarios named by only; all without a name.

@@ -17,6 +17,7 @@ import (
 type trial struct {
 	Split split
 	Guest time.Duration // from /init to registered, by the guest's clock; 0 where it was not printed
+	Notes []string      // where the time went after that
 	Err   error
 }
 
@@ -38,38 +39,45 @@ func try(ctx context.Context, o options, s scenario, out io.Writer) (t trial) {
 	case o.Keep:
 		fmt.Fprintf(out, "logs and packets: %s\n", r.keepLogs(s.Name))
 	}
+	t.Notes = r.notes
 	t.Err = errors.Join(err, r.close())
 	return t
 }
 
-// play powers the scenario's machine on and follows it until it is ready.
+// play boots the scenario's machine, and does with it what the scenario is about.
 func (s scenario) play(ctx context.Context, r *rack) (trial, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, bootLimit, fmt.Errorf("%s was not ready within %v", s.Name, bootLimit))
+	boot, cancel := context.WithTimeoutCause(ctx, bootLimit, fmt.Errorf("%s was not ready within %v", s.Name, bootLimit))
 	defer cancel()
+	t, machine, err := s.boot(boot, r)
+	if err != nil || s.Then == nil {
+		return t, err
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, s.Within, fmt.Errorf("%s was not done within %v", s.Name, s.Within))
+	defer stop()
+	return t, s.Then(s, ctx, r, machine)
+}
+
+// boot powers the scenario's machine on and follows it until it is ready.
+func (s scenario) boot(ctx context.Context, r *rack) (t trial, machine api.Machine, err error) {
 	powerOn := time.Now()
 	screen, err := r.power(ctx, s.Machine)
 	if err != nil {
-		return trial{}, err
+		return t, machine, err
 	}
-	t, err := s.settle(ctx, r, powerOn, screen)
-	if err != nil {
-		return t, err
+	if t, err = s.settle(ctx, r, powerOn, screen); err != nil {
+		return t, machine, err
 	}
 	events, _ := r.timeline.of(s.Machine.MAC)
 	if err := s.verifyPath(events); err != nil {
-		return t, err
+		return t, machine, err
 	}
-	machine, err := r.machine(ctx, s.Machine)
-	if err != nil {
-		return t, err
+	if machine, err = r.machine(ctx, s.Machine); err != nil {
+		return t, machine, err
 	}
 	if err := s.Machine.verify(machine); err != nil {
-		return t, fmt.Errorf("the machine is not what was booted: %w", err)
+		return t, machine, fmt.Errorf("the machine is not what was booted: %w", err)
 	}
-	if s.Reboot {
-		return t, s.reboot(ctx, r, machine)
-	}
-	return t, nil
+	return t, machine, nil
 }
 
 // settle waits until the machine is registered and every step of its boot has
