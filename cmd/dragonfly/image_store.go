@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
@@ -315,8 +316,11 @@ func followImage(cmd *cobra.Command, job registry.ImageJob) (err error) {
 type statusLine struct {
 	w        io.Writer
 	terminal bool
-	last     string
-	at       time.Time
+
+	mu    sync.Mutex // a transport may read on in a body after its request was answered
+	last  string
+	at    time.Time
+	ended bool
 }
 
 func newStatusLine(cmd *cobra.Command) *statusLine {
@@ -330,7 +334,9 @@ func (l *statusLine) progress(stage string, done, total int64, rate float64) {
 		l.say(stage)
 		return
 	}
-	if time.Since(l.at) < followEvery/2 && done < total {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || time.Since(l.at) < followEvery/2 && done < total {
 		return
 	}
 	l.at = time.Now()
@@ -349,7 +355,9 @@ func (l *statusLine) progress(stage string, done, total int64, rate float64) {
 
 // say writes a text, unless it is the one that was written last.
 func (l *statusLine) say(text string) {
-	if text == l.last {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || text == l.last {
 		return
 	}
 	if l.terminal {
@@ -359,11 +367,14 @@ func (l *statusLine) say(text string) {
 	l.last = text
 }
 
+// end clears the line; nothing is written after it.
 func (l *statusLine) end() {
-	if l.terminal && l.last != "" {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.terminal && l.last != "" && !l.ended {
 		fmt.Fprint(l.w, "\r\x1b[K")
 	}
-	l.last = ""
+	l.ended = true
 }
 
 func imageJobsCommand() *cobra.Command {
