@@ -31,6 +31,9 @@ type Tools struct {
 	// seed. What is wrong is an [*InvalidError] whose pointers are those of a [Seed].
 	// Nil: none.
 	Seed func(ctx context.Context, r SeedRequest) (map[string]string, error)
+	// CheckSeed reports everything that is wrong with a seed by itself, as Seed does. Nil:
+	// nothing is looked at.
+	CheckSeed func(s Seed) error
 	// Server is the URL by which a machine reaches this server, without a slash at
 	// its end.
 	Server func(m Machine) (string, error)
@@ -43,7 +46,7 @@ type SeedRequest struct {
 	Deployment Deployment
 	Machine    Machine
 	OS         OS
-	Seed       Seed   // what was asked for
+	Seed       Seed   // what was asked for, beside what is that of the operating system
 	Server     string // URL by which the machine reaches this server
 }
 

@@ -13,6 +13,8 @@ type OS struct {
 	FirstBoot FirstBoot          `json:"first_boot" enum:"cloud-init,ignition,talos,none" doc:"what configures it when it starts for the first time"`
 	MinDisk   int64              `json:"min_disk,omitempty" doc:"bytes; a smaller disk is refused"`
 	MinMemory int64              `json:"min_memory,omitempty" doc:"bytes; a machine with less is refused"`
+	Seed      Seed               `json:"seed,omitzero" doc:"what each of its installations is given at its first boot; everybody who may look sees it, so it has no passwords"`
+	TagSeeds  map[string]Seed    `json:"tag_seeds,omitempty" doc:"what the machines with a tag are given beside that, by tag"`
 	Notes     string             `json:"notes,omitempty" doc:"what an operator should know"`
 	Disabled  bool               `json:"disabled,omitempty" doc:"it is listed and cannot be deployed"`
 	Builtin   bool               `json:"builtin,omitempty" doc:"it comes with this version, and is as it came"`

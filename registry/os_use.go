@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -50,8 +51,66 @@ func (o OS) Validate() error {
 		v.add("/template", fmt.Sprintf("want the name of a shipped template, or the text of one, of at most %d bytes", maxTemplate))
 	}
 	v.values("/values", o.Values)
+	o.validateSeeds(&v)
 	o.validateImages(&v)
 	return v.err()
+}
+
+// maxTagSeeds is how many tags an operating system may have seeds for.
+const maxTagSeeds = 64
+
+// validateSeeds refuses what would be seen by everybody who may look. The rest of a
+// seed is looked at by [Tools.CheckSeed].
+func (o OS) validateSeeds(v *validator) {
+	if len(o.TagSeeds) > maxTagSeeds {
+		v.add("/tag_seeds", fmt.Sprintf("want at most %d", maxTagSeeds))
+	}
+	if o.FirstBoot == FirstBootNone && (!o.Seed.Empty() || len(o.TagSeeds) > 0) {
+		v.add("/seed", "nothing reads it at the first boot: first_boot is none")
+	}
+	for pointer, seed := range o.seeds() {
+		for i, user := range seed.Users {
+			if user.PasswordHash != "" {
+				v.add(fmt.Sprintf("%s/users/%d/password_hash", pointer, i), "everybody who may look sees the catalogue; give passwords with the deployment")
+			}
+		}
+	}
+}
+
+// seeds are those of o by their pointers, in their order.
+func (o OS) seeds() iter.Seq2[string, Seed] {
+	return func(yield func(string, Seed) bool) {
+		if !yield("/seed", o.Seed) {
+			return
+		}
+		for _, tag := range slices.Sorted(maps.Keys(o.TagSeeds)) {
+			if !yield("/tag_seeds/"+token(tag), o.TagSeeds[tag]) {
+				return
+			}
+		}
+	}
+}
+
+// checkSeeds reports everything that is wrong with the seeds of o.
+func (r *Registry) checkSeeds(o OS) error {
+	all := &InvalidError{}
+	for pointer, seed := range o.seeds() {
+		if r.tools.CheckSeed == nil || seed.Empty() {
+			continue
+		}
+		err := below(pointer, r.tools.CheckSeed(seed))
+		wrong, ok := errors.AsType[*InvalidError](err)
+		if err != nil && !ok {
+			return err
+		}
+		if ok {
+			all.Fields = append(all.Fields, wrong.Fields...)
+		}
+	}
+	if len(all.Fields) == 0 {
+		return nil
+	}
+	return all
 }
 
 // valueName is what a template can ask for by a name.
@@ -184,6 +243,9 @@ func (r *Registry) OS(ctx context.Context, id string) (OS, error) {
 func (r *Registry) PutOS(ctx context.Context, revision int64, o OS) (OS, error) {
 	o.Builtin = false
 	err := o.Validate()
+	if err == nil {
+		err = r.checkSeeds(o)
+	}
 	if err == nil && !r.tools.hasTemplate(o.Template) {
 		err = &InvalidError{Fields: []FieldError{{"/template", fmt.Sprintf("there is no template %.40q; there are %s, or give the text of one", o.Template, strings.Join(r.tools.templateNames(), ", "))}}}
 	}

@@ -44,7 +44,7 @@ type RuleSetTo struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Owner       string            `json:"owner,omitempty"`
 	OS          string            `json:"os,omitempty" doc:"the operating system to assign; nothing is installed by it"`
-	AutoDeploy  bool              `json:"auto_deploy,omitempty" doc:"only false: this version does not deploy"`
+	AutoDeploy  bool              `json:"auto_deploy,omitempty" doc:"only false: this version deploys nothing by itself"`
 }
 
 // RuleVerdict says whether a rule applies to a machine.

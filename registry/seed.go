@@ -1,6 +1,9 @@
 package registry
 
-import "net/netip"
+import (
+	"net/netip"
+	"reflect"
+)
 
 // Seed is what an installed system is given when it starts for the first time.
 // What is left out is as the image has it. Several seeds make one: see the merge
@@ -17,6 +20,9 @@ type Seed struct {
 	Network        Network    `json:"network,omitzero"`
 	UserData       string     `json:"user_data,omitempty" maxLength:"131072" doc:"cloud-init's user data of any kind, an Ignition config, or a Talos machine config, as the operating system takes it; beside what is made of the other members"`
 }
+
+// Empty reports whether s says nothing.
+func (s Seed) Empty() bool { return reflect.ValueOf(s).IsZero() }
 
 // SeedUser is an account of an installed system.
 type SeedUser struct {
