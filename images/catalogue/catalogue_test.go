@@ -82,6 +82,10 @@ min_memory: 512MiB
 		"no template":         {"id: mine\nname: M\nimages: {amd64: {url: http://x/y, format: raw}}\nfirst_boot: none\n", "line 1: template: want the name"},
 		"an id":               {strings.Replace(good, "id: mine", "id: Mine/1", 1), "line 2: id: want lower-case letters"},
 		"the same twice":      {"- {id: a, name: A, images: {amd64: {url: http://x/y, format: raw}}, template: t, first_boot: none}\n- {id: a, name: A, images: {amd64: {url: http://x/y, format: raw}}, template: t, first_boot: none}\n", "line 2: id: a is already in line 1"},
+		"in a seed":           {good + "seed: {packges: [curl]}\n", "line 11: this is no seed: unknown field \"packges\""},
+		"no seed":             {good + "seed: 7\n", "line 11: this is no seed"},
+		"a seed nobody reads": {good + "seed: {packages: [curl]}\n", "line 11: seed: nothing reads it at the first boot"},
+		"a password":          {strings.Replace(good, "none", "cloud-init", 1) + "tag_seeds: {gpu: {users: [{name: ana, password_hash: x}]}}\n", "line 11: tag_seeds/gpu/users/0/password_hash: everybody who may look"},
 		"two documents":       {good + "---\n" + good, "a second document begins here"},
 		"too much":            {strings.Repeat("#", maxText+1), "want at most"},
 	} {
@@ -99,6 +103,8 @@ func TestFormat(t *testing.T) {
 	}
 	odd := all[0]
 	odd.Template, odd.MinDisk, odd.Disabled = "version: \"0.1\"\nname: x\n", 1<<40+1, true
+	odd.Seed = registry.Seed{Packages: []string{"curl"}, UserData: "#!/bin/sh\necho '<&>' \"\u2028\"\n"}
+	odd.TagSeeds = map[string]registry.Seed{"gpu": {Network: registry.Network{VLANs: []registry.VLAN{{Name: "v", ID: 7, On: "lan0", Link: registry.Link{DHCP4: true}}}}}}
 	for _, o := range append(all, odd) {
 		text, err := Format(o)
 		if err != nil {

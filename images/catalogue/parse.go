@@ -30,6 +30,8 @@ type entry struct {
 	FirstBoot string            `yaml:"first_boot,omitempty"`
 	MinDisk   size              `yaml:"min_disk,omitempty"`
 	MinMemory size              `yaml:"min_memory,omitempty"`
+	Seed      seed              `yaml:"seed,omitempty"`
+	TagSeeds  map[string]seed   `yaml:"tag_seeds,omitempty"`
 	Notes     string            `yaml:"notes,omitempty"`
 	Disabled  bool              `yaml:"disabled,omitempty"`
 }
@@ -186,6 +188,13 @@ func lineOf(n *yaml.Node, pointer string) int {
 func (e entry) os() registry.OS {
 	o := registry.OS{ID: e.ID, Name: e.Name, Version: e.Version, Template: e.Template, Values: e.Values, User: e.User,
 		FirstBoot: registry.FirstBoot(e.FirstBoot), MinDisk: int64(e.MinDisk), MinMemory: int64(e.MinMemory), Notes: strings.TrimSpace(e.Notes), Disabled: e.Disabled}
+	o.Seed = registry.Seed(e.Seed)
+	for tag, s := range e.TagSeeds {
+		if o.TagSeeds == nil {
+			o.TagSeeds = map[string]registry.Seed{}
+		}
+		o.TagSeeds[tag] = registry.Seed(s)
+	}
 	if len(e.Images) > 0 {
 		o.Images = make(map[string]registry.OSImage, len(e.Images))
 	}
@@ -198,7 +207,11 @@ func (e entry) os() registry.OS {
 // Format is an operating system as [Parse] reads it.
 func Format(o registry.OS) ([]byte, error) {
 	e := entry{ID: o.ID, Name: o.Name, Version: o.Version, Template: o.Template, Values: o.Values, User: o.User, FirstBoot: string(o.FirstBoot),
-		MinDisk: size(o.MinDisk), MinMemory: size(o.MinMemory), Notes: o.Notes, Disabled: o.Disabled, Images: map[string]image{}}
+		MinDisk: size(o.MinDisk), MinMemory: size(o.MinMemory), Notes: o.Notes, Disabled: o.Disabled, Images: map[string]image{},
+		Seed: seed(o.Seed), TagSeeds: map[string]seed{}}
+	for tag, s := range o.TagSeeds {
+		e.TagSeeds[tag] = seed(s)
+	}
 	for arch, i := range o.Images {
 		e.Images[arch] = image(i)
 	}
