@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dragonfly/boot/sshkeys"
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 )
@@ -48,7 +49,7 @@ for each of many machines.`,
 	cmd.Flags().String("os", "", "the operating system, see dragonfly os list (default: what is assigned to the machine)")
 	cmd.Flags().String("hostname", "", "of the installed system (default: the name of the machine)")
 	cmd.Flags().String("user-data", "", "`FILE` for the first boot, as the operating system takes it")
-	cmd.Flags().StringArray("ssh-key", nil, "a public key that may sign in, or a `FILE` of them; may be repeated")
+	cmd.Flags().StringArray("ssh-key", nil, "a public key that may sign in, a `FILE` of them, or a URL such as https://github.com/ana.keys; may be repeated")
 	cmd.Flags().StringArray("set", nil, "KEY=VALUE, a value that the template asks for as .KEY; may be repeated")
 	return cmd
 }
@@ -119,9 +120,9 @@ func deployRequest(cmd *cobra.Command) (req registry.DeployRequest, err error) {
 	return req, nil
 }
 
-// sshKeys is a public key, or those of a file.
+// sshKeys is a public key, an address of keys, or those of a file.
 func sshKeys(keyOrFile string) (keys []string, err error) {
-	if strings.Contains(keyOrFile, " ") {
+	if strings.Contains(keyOrFile, " ") || sshkeys.IsURL(keyOrFile) {
 		return []string{keyOrFile}, nil
 	}
 	text, err := os.ReadFile(keyOrFile)

@@ -48,7 +48,15 @@ func TestShippedOperatingSystems(t *testing.T) {
 	}
 	var texts strings.Builder
 	for _, o := range oses {
-		reply, err := client.Deploy(t.Context(), m.ID, registry.DeployRequest{OS: o.ID}, true)
+		req := registry.DeployRequest{OS: o.ID}
+		if o.Template == "cloud-image" && o.Values["root_partition"] == "" {
+			reply, err := client.Deploy(t.Context(), m.ID, req, true)
+			if err != nil || !strings.Contains(fmt.Sprint(reply.Plan.Problems), "on which partition of this image") || !strings.Contains(o.Notes, "--set root_partition=") {
+				t.Errorf("%s: %+v, %v", o.ID, reply.Plan.Problems, err)
+			}
+			req.Parameters = map[string]string{"root_partition": "4", "root_fs": "xfs"}
+		}
+		reply, err := client.Deploy(t.Context(), m.ID, req, true)
 		if err != nil || !reply.DryRun || len(reply.Plan.Actions) < 2 {
 			t.Errorf("%s: %+v, %v", o.ID, reply.Plan, err)
 			continue
@@ -90,6 +98,8 @@ func mine(first registry.FirstBoot) registry.OS {
 		Images: map[string]registry.OSImage{"amd64": {SHA256: sumText(rawDisk())}}}
 	if first == registry.FirstBootCloudInit {
 		o.Template, o.Values = "cloud-image", map[string]string{"root_partition": "1", "root_fs": "ext4"}
+		o.Seed = registry.Seed{Timezone: "Europe/Vienna"}
+		o.TagSeeds = map[string]registry.Seed{"gpu": {Packages: []string{"firmware-misc"}}, "other": {Packages: []string{"nothing"}}}
 	}
 	return o
 }
@@ -219,6 +229,9 @@ func TestDeployOverHTTP(t *testing.T) {
 	if _, err := f.agent.Claim(t.Context(), "boot-0001"); api.Status(err) != http.StatusConflict {
 		t.Errorf("a claim of nothing: %v", err)
 	}
+	if _, err := f.Edit(t.Context(), f.m.ID, api.PatchRequest{Tags: &[]string{"gpu"}}); err != nil {
+		t.Fatal(err)
+	}
 	d := f.ask(t, registry.FirstBootCloudInit)
 	f.serves(t, "deployment pending: start the agent")
 	work := f.claim(t, "boot-0001")
@@ -246,7 +259,8 @@ func TestDeployOverHTTP(t *testing.T) {
 	f.becomes(t, d.ID, registry.DeploymentVerifying) // that it was sent there is not that it started
 	base, _ := strings.CutSuffix(between(work.Actions[1].Environment["CONTENTS"], "url: ", "\n"), "phone-home")
 	path, _ := strings.CutPrefix(base, f.url)
-	if status, data := f.get(t, path+"user-data"); status != http.StatusOK || !strings.Contains(data, f.key) {
+	if status, data := f.get(t, path+"user-data"); status != http.StatusOK || !strings.Contains(data, f.key) ||
+		!strings.Contains(data, "Europe/Vienna") || !strings.Contains(data, "firmware-misc") || strings.Contains(data, "nothing") {
 		t.Errorf("user-data of %q: %d %s", base, status, data)
 	}
 	if status, data := f.get(t, path+"meta-data"); status != http.StatusOK || !strings.Contains(data, "instance-id: "+d.ID) {

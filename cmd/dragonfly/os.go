@@ -101,6 +101,9 @@ func osPutCommand(verb string) *cobra.Command {
   first_boot: cloud-init            # ignition, talos, none
   min_disk: 10 GB
   min_memory: 1 GiB
+  seed: {packages: [curl]}          # what all are given at their first boot
+  tag_seeds:                        # and the machines with a tag
+    gpu: {packages: [nvidia-driver]}
 
   dragonfly os show debian-12 prints another one.`,
 		Example: "  dragonfly os show debian-12 | sed s/debian-12/debian-12-lab/ | dragonfly os add -f -",

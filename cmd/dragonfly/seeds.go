@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"dragonfly/boot/metadata"
 	"dragonfly/boot/seed"
+	"dragonfly/boot/sshkeys"
 	"dragonfly/images/store"
 	"dragonfly/registry"
 )
@@ -21,20 +23,37 @@ import (
 const seedFor = 30 * 24 * time.Hour
 
 // seedParameters makes the parameters of a template that have the installed system
-// find its seed.
+// find its seed: what the operating system gives, what it gives machines with such
+// tags, and what was asked for, each beside or before the one before it.
 func (a *appliance) seedParameters(ctx context.Context, r registry.SeedRequest) (map[string]string, error) {
-	keys, err := a.keys.Expand(ctx, r.Seed.SSHKeys)
-	if err != nil {
-		return nil, keysBelow("/ssh_keys", err)
+	layers := []seed.Layer{{Source: "operating system " + r.OS.ID, Seed: r.OS.Seed}}
+	for _, tag := range slices.Sorted(slices.Values(r.Machine.Tags)) {
+		if s, ok := r.OS.TagSeeds[tag]; ok {
+			layers = append(layers, seed.Layer{Source: "tag " + tag, Seed: s})
+		}
 	}
-	r.Seed.SSHKeys = keys
+	layers = append(layers, seed.Layer{Seed: r.Seed})
+	for i, layer := range layers {
+		keys, err := a.keys.Expand(ctx, layer.SSHKeys)
+		if err != nil {
+			return nil, keysBelow("/ssh_keys", err)
+		}
+		layers[i].SSHKeys = keys
+	}
 	token := a.tokens.Seed(r.Machine.ID, r.Deployment.ID, time.Now().Add(seedFor))
 	documents, err := seed.Render(seed.Request{FirstBoot: r.OS.FirstBoot, User: r.OS.User, InstanceID: r.Deployment.ID,
-		URL: metadata.URL(r.Server, token), Layers: []seed.Layer{{Seed: r.Seed}}})
+		URL: metadata.URL(r.Server, token), Layers: layers})
 	if err != nil {
 		return nil, err
 	}
 	return documents.Parameters(), nil
+}
+
+// checkSeed reports what is wrong with a seed by itself. Addresses of keys are asked
+// when something is deployed.
+func checkSeed(s registry.Seed) error {
+	s.SSHKeys = slices.DeleteFunc(slices.Clone(s.SSHKeys), sshkeys.IsURL)
+	return seed.Validate(seed.Layer{Seed: s})
 }
 
 // keysBelow is what is wrong with keys, where they stand.
