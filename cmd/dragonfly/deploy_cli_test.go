@@ -85,6 +85,7 @@ func TestDeployCommands(t *testing.T) {
 	id, _, _ = strings.Cut(again, " ")
 	run(0, "cancelled by console; the disk sda ACME S1 is as it was", "deployment", "cancel", id, "--yes")
 	run(4, "may not cancel", "deployment", "cancel", id, "--yes")
+	run(0, "wipe", "wipe", small.Name, "--dry-run")
 	run(0, m.Name+" pending", "deploy", "--filter", "state:ready,failed", "--os", "mine", "--yes", "--concurrency", "1")
 	run(0, "mine is gone", "os", "delete", "mine", "--yes")
 	if _, body := r.get(t, "/metrics"); !strings.Contains(body, `dragonfly_deployments{state="cancelled"} 1`) || !strings.Contains(body, `dragonfly_deployment_seconds_count{state="failed"} 1`) {

@@ -64,7 +64,7 @@ func renderTemplate(text string, m registry.Machine, params map[string]string) (
 func unknownActions(actions []registry.RecipeAction) error {
 	wrong := &registry.InvalidError{}
 	for _, step := range actions {
-		if err := action.Check(step.Image); err != nil && action.Name(step.Image) != "reboot" { // which the agent does itself
+		if err := action.Check(step.Image); err != nil {
 			wrong.Fields = append(wrong.Fields, registry.FieldError{Pointer: "/os", Message: fmt.Sprintf("its template: action %q: %v", step.Name, err)})
 		}
 	}

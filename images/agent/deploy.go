@@ -16,10 +16,7 @@ import (
 
 // ending are the actions after which this boot is over, so their success is
 // reported before they are carried out.
-var ending = []string{restarts, "poweroff", "kexec"}
-
-// restarts is the action that the agent carries out by itself.
-const restarts = "reboot"
+var ending = []string{"reboot", "poweroff", "kexec"}
 
 // deploy takes up the deployment that waits for this machine and carries it out.
 // done says that the machine restarts. What went wrong with the deployment is
@@ -92,7 +89,7 @@ func (j *job) prepare(ctx context.Context) (device string, err error) {
 		if slices.Contains(ending, action.Name(step.Image)) && i < len(j.work.Actions)-1 {
 			return "", fmt.Errorf("%s: it ends this boot, so it must be the last action", step.Name)
 		}
-		if _, known := j.Action(step.Image); !known && action.Name(step.Image) != restarts {
+		if _, known := j.Action(step.Image); !known {
 			return "", fmt.Errorf("%s: the agent has no action for the image %s; it has %s", step.Name, step.Image, strings.Join(action.Names(), ", "))
 		}
 	}
@@ -166,13 +163,13 @@ func (j *job) end(ctx context.Context, why error) error {
 // leave ends this boot as the last action says; after an installation without such
 // an action the machine restarts from its disk.
 func (j *job) leave(ctx context.Context, device string) (done bool, err error) {
-	name := restarts
+	name := "reboot"
 	if at := j.told.action; at < len(j.work.Actions) && slices.Contains(ending, action.Name(j.work.Actions[at].Image)) {
 		name = action.Name(j.work.Actions[at].Image)
 		if err := j.told.send(ctx, registry.ActionSucceeded, ""); err != nil {
 			return false, j.end(ctx, err)
 		}
-		if name != restarts {
+		if name != "reboot" {
 			err := j.carryOutLast(ctx, j.work.Actions[at], device)
 			return false, j.end(ctx, err)
 		}
