@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"time"
 )
@@ -37,7 +36,7 @@ func (r *Registry) Note(ctx context.Context, action, object string, after any) {
 		}
 		entry.After = text
 	}
-	if err := r.commit(ctx, Change{Op: rand.Text(), Audit: []AuditEntry{entry}}); err != nil {
+	if err := r.commit(ctx, Change{Op: newOp(), Audit: []AuditEntry{entry}}); err != nil {
 		r.log.Error("audit", "action", action, "object", object, "by", entry.Actor.Name, "err", err)
 	}
 }

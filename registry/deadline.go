@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -114,7 +113,7 @@ func (r *Registry) expire(ctx context.Context, id string, deadline time.Time) er
 	if err != nil {
 		return err
 	}
-	err = r.commit(ctx, Change{Op: rand.Text(), Put: []Machine{m}, Events: []Event{event}})
+	err = r.commit(ctx, Change{Op: newOp(), Put: []Machine{m}, Events: []Event{event}})
 	if _, lost := errors.AsType[*ConflictError](err); lost {
 		return nil
 	}

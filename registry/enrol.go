@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"crypto/rand"
 	"fmt"
 	"reflect"
 	"slices"
@@ -117,8 +116,6 @@ func (r *Registry) discover(mac MAC, at time.Time, taken int) Machine {
 	m.SeenAt = at
 	return m
 }
-
-func newID() string { return "m-" + strings.ToLower(rand.Text())[:12] }
 
 // newMachine is a fresh record for reg. taken counts the names that turned out to
 // belong to machines that are not known here yet.

@@ -40,6 +40,7 @@ func (r *Registry) catchUp(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	r.writing.settle(ctx, ids)
 	versions, err := r.store.Versions(ctx, ids)
 	if r.heard(ctx, err) != nil {
 		return err

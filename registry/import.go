@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -200,7 +199,7 @@ func (r *Registry) importChange(ctx context.Context, step ImportStep, m Machine)
 	if step.Action == ImportCreate {
 		before = nil
 	}
-	change := Change{Op: rand.Text(), Put: []Machine{m}, Delete: step.absorb,
+	change := Change{Op: newOp(), Put: []Machine{m}, Delete: step.absorb,
 		Events: []Event{m.event(MachineImported, now, message)},
 		Audit:  []AuditEntry{{At: now, Actor: actor, Action: string(MachineImported), Object: m.ID, Before: before, After: after}}}
 	for _, other := range step.absorb {

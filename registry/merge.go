@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,7 +158,7 @@ func mergeChange(keep, from, m Machine, now time.Time, actor Actor) (Change, err
 	for _, entry := range []*AuditEntry{&kept, &gone} {
 		entry.At, entry.Actor = now, actor
 	}
-	return Change{Op: rand.Text(), Put: []Machine{m}, Delete: []Machine{from}, Move: []Move{{From: from.ID, To: m.ID}},
+	return Change{Op: newOp(), Put: []Machine{m}, Delete: []Machine{from}, Move: []Move{{From: from.ID, To: m.ID}},
 		Audit: []AuditEntry{kept, gone},
 		Events: []Event{
 			m.event(MachineMerged, now, fmt.Sprintf("%s (%s) is the same machine; what happened to it is here now%s", from.Name, from.ID, by)),

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"maps"
 	"sync"
@@ -206,7 +205,7 @@ func (r *Registry) note(ctx context.Context, events ...Event) {
 	if r.away() {
 		return
 	}
-	if err := r.commit(ctx, Change{Op: rand.Text(), Events: events}); err != nil {
+	if err := r.commit(ctx, Change{Op: newOp(), Events: events}); err != nil {
 		r.log.Warn("write events", "count", len(events), "err", err)
 	}
 }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,7 +20,7 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, c
 	if err := reg.Validate(); err != nil {
 		return Machine{}, false, err
 	}
-	e := enrolment{Op: rand.Text(), ID: newID(), At: r.now(), Registration: reg.normalise()}
+	e := enrolment{Op: newOp(), ID: newID(), At: r.now(), Registration: reg.normalise()}
 	m, created, err = r.file(ctx, e)
 	if err != nil {
 		return Machine{}, false, fmt.Errorf("register %s: %w", reg.MAC, err)

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,7 @@ type Registry struct {
 	now      func() time.Time
 	index    *Index
 	feed     *Feed
+	writing  writing
 	rules    rulebook
 	presence *presence
 	sighted  sightings
@@ -221,7 +221,7 @@ func (r *Registry) Instruct(ctx context.Context, id string, what Instruction) (M
 
 // update writes m at the version it was read and returns it as stored.
 func (r *Registry) update(ctx context.Context, m Machine, event Event) (Machine, error) {
-	err := r.commit(ctx, Change{Op: rand.Text(), Put: []Machine{m}, Events: []Event{event}})
+	err := r.commit(ctx, Change{Op: newOp(), Put: []Machine{m}, Events: []Event{event}})
 	if err != nil {
 		return Machine{}, err
 	}
@@ -252,6 +252,7 @@ func (r *Registry) write(ctx context.Context, c Change) error {
 	if err := announced(c); err != nil {
 		return err
 	}
+	defer r.writing.begin(c)()
 	if err := r.heard(ctx, r.store.Commit(ctx, c)); err != nil {
 		return err
 	}

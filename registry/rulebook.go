@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,7 +77,7 @@ func (r *Registry) replaceRules(ctx context.Context, stored RuleSet, rules []Rul
 		message += ", by " + actor.Name
 	}
 	now := r.now()
-	err := r.commit(ctx, Change{Op: rand.Text(), Rules: &next,
+	err := r.commit(ctx, Change{Op: newOp(), Rules: &next,
 		Events: []Event{{At: now, Kind: RulesEdited, Message: message}},
 		Audit:  []AuditEntry{{At: now, Actor: actor, Action: string(RulesEdited), Object: "rules", Before: was, After: is}}})
 	if err != nil {

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/netip"
 	"slices"
@@ -100,7 +99,7 @@ func (r *Registry) fileSteps(ctx context.Context, batch []Sighting) (kept int, e
 	if len(batch) == 0 {
 		return 0, nil
 	}
-	steps := bootSteps{Op: rand.Text(), Batch: batch}
+	steps := bootSteps{Op: newOp(), Batch: batch}
 	for range attempts {
 		if !r.away() {
 			kept, err = r.fileBatch(ctx, steps)
