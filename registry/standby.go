@@ -145,6 +145,13 @@ func (r *Registry) lastKnown(ctx context.Context, q Query) ([]Machine, error) {
 // returnEvery is how often a store that is away is asked whether it is back.
 const returnEvery = 500 * time.Millisecond
 
+// After a copy was saved it rests for so many times as long as that took: while
+// thousands of machines register, they have the processors first.
+const (
+	saveRest    = 10
+	maxSaveRest = 4 * time.Second
+)
+
 // keepStore brings the registry back to its store when that answers again, and
 // keeps the copy.
 func (r *Registry) keepStore(ctx context.Context) {
@@ -153,12 +160,14 @@ func (r *Registry) keepStore(ctx context.Context) {
 	}
 	tick := time.NewTicker(returnEvery)
 	defer tick.Stop()
+	rest := time.Time{}
 	for complete := false; ; {
 		if r.away() {
 			r.comeBack(ctx)
 		}
-		if !r.away() {
+		if begin := time.Now(); !r.away() && begin.After(rest) {
 			complete = r.saveCopy(ctx, complete)
+			rest = time.Now().Add(min(time.Since(begin)*saveRest, maxSaveRest))
 		}
 		select {
 		case <-ctx.Done():

@@ -145,7 +145,7 @@ func checkVersion(table, key string) string {
 // storeAddressesSQL does nothing where the machine has the address already, and
 // fails, as [checkVersion] does, where another one has it.
 const storeAddressesSQL = `INSERT INTO machine_macs (mac, machine)
-	SELECT a.value, m.id FROM w JOIN machines m ON m.id = j ->> 0 JOIN json_each(m.macs) a WHERE true
+	SELECT a.value, j ->> 0 FROM w JOIN json_each(j, '$[1]') a WHERE true
 	ON CONFLICT (mac) DO UPDATE SET machine = NULL WHERE machine <> excluded.machine`
 
 const later = `ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms WHERE excluded.seen_ms > seen_ms`
@@ -181,7 +181,9 @@ func (s step) lost() map[string]error {
 		return map[string]error{"UNIQUE constraint failed: ops.op": errApplied}
 	case checkVersions, checkRules, checkDeployments, checkOSes:
 		return map[string]error{"NOT NULL constraint failed: ops.at_ms": errLost}
-	case addMachines, storeMachines:
+	case addMachines: // one of this ID is there: the version is not 0
+		return map[string]error{"UNIQUE constraint failed: machines.id": errLost, "UNIQUE constraint failed: machines.name": errLost}
+	case storeMachines:
 		return map[string]error{"UNIQUE constraint failed: machines.name": errLost}
 	case storeAddresses:
 		return map[string]error{"NOT NULL constraint failed: machine_macs.machine": errLost}

@@ -170,13 +170,14 @@ func (w *writes) put(op string, m registry.Machine, recorded time.Time) error {
 		return fmt.Errorf("store hardware: %w", err)
 	}
 	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), hardware})
-	store := storeMachines
+	var errs []error
 	if m.Version == 0 { // without the triggers of a change, whose programs are most of preparing it
-		store = addMachines
+		errs = append(errs, w.add(addMachines, machineRow(m)...))
+	} else {
+		errs = append(errs, w.add(checkVersions, op, m.ID, m.Version), w.add(storeMachines, machineRow(m)...))
 	}
-	errs := []error{w.add(checkVersions, op, m.ID, m.Version), w.add(store, machineRow(m)...)}
 	if len(m.MACs) > 0 {
-		errs = append(errs, w.add(storeAddresses, m.ID))
+		errs = append(errs, w.add(storeAddresses, m.ID, m.MACs))
 	}
 	for _, tag := range m.Tags {
 		errs = append(errs, w.add(storeTags, registry.Fold(tag), m.ID))

@@ -153,7 +153,9 @@ func newStore(cfg store.Config, network store.Layer) *store.Store {
 	str.AutoVacInterval = 0
 	str.AutoOptimizeInterval = 24 * time.Hour
 	str.ShutdownOnRemove = false
-	str.NoFreeListSync = false
+	// After a snapshot most of the log's file is free, and the list of that would be
+	// part of every write; a start makes it anew.
+	str.NoFreeListSync = true
 	str.BootstrapExpect = 0
 	str.ReapTimeout = 0
 	str.ReapReadOnlyTimeout = 0
