@@ -89,8 +89,8 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 		return
 	}
 	_, shown, _ := s.registry.Watch(0)
-	for {
-		events, err := s.burst(ctx, after, shown)
+	for more := false; ; {
+		events, err := s.burst(ctx, after, shown, more)
 		if ctx.Err() != nil {
 			return
 		}
@@ -105,33 +105,45 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 		if s.staleness().Stale {
 			_, _ = io.WriteString(w, ": the database is away\n") // a reader that went away shows below
 		}
-		progress, next, _ := s.registry.Watch(shown)
-		shown = next
-		err = s.writeProgress(w, progress)
-		if len(events) > 0 || len(progress) == 0 {
-			err = errors.Join(err, s.write(w, events, after))
-		}
-		if err != nil || out.Flush() != nil {
-			return
+		written := after
+		if more = len(events) > maxFrame; more {
+			events = events[:maxFrame]
 		}
 		if len(events) > 0 {
 			after = events[len(events)-1].Seq
 		}
+		progress, next, _ := s.registry.Watch(shown)
+		shown = next
+		// What is named behind this is kept while the client does not read, for each one.
+		err = s.writeProgress(w, progress)
+		if len(events) > 0 || len(progress) == 0 {
+			err = errors.Join(err, s.write(w, events, written))
+		}
+		if err != nil || out.Flush() != nil {
+			return
+		}
 	}
 }
 
+// maxFrame is how many events are written at once: some 16 kB, which are kept for each
+// client that does not read.
+const maxFrame = 64
+
 // burst waits for events after the given number, or for a deployment to get on, to
 // the end of the tick, and returns the events; none when nothing happened for a
-// while.
-func (s *Server) burst(ctx context.Context, after int64, shown uint64) ([]registry.Event, error) {
+// while. Those of the tick before that were too many for one frame are not waited for.
+func (s *Server) burst(ctx context.Context, after int64, shown uint64, more bool) ([]registry.Event, error) {
+	if more {
+		return s.registry.Feed().Next(ctx, after)
+	}
 	wait, cancel := context.WithTimeout(ctx, sseIdle)
 	defer cancel()
-	if progress, _, more := s.registry.Watch(shown); len(progress) > 0 {
+	if progress, _, moved := s.registry.Watch(shown); len(progress) > 0 {
 		cancel()
 	} else {
 		go func() {
 			select {
-			case <-more:
+			case <-moved:
 				cancel()
 			case <-wait.Done():
 			}

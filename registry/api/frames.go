@@ -18,7 +18,7 @@ type frames struct {
 
 // maxBatches is how many batches are shared: those of streams that started at
 // another event, and of those a tick late.
-const maxBatches = 16
+const maxBatches = 32
 
 type batch struct {
 	first, last int64 // the numbers of its first and last event
