@@ -11,9 +11,9 @@ import (
 const (
 	// sweepEvery is how often deadlines and boots are looked at.
 	sweepEvery = 10 * time.Second
-	// deadlineGrace is how long this process watches a machine before it fails it:
+	// DeadlineGrace is how long a process watches a machine, at least, before it fails it:
 	// one whose deadline passed while nobody was there may be about to report.
-	deadlineGrace = 5 * time.Minute
+	DeadlineGrace = 5 * time.Minute
 )
 
 // keepDeadlines fails machines whose deadlines pass, and says on their timelines
@@ -49,16 +49,16 @@ type measured struct {
 }
 
 // passed returns the machines whose deadline is over. One that is new here has at
-// least [deadlineGrace] left; and so has every one while hold says that machines
+// least [DeadlineGrace] left; and so has every one while hold says that machines
 // cannot report.
 func (w stopwatch) passed(deadlines map[string]time.Time, now time.Time, running time.Duration, hold bool) (over []string) {
 	for id, deadline := range deadlines {
 		m, known := w[id]
 		if !known || !m.deadline.Equal(deadline) {
-			m = measured{deadline, running + max(deadline.Sub(now.Round(0)), deadlineGrace)}
+			m = measured{deadline, running + max(deadline.Sub(now.Round(0)), DeadlineGrace)}
 		}
 		if hold {
-			m.until = max(m.until, running+deadlineGrace)
+			m.until = max(m.until, running+DeadlineGrace)
 		}
 		if w[id] = m; running >= m.until {
 			over = append(over, id)
@@ -80,7 +80,7 @@ func (r *Registry) sweepDeadlines(ctx context.Context, watch stopwatch) {
 		case err == nil:
 		case isTransition(err):
 			r.log.Error("a state that lasts has a deadline", "machine", id, "err", err)
-			delete(watch, id) // it is said again in [deadlineGrace]
+			delete(watch, id) // it is said again in [DeadlineGrace]
 		default:
 			r.log.Warn("fail a machine whose deadline passed", "machine", id, "err", err)
 		}

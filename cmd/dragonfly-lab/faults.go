@@ -13,8 +13,8 @@ import (
 )
 
 // shortVerify is as shortly as the appliance waits for the first boot of what was
-// installed. A deadline that it sees for the first time has five minutes in any case.
-var shortVerify = []string{"--deploy-verify", "1m"}
+// installed.
+var shortVerify = []string{"--deploy-verify", "5m"}
 
 // spoil orders what cannot come to a good end, one after another on the same machine,
 // and checks that each ends as it should and says why.

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"dragonfly/boot"
+	"dragonfly/registry"
 )
 
 // config is what `dragonfly serve` runs with. A flag beats the environment
@@ -71,8 +72,8 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")
 	flags.String("ipxe-rom", string(boot.UseROM), `what to do with an iPXE in a network card's ROM: "use" it, or "replace" it by ours first`)
 	flags.Bool("hurry-ipxe", true, "tell an iPXE that waits for an IPv6 router that there is none, which saves four seconds; only the machine that boots hears it")
-	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot")
-	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed")
+	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot; 5m at least")
+	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed; 5m at least")
 	oidcFlags(flags)
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
@@ -166,8 +167,8 @@ func (c config) check() error {
 		errs = append(errs, fmt.Errorf("public-url: %w", err))
 	}
 	for name, limit := range map[string]time.Duration{"deploy-wait": c.DeployWait, "deploy-verify": c.DeployVerify} {
-		if limit < time.Minute || limit > 30*24*time.Hour {
-			errs = append(errs, fmt.Errorf("%s %s: want at least 1m, and at most 720h", name, limit))
+		if limit < registry.DeadlineGrace || limit > 30*24*time.Hour {
+			errs = append(errs, fmt.Errorf("%s %s: want at least 5m, and at most 720h", name, limit))
 		}
 	}
 	if _, err := boot.ParseIPXEROM(c.IPXEROM); err != nil {
