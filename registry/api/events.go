@@ -85,10 +85,10 @@ func (s *Server) startOf(in *eventsInput) (int64, error) {
 // one write and one encoding, and not one for each event and client.
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64) {
 	out := http.NewResponseController(w)
-	if out.Flush() != nil { // the headers, so that the client knows it is connected
+	_, shown, _ := s.registry.Watch(0)
+	if out.Flush() != nil { // the headers: from here on the client misses nothing
 		return
 	}
-	_, shown, _ := s.registry.Watch(0)
 	for more := false; ; {
 		events, err := s.burst(ctx, after, shown, more)
 		if ctx.Err() != nil {
