@@ -66,11 +66,12 @@ lab: image
 demo: image
 	$(SUDO) $(BIN)/dragonfly-lab demo --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
 
-## bench: benchmarks of the paths that have to be fast, beside PostgreSQL where that is installed; 100,000 machines
+## bench: benchmarks of the paths that have to be fast, beside PostgreSQL and nginx where they are installed; 100,000 machines
 bench: build
 	go test -run '^$$' -bench . -benchmem ./boot/... ./registry/... ./ui/...
 	go test -run '^$$' -bench 'Registrations|Storm' -benchtime 1x -v ./cmd/dragonfly
 	go test -run '^$$' -bench Image2Disk -benchtime 1x -v ./images/agent/action
+	go test -run '^$$' -bench Images -benchtime 1x -v ./cmd/dragonfly
 	$(BIN)/dragonfly-lab bench --dragonfly $(BIN)/dragonfly $(if $(ENFORCE),--enforce)
 
 ## lint: gofmt, templ, go vet, staticcheck, and govulncheck where its database is reachable
