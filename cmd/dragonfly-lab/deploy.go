@@ -35,23 +35,11 @@ func (s scenario) deploy(ctx context.Context, r *rack, machine api.Machine) erro
 		return err
 	}
 	order := time.Now()
-	reply, err := r.api.client.Deploy(ctx, machine.ID, registry.DeployRequest{OS: labOS, Seed: registry.Seed{SSHKeys: []string{guest.public}}}, false)
-	if err != nil {
-		return fmt.Errorf("deploy %s to %s: %w", labOS, machine.Name, err)
-	}
-	if _, err := r.until(ctx, reply.Deployment.ID, registry.DeploymentVerifying); err != nil {
-		return err
-	}
-	first, err := guest.login(ctx, "")
+	in, err := guest.install(ctx, machine)
 	if err != nil {
 		return err
 	}
-	login := time.Now()
-	d, err := r.until(ctx, reply.Deployment.ID, registry.DeploymentSucceeded)
-	if err != nil {
-		return err
-	}
-	r.notes = append(r.notes, stages(order, d, login))
+	r.notes = append(r.notes, in.stages(order))
 	if err := s.installed(ctx, r, machine, guest); err != nil {
 		return err
 	}
@@ -59,7 +47,7 @@ func (s scenario) deploy(ctx context.Context, r *rack, machine api.Machine) erro
 		return err
 	}
 	off := time.Now()
-	if _, err := guest.login(ctx, first); err != nil {
+	if _, err := guest.login(ctx, in.boot); err != nil {
 		return fmt.Errorf("after the machine was switched off and on: %w", err)
 	}
 	again := time.Since(off)
@@ -68,7 +56,7 @@ func (s scenario) deploy(ctx context.Context, r *rack, machine api.Machine) erro
 	}
 	write, err := guest.plainWrite(ctx, image)
 	r.notes = append(r.notes, fmt.Sprintf("by hand %s s: curl | zstd -dc | dd %s, power-cycle to login %s; deploying is %.2f times that (promised: %.2f)",
-		seconds(write+again), seconds(write), seconds(again), login.Sub(order).Seconds()/(write+again).Seconds(), byHandLimit))
+		seconds(write+again), seconds(write), seconds(again), in.login.Sub(order).Seconds()/(write+again).Seconds(), byHandLimit))
 	return err
 }
 
@@ -85,15 +73,51 @@ func (g *guest) plainWrite(ctx context.Context, image registry.Image) (time.Dura
 	return time.Since(begin), err
 }
 
+// installation is what came of an order.
+type installation struct {
+	api.Deployment
+	login time.Time // the first
+	boot  string    // its ID
+}
+
+// install orders Debian for a machine, signs in, and waits until the appliance calls
+// it installed.
+func (g *guest) install(ctx context.Context, m api.Machine) (in installation, err error) {
+	id, err := g.order(ctx, m)
+	if err != nil {
+		return in, err
+	}
+	if _, err := g.rack.until(ctx, id, registry.DeploymentVerifying); err != nil {
+		return in, err
+	}
+	if in.boot, err = g.login(ctx, ""); err != nil {
+		return in, err
+	}
+	in.login = time.Now()
+	in.Deployment, err = g.rack.until(ctx, id, registry.DeploymentSucceeded)
+	return in, err
+}
+
+// order has Debian put on a machine, with the guest's key in it, whatever is on the
+// disk.
+func (g *guest) order(ctx context.Context, m api.Machine) (id string, err error) {
+	reply, err := g.rack.api.client.Deploy(ctx, m.ID, registry.DeployRequest{OS: labOS,
+		Seed: registry.Seed{SSHKeys: []string{g.public}}, Confirm: m.Hardware.Disks[0].Serial}, false)
+	if err != nil {
+		return "", fmt.Errorf("deploy %s to %s: %w", labOS, m.Name, err)
+	}
+	return reply.Deployment.ID, nil
+}
+
 // stages says where the time from the order to the login went.
-func stages(order time.Time, d api.Deployment, login time.Time) string {
-	text := fmt.Sprintf("login after %s s: taken up %s", seconds(login.Sub(order)), seconds(d.StartedAt.Sub(order)))
+func (in installation) stages(order time.Time) string {
+	text := fmt.Sprintf("login after %s s: taken up %s", seconds(in.login.Sub(order)), seconds(in.StartedAt.Sub(order)))
 	var left time.Time
-	for _, a := range d.Actions {
+	for _, a := range in.Actions {
 		text += fmt.Sprintf(", %s %s", a.Name, seconds(a.EndedAt.Sub(a.StartedAt)))
 		left = a.EndedAt
 	}
-	return text + fmt.Sprintf(", start to login %s; phoned home %s later", seconds(login.Sub(left)), seconds(d.EndedAt.Sub(login)))
+	return text + fmt.Sprintf(", start to login %s; phoned home %s later", seconds(in.login.Sub(left)), seconds(in.EndedAt.Sub(in.login)))
 }
 
 // installed checks what the appliance and the installed system say of each other.

@@ -29,7 +29,7 @@ func TestStages(t *testing.T) {
 		{Name: "write seed", StartedAt: second(11), EndedAt: second(11.25)},
 	}}
 	want := "login after 61.00 s: taken up 0.50, write image 10.00, write seed 0.25, start to login 49.75; phoned home 9.00 later"
-	if got := stages(powerOn, d, second(61)); got != want {
+	if got := (installation{Deployment: d, login: second(61)}).stages(powerOn); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -6,7 +6,8 @@
 // of its own, and reports where the time went. Some go on from there: deploy-bios and
 // deploy-uefi install a Debian that is made once of Debian's packages, sign in to it by
 // SSH, wait until it has phoned home, power-cycle it, and measure how long the same
-// takes by hand; deploy-faults orders what cannot come to a good end. "demo" is a rack of two machines
+// takes by hand; deploy-pair installs two at once, deploy-again one that runs, and
+// deploy-faults orders what cannot come to a good end. "demo" is a rack of two machines
 // to look at. Everything happens in network namespaces named dflab-PID-...; the
 // machine's own network is not touched, and nothing outlives the command.
 //

@@ -71,6 +71,10 @@ func scenarios() []scenario {
 			Program: "snponly.efi by TFTP", Then: scenario.deploy, Within: deployLimit},
 		{Name: "deploy-faults", About: "orders that are refused, cancelled, damaged, interrupted, and never come back", Machine: newVM(9, seaBIOS),
 			Serve: shortVerify, Then: scenario.spoil, Within: deployLimit},
+		{Name: "deploy-pair", About: "SeaBIOS and OVMF: Debian is installed on two machines at once", Machine: newVM(10, seaBIOS),
+			Then: scenario.pair, Within: deployLimit},
+		{Name: "deploy-again", About: "OVMF: cancelled at the first boot, and installed again over what runs", Machine: newVM(12, ovmf),
+			Program: "snponly.efi by TFTP", Then: scenario.again, Within: deployLimit},
 	}
 }
 
