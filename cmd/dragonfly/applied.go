@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
@@ -95,25 +94,18 @@ func (item appliedItem) called() string {
 }
 
 func (a applied) print(cmd *cobra.Command) error {
-	form, _ := cmd.Flags().GetString("output")
-	w := cmd.OutOrStdout()
-	switch form {
-	case "json":
-		return printJSON(w, a)
-	case "yaml":
-		text, err := yaml.Marshal(a)
-		fmt.Fprintf(w, "%s", text)
-		return err
-	case "name":
+	return printValue(cmd, a, func(w io.Writer) error {
+		if form, _ := cmd.Flags().GetString("output"); form != "name" {
+			a.printDiff(w)
+			return nil
+		}
 		for _, item := range a.Results {
 			if item.Problem == nil && item.Action != registry.ImportSame {
 				fmt.Fprintln(w, item.called())
 			}
 		}
 		return nil
-	}
-	a.printDiff(w)
-	return nil
+	})
 }
 
 // signs stand before what is done.

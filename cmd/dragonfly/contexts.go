@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"dragonfly/registry"
+	"dragonfly/registry/manifest"
 )
 
 // localContext is the name by which the appliance on this host is meant.
@@ -61,7 +62,7 @@ func loadContexts() (c contexts, err error) {
 	if err != nil {
 		return c, fmt.Errorf("read contexts: %w", err)
 	}
-	if err := decodeStrict(text, &c); err != nil {
+	if err := manifest.Unmarshal(text, &c); err != nil {
 		return c, fmt.Errorf("read contexts from %s: %w", path, err)
 	}
 	return c, nil

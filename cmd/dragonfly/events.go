@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"dragonfly/registry/api"
 )
@@ -19,12 +21,7 @@ taken up again where it stopped, so nothing is missed.`,
 			after, _ := cmd.Flags().GetInt64("after")
 			form, _ := cmd.Flags().GetString("output")
 			err := control(cmd).Events(cmd.Context(), after, func(e api.Event) error {
-				if form == "json" {
-					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
-				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-17s  %-20s %s\n",
-					e.At.Local().Format("15:04:05.000"), e.MAC, e.Kind, e.Message)
-				return err
+				return printEvent(cmd.OutOrStdout(), form, e)
 			})
 			if cmd.Context().Err() != nil {
 				return nil // interrupted, which is how it ends
@@ -33,9 +30,28 @@ taken up again where it stopped, so nothing is missed.`,
 		},
 	}
 	cmd.Flags().Int64("after", -1, "start after the event with this number; 0 for all that are kept (default: from now on)")
-	formFlag(cmd, "table, or json: one event a line", "table", "json")
+	formFlag(cmd, "table, wide, json: one event a line, yaml: a document each, or name: their numbers", "table", "wide", "json", "yaml", "name")
 	controlFlags(cmd)
 	return cmd
+}
+
+// printEvent writes one event of a stream.
+func printEvent(w io.Writer, form string, e api.Event) (err error) {
+	switch form {
+	case "json":
+		return json.NewEncoder(w).Encode(e)
+	case "yaml":
+		text, err := yaml.Marshal(e)
+		fmt.Fprintf(w, "---\n%s", text)
+		return err
+	case "name":
+		_, err = fmt.Fprintln(w, e.ID)
+	case "wide":
+		_, err = fmt.Fprintf(w, "%-8d %s  %-14s  %-17s  %-20s %s\n", e.ID, e.At.Local().Format("2006-01-02 15:04:05.000"), e.Machine, e.MAC, e.Kind, e.Message)
+	default:
+		_, err = fmt.Fprintf(w, "%s  %-17s  %-20s %s\n", e.At.Local().Format("15:04:05.000"), e.MAC, e.Kind, e.Message)
+	}
+	return err
 }
 
 func auditCommand() *cobra.Command {

@@ -50,16 +50,16 @@ Nothing is changed and nothing is logged as a boot.`,
 			if err := control(cmd).Get(cmd.Context(), path, &e); err != nil {
 				return fmt.Errorf("explain %s: %w", args[0], err)
 			}
-			e.print(cmd.OutOrStdout())
-			return nil
+			return printValue(cmd, e, e.print)
 		},
 	}
 	cmd.Flags().String("arch", boot.UEFIX64.String(), "firmware: bios, uefi-x64, uefi-arm64, http-x64, http-arm64, ...")
+	objectFlag(cmd)
 	controlFlags(cmd)
 	return cmd
 }
 
-func (e explanation) print(w io.Writer) {
+func (e explanation) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s: ", e.MAC)
 	if e.Machine == "" {
 		fmt.Fprintln(w, "no machine has this address")
@@ -76,7 +76,8 @@ func (e explanation) print(w io.Writer) {
 			fmt.Fprintf(w, "  %4s  %-24s %s\n", number, f.Name, f.Value)
 		}
 	}
-	fmt.Fprintf(w, "\nScript\n  rule: %s\n\n%s", e.Rule, e.Script)
+	_, err := fmt.Fprintf(w, "\nScript\n  rule: %s\n\n%s", e.Rule, e.Script)
+	return err
 }
 
 // mountExplain adds the route to the API. It is here because the answer is made of

@@ -127,7 +127,7 @@ func machineShowCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("show %s: %w", args[0], err)
 			}
-			if form, _ := cmd.Flags().GetString("output"); form != "table" {
+			if form, _ := cmd.Flags().GetString("output"); form != "table" && form != "wide" {
 				return printList(cmd, []api.Machine{m}, machineColumns(false))
 			}
 			events, err := client.Timeline(cmd.Context(), m.ID, 20)

@@ -39,28 +39,44 @@ func formFlag(cmd *cobra.Command, usage string, forms ...string) {
 
 func isWide(cmd *cobra.Command) bool { return cmd.Flag("output").Value.String() == "wide" }
 
-// printList writes items in the form that -o asks for. JSON and YAML have the
-// fields of the API.
+// printList writes items in the form that -o asks for.
 func printList[T any](cmd *cobra.Command, items []T, show columns[T]) error {
-	form, _ := cmd.Flags().GetString("output")
-	w := cmd.OutOrStdout()
-	switch form {
-	case "name":
+	if items == nil {
+		items = []T{} // and not null
+	}
+	return printValue(cmd, items, func(w io.Writer) error {
+		if form, _ := cmd.Flags().GetString("output"); form != "name" {
+			return printTable(w, items, show)
+		}
 		for _, item := range items {
 			fmt.Fprintln(w, show.name(item))
 		}
 		return nil
+	})
+}
+
+// objectFlag is the form of a thing that is no list.
+func objectFlag(cmd *cobra.Command) {
+	formFlag(cmd, "table, json or yaml", "table", "json", "yaml")
+}
+
+// printValue writes a value as JSON or YAML, with the fields of the API, or for people,
+// by what -o asks for.
+func printValue(cmd *cobra.Command, value any, forPeople func(io.Writer) error) error {
+	form, _ := cmd.Flags().GetString("output")
+	w := cmd.OutOrStdout()
+	switch form {
 	case "json":
-		return printJSON(w, items)
+		return printJSON(w, value)
 	case "yaml":
-		text, err := yaml.Marshal(items)
+		text, err := yaml.Marshal(value)
 		if err != nil {
 			return err
 		}
 		_, err = w.Write(text)
 		return err
 	}
-	return printTable(w, items, show)
+	return forPeople(w)
 }
 
 // printJSON writes a value as the API has it, for people to read.

@@ -14,6 +14,7 @@ import (
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
+	"dragonfly/registry/manifest"
 )
 
 func ruleCommand() *cobra.Command {
@@ -52,18 +53,12 @@ func ruleListCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("list rules: %w", err)
 			}
-			switch form, _ := cmd.Flags().GetString("output"); form {
-			case "yaml":
-				text, err := yaml.Marshal(rules)
-				fmt.Fprintf(cmd.OutOrStdout(), "%s", text)
-				return err
-			case "json":
-				return printJSON(cmd.OutOrStdout(), rules)
-			}
-			return printList(cmd, rules.Rules, columns[registry.Rule]{
-				heads: []string{"NAME", "MATCH", "SET"},
-				cells: func(r registry.Rule) []string { return []string{r.Name, inLine(r.Match), inLine(r.Set)} },
-				name:  func(r registry.Rule) string { return r.Name },
+			return printValue(cmd, rules, func(io.Writer) error {
+				return printList(cmd, rules.Rules, columns[registry.Rule]{
+					heads: []string{"NAME", "MATCH", "SET"},
+					cells: func(r registry.Rule) []string { return []string{r.Name, inLine(r.Match), inLine(r.Set)} },
+					name:  func(r registry.Rule) string { return r.Name },
+				})
 			})
 		},
 	}
@@ -128,21 +123,23 @@ func readRules(cmd *cobra.Command) (rules api.Rules, err error) {
 	if err != nil {
 		return rules, fmt.Errorf("read rules: %w", err)
 	}
-	if err := decodeRules(text, &rules); err != nil {
+	err = decodeRules(text, &rules)
+	if err == nil && rules.Rules == nil {
+		err = errors.New("there are none; a list without any is written as []")
+	}
+	if err != nil {
 		return rules, fmt.Errorf("read rules from %s: %w", name, err)
 	}
 	return rules, nil
 }
 
+// decodeRules reads a set, or only its rules.
 func decodeRules(text []byte, rules *api.Rules) error {
-	var anything any
-	if err := yaml.Unmarshal(text, &anything); err != nil {
-		return err
+	var bare []any
+	if yaml.Unmarshal(text, &bare) == nil {
+		return manifest.Unmarshal(text, &rules.Rules)
 	}
-	if _, bare := anything.([]any); bare {
-		return decodeStrict(text, &rules.Rules)
-	}
-	return decodeStrict(text, rules)
+	return manifest.Unmarshal(text, rules)
 }
 
 func ruleTestCommand() *cobra.Command {
@@ -164,14 +161,11 @@ with the hardware that is known of it. With -f, the rules of a file are tried.`,
 			if err != nil {
 				return fmt.Errorf("test rules on %s: %w", args[0], err)
 			}
-			if form, _ := cmd.Flags().GetString("output"); form == "json" {
-				return printJSON(cmd.OutOrStdout(), trial)
-			}
-			return printTrial(cmd.OutOrStdout(), trial)
+			return printValue(cmd, trial, func(w io.Writer) error { return printTrial(w, trial) })
 		},
 	}
 	cmd.Flags().StringP("file", "f", "", "try the rules of this `FILE`; - for standard input")
-	formFlag(cmd, "table or json", "table", "json")
+	objectFlag(cmd)
 	controlFlags(cmd)
 	return cmd
 }
