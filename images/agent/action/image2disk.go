@@ -214,10 +214,20 @@ type named struct {
 
 func (n *named) Read(p []byte) (int, error) {
 	m, err := n.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%s: %w", n.doing, err)
+	return m, n.name(err)
+}
+
+// WriteTo lets a reader write that can: it may know of holes.
+func (n *named) WriteTo(w io.Writer) (int64, error) {
+	m, err := io.Copy(w, n.Reader)
+	return m, n.name(err)
+}
+
+func (n *named) name(err error) error {
+	if err == nil || err == io.EOF {
+		return err
 	}
-	return m, err
+	return fmt.Errorf("%s: %w", n.doing, err)
 }
 
 func looksLikeHTML(head []byte) bool {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"dragonfly/images/sparse"
 	"github.com/ulikunitz/xz"
 	"github.com/ulikunitz/xz/lzma"
 )
@@ -48,7 +50,7 @@ func packingOf(head []byte) *packing {
 }
 
 func openZstd(r io.Reader) (io.Reader, func(), error) {
-	d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+	d, err := sparse.NewZstd(r, maxWindow)
 	if err != nil {
 		return nil, nil, err
 	}

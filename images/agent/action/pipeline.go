@@ -33,13 +33,6 @@ const (
 	zeroRun   = 512 << 10
 )
 
-// piece is a part of an image on its way to the disk.
-type piece struct {
-	data buffer
-	n    int
-	at   int64
-}
-
 // stream writes what r has, from the start of the disk, and returns how much that
 // was. Reading r, which unpacks, and writing what it gave go on at once; two
 // goroutines write, for a disk that likes more than one request. Before the first
@@ -50,57 +43,16 @@ func (w *writer) stream(ctx context.Context, group *errgroup.Group, r io.Reader,
 		return 0, err
 	}
 	defer memory.free()
-	free, full := make(chan buffer, pieces), make(chan piece, pieces)
+	c := &cutter{writer: w, ctx: ctx, first: first, free: make(chan buffer, pieces), full: make(chan piece, pieces)}
 	for b := range slices.Chunk(memory, pieceSize) {
-		free <- b
+		c.free <- b
 	}
-	group.Go(func() error {
-		defer close(full)
-		var err error
-		size, err = w.cut(ctx, r, free, full, first)
-		return err
-	})
+	group.Go(func() error { return c.copy(r) })
 	for range 2 {
-		group.Go(func() error {
-			for p := range full {
-				if err := w.place(ctx, p.data[:p.n], p.at); err != nil {
-					return err
-				}
-				free <- p.data
-			}
-			return nil
-		})
+		group.Go(c.place)
 	}
 	err = group.Wait()
-	return size, err
-}
-
-// cut reads r in pieces and returns how much that was.
-func (w *writer) cut(ctx context.Context, r io.Reader, free <-chan buffer, full chan<- piece, first func([]byte) error) (size int64, err error) {
-	for {
-		var b buffer
-		select {
-		case b = <-free:
-		case <-ctx.Done():
-			return size, context.Cause(ctx)
-		}
-		n, err := fill(r, b)
-		if err != nil && err != io.EOF {
-			return size, err
-		}
-		if size == 0 {
-			if err := first(b[:n]); err != nil {
-				return size, err
-			}
-		}
-		if err := w.room(size + int64(n)); err != nil {
-			return size, err
-		}
-		full <- piece{b, n, size}
-		if size += int64(n); err == io.EOF {
-			return size, nil
-		}
-	}
+	return c.size, err
 }
 
 // fill reads until b is full, or r has ended: [io.EOF] alone says so. It is not
