@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -160,16 +159,8 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 // event streams are cut when it is over.
 const stopWithin = time.Second
 
-// garbage is how much more than the rest of the heap may gather before it is
-// collected. What is in memory is little, and would be searched through several
-// times in each second of many registrations. It is kept as a block that is never
-// touched, and so takes address space and no memory.
-const garbage = 64 << 20
-
 // run serves until ctx ends; the first part that ends stops all.
 func (a *appliance) run(ctx context.Context) error {
-	ballast := make([]byte, garbage)
-	defer runtime.KeepAlive(ballast)
 	handler, err := a.routes()
 	if err != nil {
 		return err
