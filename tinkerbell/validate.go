@@ -40,7 +40,24 @@ func (t Template) Validate() error {
 			say("%s", wrong)
 		}
 	}, &problems)
-	return invalid(problems)
+	return invalid(append(problems, t.order()...))
+}
+
+// order says which actions come too late to find what they need.
+func (t Template) order() (problems []Problem) {
+	grown := map[string]string{} // the disks whose room is taken, by which action
+	t.each(func(task Task, a Action, say func(string, ...any)) {
+		disk := task.Variables(a)["DEST_DISK"]
+		switch actionOf(a.Image) {
+		case "growpart":
+			grown[disk] = a.Name
+		case "cidataio":
+			if by, ok := grown[disk]; ok {
+				say("there is no room left on %s: %s has given all of it to the last partition; put cidataio before growpart, which keeps the seed", disk, short(by))
+			}
+		}
+	}, &problems)
+	return problems
 }
 
 // Notes are what is allowed and worth knowing: nothing that would fail for certain.

@@ -97,11 +97,17 @@ func (e *Env) seedPartition(f *os.File, device string, size, sector int64) (p pa
 		if p.Size < fatSize(sector) || p.End() > size {
 			continue
 		}
-		found, err := signature.Probe(io.NewSectionReader(f, p.Start, p.Size), p.Size)
-		isSeed := func(s signature.Signature) bool { return s.Type == "vfat" && strings.EqualFold(s.Label, seedLabel) }
-		if err == nil && slices.ContainsFunc(found, isSeed) {
+		if isSeed(f, p) {
 			return p, nil
 		}
 	}
 	return partition.Append(f, size, sector, partition.Partition{Size: fatSize(sector), Type: partition.BasicDataGUID, Name: "cidata"})
+}
+
+// isSeed reports a partition of a disk that has a seed of cloud-init.
+func isSeed(disk io.ReaderAt, p partition.Partition) bool {
+	found, err := signature.Probe(io.NewSectionReader(disk, p.Start, p.Size), p.Size)
+	return err == nil && slices.ContainsFunc(found, func(s signature.Signature) bool {
+		return s.Type == "vfat" && strings.EqualFold(s.Label, seedLabel)
+	})
 }

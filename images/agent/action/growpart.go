@@ -19,7 +19,8 @@ import (
 
 // growpart gives the last partition of a disk the room behind it, and the file
 // system on it too, where that is ext4, XFS or btrfs. It is for images that do not do
-// so themselves when they first start, as those with cloud-init do.
+// so themselves when they first start, as those with cloud-init do. The seed that
+// cidataio has put at the end stays there, and the partition before it grows.
 func growpart(ctx context.Context, env *Env) error {
 	device, err := env.must("DEST_DISK")
 	if err != nil {
@@ -59,7 +60,7 @@ func growTable(ctx context.Context, env *Env, device string) (p partition.Partit
 	if err := env.writing(device); err != nil {
 		return p, 0, err
 	}
-	p, gained, err = partition.Grow(f, size, int64(sector))
+	p, gained, err = partition.Grow(f, size, int64(sector), func(p partition.Partition) bool { return isSeed(f, p) })
 	if err == nil {
 		err = f.Sync()
 	}

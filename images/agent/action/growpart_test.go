@@ -121,3 +121,63 @@ func TestGrowpartRefuses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The seed of cloud-init stays at the end, and what is before it grows.
+func TestGrowpartBeforeASeed(t *testing.T) {
+	device := partitioned(t, oneAndRoot(partition.GPT, partition.BIOSGUID, partition.LinuxGUID))
+	seed, _ := asked(t, "DEST_DISK="+device, "USER_DATA=#cloud-config\n")
+	must(t, do(t, seed, "cidataio"))
+	t.Cleanup(func() {
+		f, err := os.OpenFile(device, os.O_RDWR, 0)
+		must(t, err)
+		defer f.Close()
+		must(t, blkpg(int(f.Fd()), unix.BLKPG_DEL_PARTITION, partition.Partition{Number: 3}))
+	})
+	grow, _ := asked(t, "DEST_DISK="+device)
+	must(t, do(t, grow, "growpart"))
+	f, err := os.Open(device)
+	must(t, err)
+	defer f.Close()
+	table, err := partition.Read(f, 64<<20)
+	must(t, err)
+	if len(table.Parts) != 3 || table.Parts[0].End() != table.Parts[2].Start || !isSeed(f, table.Parts[2]) {
+		t.Errorf("the table is %+v", table.Parts)
+	}
+}
+
+// XFS and btrfs grow too, and their own tools find nothing wrong with them.
+func TestGrowpartOtherFileSystems(t *testing.T) {
+	for kind, tools := range map[string]struct{ make, check []string }{
+		"xfs":   {[]string{"mkfs.xfs", "-q", "-f"}, []string{"xfs_repair", "-n"}},
+		"btrfs": {[]string{"mkfs.btrfs", "-q", "-f"}, []string{"btrfs", "check", "--readonly"}},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			device, _ := disktest.Loop(t, 1<<30)
+			f, err := os.OpenFile(device, os.O_RDWR, 0)
+			must(t, err)
+			defer f.Close()
+			root := partition.Partition{Number: 1, Start: 1 << 20, Size: 400 << 20, Type: partition.LinuxGUID}
+			table := partition.Table{Kind: partition.GPT, Sector: 512, Parts: []partition.Partition{root}}
+			must(t, table.Write(f, 500<<20))
+			must(t, blkpg(int(f.Fd()), unix.BLKPG_ADD_PARTITION, root))
+			t.Cleanup(func() {
+				f, err := os.OpenFile(device, os.O_RDWR, 0)
+				must(t, err)
+				defer f.Close()
+				must(t, blkpg(int(f.Fd()), unix.BLKPG_DEL_PARTITION, root))
+			})
+			disktest.Run(t, tools.make[0], append(tools.make[1:], device+"p1")...)
+			env, _ := asked(t, "DEST_DISK="+device)
+			must(t, do(t, env, "growpart"))
+			disktest.Run(t, tools.check[0], append(tools.check[1:], device+"p1")...)
+			dir := t.TempDir()
+			must(t, unix.Mount(device+"p1", dir, kind, unix.MS_RDONLY, ""))
+			defer func() { must(t, unix.Unmount(dir, 0)) }()
+			var s unix.Statfs_t
+			must(t, unix.Statfs(dir, &s))
+			if size := int64(s.Blocks) * s.Bsize; size < 900<<20 {
+				t.Errorf("the %s has %d bytes", kind, size)
+			}
+		})
+	}
+}

@@ -24,25 +24,35 @@ import (
 // whether it is: how it begins is what counts. IMG_SHA256, which only this agent
 // reads, is the SHA-256 of the file at IMG_URL.
 func image2disk(ctx context.Context, env *Env) error {
-	device, err := env.must("DEST_DISK")
+	i, device, err := env.image()
 	if err != nil {
-		return err
-	}
-	address, err := env.must("IMG_URL")
-	if err != nil {
-		return err
-	}
-	i := image{}
-	if i.packed, err = env.flag("COMPRESSED", false); err != nil {
-		return err
-	}
-	if i.sum, err = env.sum("IMG_SHA256"); err != nil {
-		return err
-	}
-	if i.source, err = env.newSource(address); err != nil {
 		return err
 	}
 	return i.write(ctx, env, device)
+}
+
+// imageVars are what every action that writes an image reads: the disk, where the
+// image is, and whether it is packed.
+func (e *Env) imageVars() (device, address string, packed bool, err error) {
+	var errs [3]error
+	device, errs[0] = e.must("DEST_DISK")
+	address, errs[1] = e.must("IMG_URL")
+	packed, errs[2] = e.flag("COMPRESSED", false)
+	return device, address, packed, errors.Join(errs[:]...)
+}
+
+// image is the image at IMG_URL, a file, and the disk that it is written to.
+func (e *Env) image() (i image, device string, err error) {
+	device, address, packed, err := e.imageVars()
+	if err != nil {
+		return i, "", err
+	}
+	i.packed = packed
+	if i.sum, err = e.sum("IMG_SHA256"); err != nil {
+		return i, "", err
+	}
+	i.source, err = e.newSource(address)
+	return i, device, err
 }
 
 // image is what is written, and what is known of it.

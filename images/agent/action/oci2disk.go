@@ -22,15 +22,7 @@ import (
 // digest; else it is as image2disk. A registry without TLS is named as
 // http://HOST/NAME:TAG; one on this machine needs no TLS.
 func oci2disk(ctx context.Context, env *Env) error {
-	device, err := env.must("DEST_DISK")
-	if err != nil {
-		return err
-	}
-	address, err := env.must("IMG_URL")
-	if err != nil {
-		return err
-	}
-	packed, err := env.flag("COMPRESSED", false)
+	device, address, packed, err := env.imageVars()
 	if err != nil {
 		return err
 	}

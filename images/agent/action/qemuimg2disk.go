@@ -21,11 +21,7 @@ import (
 // Where IMG_SHA256 is known, the whole file is fetched before, to be checked; what is
 // fetched for the disk is then held against that.
 func qemuimg2disk(ctx context.Context, env *Env) error {
-	device, err := env.must("DEST_DISK")
-	if err != nil {
-		return err
-	}
-	address, err := env.must("IMG_URL")
+	i, device, err := env.image()
 	if err != nil {
 		return err
 	}
@@ -35,13 +31,7 @@ func qemuimg2disk(ctx context.Context, env *Env) error {
 	if extra := env.Vars["EXTRA_ARGS"]; extra != "" {
 		return fmt.Errorf("EXTRA_ARGS is %q; the agent has no qemu-img to take them", extra)
 	}
-	i := image{}
-	if i.sum, err = env.sum("IMG_SHA256"); err != nil {
-		return err
-	}
-	if i.source, err = env.newSource(address); err != nil {
-		return err
-	}
+	i.packed = false // the public one knows no such variable
 	return i.writeWith(ctx, env, device, i.convert)
 }
 

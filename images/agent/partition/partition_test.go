@@ -209,14 +209,14 @@ func TestWriteRefuses(t *testing.T) {
 func TestGrow(t *testing.T) {
 	for _, sector := range []int64{512, 4096} {
 		disk := written(t, 48*mib+64<<10, sector)
-		if _, gained, err := Grow(disk, disk.Size, sector); gained != 0 || err != nil {
+		if _, gained, err := Grow(disk, disk.Size, sector, nil); gained != 0 || err != nil {
 			t.Errorf("gained %d without room: %v", gained, err)
 		}
 		before, _ := Read(disk, disk.Size)
 		old := disk.Size - sector
 		disk.Size = 100*mib + 12345*sector
 		flip(t, disk, 446+1) // what another tool left in the protective record stays
-		grown, gained, err := Grow(disk, disk.Size, sector)
+		grown, gained, err := Grow(disk, disk.Size, sector, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func TestGrow(t *testing.T) {
 		if entries, ok := readEntries(record); !ok || int64(entries[0].count) != disk.Size/sector-1 || record[447] != 0x40 {
 			t.Errorf("the protective record is %x", record[446:512])
 		}
-		if _, gained, err := Grow(disk, disk.Size, sector); gained != 0 || err != nil {
+		if _, gained, err := Grow(disk, disk.Size, sector, nil); gained != 0 || err != nil {
 			t.Errorf("gained %d the second time: %v", gained, err)
 		}
 	}
@@ -246,14 +246,14 @@ func TestGrowDOS(t *testing.T) {
 	if err := example(DOS, 512).Write(disk, disk.Size); err != nil {
 		t.Fatal(err)
 	}
-	if grown, gained, err := Grow(disk, disk.Size, 512); grown.Number != 3 || gained != 52*mib || err != nil {
+	if grown, gained, err := Grow(disk, disk.Size, 512, nil); grown.Number != 3 || gained != 52*mib || err != nil {
 		t.Errorf("%+v gained %d: %v", grown, gained, err)
 	}
 	if table, err := Read(disk, disk.Size); err != nil || table.ID != "0badcafe" || table.Parts[1].End() != disk.Size {
 		t.Errorf("%+v, %v", table, err)
 	}
 	disk.Size = 4 << 40 // further than the table reaches
-	if grown, _, err := Grow(disk, disk.Size, 512); err != nil || grown.End() != (2<<40)-mib {
+	if grown, _, err := Grow(disk, disk.Size, 512, nil); err != nil || grown.End() != (2<<40)-mib {
 		t.Errorf("%+v, %v", grown, err)
 	}
 }
@@ -281,7 +281,7 @@ func TestGrowRefuses(t *testing.T) {
 		"last is inside": {disktest.Made(t, "dos-logical", 0, "", nil), "partition 6 is a logical one"},
 	} {
 		before, _ := Read(test.disk, test.disk.Size)
-		_, _, err := Grow(test.disk, test.disk.Size, 512)
+		_, _, err := Grow(test.disk, test.disk.Size, 512, nil)
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -322,6 +322,6 @@ func FuzzRead(f *testing.F) {
 				t.Errorf("%+v", p)
 			}
 		}
-		_, _, _ = Grow(disk, disk.Size, table.Sector)
+		_, _, _ = Grow(disk, disk.Size, table.Sector, nil)
 	})
 }

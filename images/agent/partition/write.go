@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // ReadWriterAt is a disk that is written to.
@@ -44,21 +45,27 @@ const align = 1 << 20
 
 // Grow gives the last partition of a disk the room behind it, up to whole MiB, and
 // puts the second copy of a GPT where it belongs, at the end of the disk: the
-// image of a smaller disk has it in the middle. It returns the partition and how
-// many bytes it has gained; 0 where there is no room to gain, which is no error.
-// On a disk with a damaged table nothing is changed.
-func Grow(disk ReadWriterAt, size, sector int64) (Partition, int64, error) {
+// image of a smaller disk has it in the middle. Partitions that are fixed (nil: none)
+// stay where they are, and the last one before them grows up to them. It returns the
+// partition and how many bytes it has gained; 0 where there is no room to gain, which
+// is no error. On a disk with a damaged table nothing is changed.
+func Grow(disk ReadWriterAt, size, sector int64, fixed func(Partition) bool) (Partition, int64, error) {
 	t, err := ReadSector(disk, size, sector)
 	if err != nil {
 		return Partition{}, 0, fmt.Errorf("grow the last partition: %w", err)
 	}
+	end := t.end(size)
 	last, ok := t.Last()
+	for ok && fixed != nil && fixed(last) {
+		end = last.Start
+		last, ok = t.before(end)
+	}
 	if err := t.growable(last, ok); err != nil {
 		return last, 0, fmt.Errorf("grow the last partition: %w", err)
 	}
 	moved := t.Kind == GPT && int64(t.gpt.other) != size/sector-1
 	grown := last
-	grown.Size = max(last.Size, (t.end(size)/align)*align-last.Start)
+	grown.Size = max(last.Size, end/align*align-last.Start)
 	if grown.Size == last.Size && !moved {
 		return last, 0, nil
 	}
@@ -71,6 +78,12 @@ func Grow(disk ReadWriterAt, size, sector int64) (Partition, int64, error) {
 		return last, 0, err
 	}
 	return grown, grown.Size - last.Size, nil
+}
+
+// before is the last partition that ends before a place.
+func (t Table) before(end int64) (Partition, bool) {
+	t.Parts = slices.DeleteFunc(slices.Clone(t.Parts), func(p Partition) bool { return p.End() > end })
+	return t.Last()
 }
 
 // growable says why the last partition cannot get more room.
