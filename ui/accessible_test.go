@@ -1,19 +1,15 @@
 package ui
 
 import (
-	"context"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
-)
 
-// findings runs axe in the page and tells what is wrong, one line each.
-const findings = `axe.run().then(({violations}) => violations.flatMap((v) =>
-	v.nodes.map((n) => v.id + ": " + n.html.slice(0, 200) + " " + (n.any[0]?.message ?? ""))).join("\n"))`
+	"dragonfly/ui/uitest"
+)
 
 // Everybody can use the pages, on a phone and on a desk, by day and by night:
 // names for screen readers, contrast (AA), and the rest of what axe checks.
@@ -35,22 +31,14 @@ func TestBrowserAccessible(t *testing.T) {
 	reference := httptest.NewServer(described(t))
 	t.Cleanup(reference.Close)
 	t.Cleanup(reference.CloseClientConnections)
-	w := newWindow(t)
+	w := uitest.New(t)
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1440} {
 			for _, page := range []string{server.URL + "/machines", empty.URL + "/machines", empty.URL + "/login", empty.URL + "/nothing", reference.URL + "/docs"} {
-				w.do(media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"),
+				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"),
 					chromedp.EmulateViewport(width, 900), chromedp.Navigate(page))
-				w.wait(fmt.Sprintf("document.documentElement.dataset.bsTheme === %q", theme))
-				w.wait(fmt.Sprintf("document.documentElement.scrollWidth <= %d", width))
-				eval(w, string(axe))
-				found, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](findings, chromedp.EvalAwaitPromise))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if found != "" {
-					t.Errorf("%s, %s, %d pixels:\n%s", page, theme, width, found)
-				}
+				w.Wait(fmt.Sprintf("document.documentElement.dataset.bsTheme === %q", theme))
+				w.Accessible(string(axe), page+", "+theme, width)
 			}
 		}
 	}
@@ -62,11 +50,11 @@ func TestBrowserPhone(t *testing.T) {
 	server := httptest.NewServer(newUI(t, newRack(120)))
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections)
-	w := newWindow(t)
-	w.do(chromedp.EmulateViewport(360, 740), chromedp.Navigate(server.URL+"/machines"))
-	w.says(".pulse", "Live")
-	w.wait("document.documentElement.scrollWidth <= 360")
-	small, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](`[...document.querySelectorAll("main a, button")]
+	w := uitest.New(t)
+	w.Do(chromedp.EmulateViewport(360, 740), chromedp.Navigate(server.URL+"/machines"))
+	w.Says(".pulse", "Live")
+	w.Wait("document.documentElement.scrollWidth <= 360")
+	small, err := chromedp.Run(w.Context, chromedp.Evaluate[string](`[...document.querySelectorAll("main a, button")]
 		.filter((e) => e.checkVisibility() && (e.getBoundingClientRect().width < 44 || e.getBoundingClientRect().height < 44))
 		.map((e) => e.outerHTML).join("\n")`))
 	if err != nil {
@@ -75,17 +63,4 @@ func TestBrowserPhone(t *testing.T) {
 	if small != "" {
 		t.Errorf("too small for a thumb:\n%s", small)
 	}
-}
-
-// media emulates what a style sheet can ask for; features is pairs of names and
-// values.
-func media(features ...string) chromedp.Action[chromedp.Void] {
-	var params emulation.SetEmulatedMediaParams
-	for i := 0; i < len(features); i += 2 {
-		params.Features = append(params.Features, &emulation.MediaFeature{Name: features[i], Value: features[i+1]})
-	}
-	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, params)
-		return err
-	})
 }

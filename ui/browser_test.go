@@ -3,6 +3,7 @@ package ui
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"dragonfly/registry"
+	"dragonfly/ui/uitest"
 )
 
 func TestBrowserLive(t *testing.T) {
@@ -17,57 +19,57 @@ func TestBrowserLive(t *testing.T) {
 	server := httptest.NewServer(newUI(t, k))
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections)
-	w := newWindow(t)
-	w.do(chromedp.Navigate(server.URL+"/"), chromedp.WaitVisible(chromedp.CSS(".welcome")))
-	w.says(".pulse", "Live")
-	eval(w, "window.mark = 1") // gone after a reload
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(server.URL+"/"), chromedp.WaitVisible(chromedp.CSS(".welcome")))
+	w.Says(".pulse", "Live")
+	w.Eval("window.mark = 1") // gone after a reload
 
 	k.put(testMachine(6), registry.MachineDiscovered, "seen for the first time")
-	w.says("#m-000000000006 .state", "discovered")
-	w.wait("!document.querySelector('.welcome')")
-	w.says("#counters .discovered", "1")
+	w.Says("#m-000000000006 .state", "discovered")
+	w.Wait("!document.querySelector('.welcome')")
+	w.Says("#counters .discovered", "1")
 
 	m := testMachine(6)
 	m.State, m.Hostname = registry.Ready, "web1"
-	eval(w, "window.row = document.querySelector('#m-000000000006'); row.querySelector('.copy').focus()")
+	w.Eval("window.row = document.querySelector('#m-000000000006'); row.querySelector('.copy').focus()")
 	k.put(m, registry.MachineRegistered, "registered: <b>4</b> disks")
-	w.says("#m-000000000006 .state", "ready")
-	w.says("#m-000000000006 .doing", "registered: <b>4</b> disks")
-	w.says("#counters .ready", "1")
-	w.wait("document.querySelector('#m-000000000006') === row && document.activeElement === row.querySelector('.copy')")
-	w.wait("row.getAnimations().length > 0 || row.dataset.turn !== undefined")
+	w.Says("#m-000000000006 .state", "ready")
+	w.Says("#m-000000000006 .doing", "registered: <b>4</b> disks")
+	w.Says("#counters .ready", "1")
+	w.Wait("document.querySelector('#m-000000000006') === row && document.activeElement === row.querySelector('.copy')")
+	w.Wait("row.getAnimations().length > 0 || row.dataset.turn !== undefined")
 
 	k.put(testMachine(1), registry.MachineRegistered, "registered")
-	w.wait("document.querySelectorAll('tbody tr').length === 2 && document.querySelector('tbody tr').id === 'm-000000000001'")
+	w.Wait("document.querySelectorAll('tbody tr').length === 2 && document.querySelector('tbody tr').id === 'm-000000000001'")
 	k.remove("m-000000000001", "m-000000000006")
-	w.wait("document.querySelectorAll('tbody tr').length === 1")
+	w.Wait("document.querySelectorAll('tbody tr').length === 1")
 
-	w.wait("window.mark === 1")
-	w.clean(server)
+	w.Wait("window.mark === 1")
+	w.Clean(server.URL)
 }
 
 func TestBrowserThemeAndCopy(t *testing.T) {
 	server := httptest.NewServer(newUI(t, newRack(3)))
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections)
-	w := newWindow(t)
-	w.do(chromedp.Navigate(server.URL + "/machines"))
-	w.says(".pulse", "Live")
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(server.URL + "/machines"))
+	w.Says(".pulse", "Live")
 	for _, want := range []string{"light", "dark", "system"} {
-		w.do(chromedp.Click(chromedp.CSS(".tool[x-data]")))
-		w.wait(fmt.Sprintf("document.documentElement.dataset.choice === %q", want))
-		w.wait(fmt.Sprintf("document.querySelector('.tool[x-data]').title === 'Theme: %s'", want))
+		w.Do(chromedp.Click(chromedp.CSS(".tool[x-data]")))
+		w.Wait(fmt.Sprintf("document.documentElement.dataset.choice === %q", want))
+		w.Wait(fmt.Sprintf("document.querySelector('.tool[x-data]').title === 'Theme: %s'", want))
 		if want == "dark" {
-			w.do(chromedp.Reload())
-			w.wait("document.documentElement.dataset.bsTheme === 'dark' && getComputedStyle(document.body).color === 'rgb(228, 234, 241)'")
-			w.says(".pulse", "Live")
+			w.Do(chromedp.Reload())
+			w.Wait("document.documentElement.dataset.bsTheme === 'dark' && getComputedStyle(document.body).color === 'rgb(228, 234, 241)'")
+			w.Says(".pulse", "Live")
 		}
 	}
-	eval(w, "window.copied = ''; document.addEventListener('copy', () => copied = getSelection().toString()); "+
+	w.Eval("window.copied = ''; document.addEventListener('copy', () => copied = getSelection().toString()); " +
 		"Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { copied = text }}})")
-	w.do(chromedp.Focus(chromedp.CSS("#m-000000000001 .net .copy")), chromedp.Click(chromedp.CSS("#m-000000000001 .net .copy")))
-	w.wait("copied === '3c:ec:ef:00:00:01'")
-	w.clean(server)
+	w.Do(chromedp.Focus(chromedp.CSS("#m-000000000001 .net .copy")), chromedp.Click(chromedp.CSS("#m-000000000001 .net .copy")))
+	w.Wait("copied === '3c:ec:ef:00:00:01'")
+	w.Clean(server.URL)
 }
 
 // The server goes away and comes back on the same address: the page says so,
@@ -75,15 +77,15 @@ func TestBrowserThemeAndCopy(t *testing.T) {
 func TestBrowserLostAndFound(t *testing.T) {
 	k := newRack(1)
 	server := httptest.NewServer(newUI(t, k))
-	w := newWindow(t)
-	w.do(chromedp.Navigate(server.URL + "/machines"))
-	w.says(".pulse", "Live")
-	eval(w, "window.mark = 1")
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(server.URL + "/machines"))
+	w.Says(".pulse", "Live")
+	w.Eval("window.mark = 1")
 	at := server.Listener.Addr().String()
 	server.CloseClientConnections()
 	server.Close()
-	w.says(".note.warn", "Live updates lost since")
-	w.wait("document.querySelector('.note.warn').checkVisibility()")
+	w.Says(".note.warn", "Live updates lost since")
+	w.Wait("document.querySelector('.note.warn').checkVisibility()")
 
 	k.put(testMachine(3), registry.MachineRegistered, "registered meanwhile")
 	again := httptest.NewUnstartedServer(newUI(t, k))
@@ -92,9 +94,9 @@ func TestBrowserLostAndFound(t *testing.T) {
 	again.Start()
 	t.Cleanup(again.Close)
 	t.Cleanup(again.CloseClientConnections)
-	w.wait("!document.querySelector('.note.warn').checkVisibility()")
-	w.says("#m-000000000003 .doing", "registered meanwhile")
-	w.wait("window.mark === 1")
+	w.Wait("!document.querySelector('.note.warn').checkVisibility()")
+	w.Says("#m-000000000003 .doing", "registered meanwhile")
+	w.Wait("window.mark === 1")
 }
 
 func TestBrowserSignIn(t *testing.T) {
@@ -110,21 +112,31 @@ func TestBrowserSignIn(t *testing.T) {
 	server := httptest.NewServer(gate)
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections)
-	w := newWindow(t)
+	w := uitest.New(t)
 	submit := []chromedp.Action[chromedp.Void]{
 		chromedp.SetValue(chromedp.CSS("#name"), "ana"), chromedp.SetValue(chromedp.CSS("#password"), "secret"),
 		chromedp.Click(chromedp.CSS("button.btn-primary")),
 	}
-	w.do(chromedp.Navigate(server.URL+"/machines"), chromedp.WaitVisible(chromedp.CSS("#password")))
-	w.do(submit...)
-	w.do(chromedp.WaitVisible(chromedp.CSS("[role=alert]")))
-	w.says("[role=alert]", "The name or the password is wrong.")
+	w.Do(chromedp.Navigate(server.URL+"/machines"), chromedp.WaitVisible(chromedp.CSS("#password")))
+	w.Do(submit...)
+	w.Do(chromedp.WaitVisible(chromedp.CSS("[role=alert]")))
+	w.Says("[role=alert]", "The name or the password is wrong.")
 	d.mu.Lock()
 	d.err = nil
 	d.mu.Unlock()
-	w.do(submit...)
-	w.do(chromedp.WaitVisible(chromedp.CSS(".who")))
-	w.says(".who", "ana")
-	w.says(".pulse", "Live")
-	w.do(chromedp.Click(chromedp.CSS(".account button")), chromedp.WaitVisible(chromedp.CSS("#password")))
+	w.Do(submit...)
+	w.Do(chromedp.WaitVisible(chromedp.CSS(".who")))
+	w.Says(".who", "ana")
+	w.Says(".pulse", "Live")
+	w.Do(chromedp.Click(chromedp.CSS(".account button")), chromedp.WaitVisible(chromedp.CSS("#password")))
+}
+
+// listen binds the address that a server has just left.
+func listen(t *testing.T, at string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }

@@ -79,6 +79,9 @@ func explain(err error) trouble {
 			Detail: "Machines keep booting from what is in memory, but nothing can be shown or changed.",
 			Hint:   "It often comes back by itself within seconds. If it does not, look at: journalctl -u dragonfly"}
 	}
+	if status, text := refusal(err); text != "" {
+		return trouble{Status: status, Title: http.StatusText(status), Detail: text}
+	}
 	return trouble{Status: http.StatusInternalServerError, Title: "Something went wrong here", Retry: true,
 		Detail: "This is a fault of Dragonfly, not yours.",
 		Hint:   "The log has the cause (" + time.Now().Format("15:04:05") + "): journalctl -u dragonfly"}

@@ -91,7 +91,7 @@ func TestThreeMachines(t *testing.T) {
 	}
 }
 
-var rowName = regexp.MustCompile(`<th scope="row"><b>([^<]+)</b>`)
+var rowName = regexp.MustCompile(`<th scope="row"><a href="/machines/[^"]+"><b>([^<]+)</b>`)
 var nextPage = regexp.MustCompile(`rel="next" href="([^"]+)"`)
 var prevPage = regexp.MustCompile(`rel="prev" href="([^"]+)"`)
 

@@ -43,9 +43,14 @@ type Sessions interface {
 // Config is what the pages need. Every field but SignOn, Answering, Problems and OpenAPI must be
 // set.
 type Config struct {
-	Machines Machines
-	Feed     Feed
-	Sessions Sessions
+	Machines    Machines
+	Feed        Feed
+	Sessions    Sessions
+	Records     Records
+	Deployments Deployments
+	Orders      Orders
+	// Explain is what a machine would be served if it booted now, and why.
+	Explain func(ctx context.Context, m registry.Machine) (Explanation, error)
 	// Setup makes the first account, given the one-time code of the server's log.
 	Setup     func(ctx context.Context, code, name, password string) error
 	SignOn    string                 // path that leads to signing in at an identity provider; empty where there is none
@@ -83,13 +88,30 @@ func New(c Config) (*UI, error) {
 		"GET /machines":      u.machines,
 		"GET /machines/rows": u.machineRows,
 		"GET /live":          u.serveLive,
-		"GET /docs":          u.docs,
-		"GET /login":         u.loginForm,
-		"POST /login":        u.signIn,
-		"GET /setup":         u.setupForm,
-		"POST /setup":        u.setUp,
-		"POST /logout":       u.signOut,
-		"/":                  notFound,
+
+		"GET /machines/{id}":         u.machine,
+		"GET /machines/{id}/live":    u.machineLive,
+		"POST /machines/{id}/lock":   u.lock,
+		"POST /machines/{id}/unlock": u.unlock,
+		"GET /machines/{id}/deploy":  u.deployForm,
+		"POST /machines/{id}/deploy": u.deploy,
+
+		"GET /deployments":              u.deployments,
+		"GET /deployments/live":         u.deploymentsLive,
+		"GET /deployments/{id}":         u.deployment,
+		"GET /deployments/{id}/live":    u.deploymentLive,
+		"GET /deployments/{id}/cancel":  u.askCancel,
+		"POST /deployments/{id}/cancel": u.cancel,
+		"GET /deployments/{id}/retry":   u.askRetry,
+		"POST /deployments/{id}/retry":  u.retry,
+
+		"GET /docs":    u.docs,
+		"GET /login":   u.loginForm,
+		"POST /login":  u.signIn,
+		"GET /setup":   u.setupForm,
+		"POST /setup":  u.setUp,
+		"POST /logout": u.signOut,
+		"/":            notFound,
 	} {
 		mux.Handle(pattern, u.handle(page))
 	}
@@ -100,6 +122,13 @@ func New(c Config) (*UI, error) {
 // ServeHTTP serves the pages.
 func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.routes.ServeHTTP(w, r) }
 
+// places are where the bar at the top leads to.
+func places() []destination {
+	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}}
+}
+
+type destination struct{ Path, Title string }
+
 func toMachines(w http.ResponseWriter, r *http.Request) error {
 	http.Redirect(w, r, "/machines", http.StatusSeeOther)
 	return nil
@@ -108,5 +137,5 @@ func toMachines(w http.ResponseWriter, r *http.Request) error {
 // frame is what every page shows around its content.
 func (u *UI) frame(r *http.Request, title string) frame {
 	return frame{Title: title, Version: cmp.Or(u.Version, "development"), assets: u.assets,
-		User: u.Sessions.User(r.Context()), Now: time.Now()}
+		User: u.Sessions.User(r.Context()), Path: r.URL.Path, Now: time.Now()}
 }

@@ -197,3 +197,19 @@ func (t moment) ago() string {
 		return strconv.Itoa(s/86400) + " d ago"
 	}
 }
+
+// took is a length of time as people say it: "0.4 s", "12 s", "3 min 20 s".
+func took(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return strconv.FormatFloat(max(0, d.Seconds()), 'f', 1, 64) + " s"
+	case d < time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + " s"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return strconv.Itoa(int(d.Hours()/24)) + " d"
+	}
+}

@@ -18,13 +18,19 @@ import (
 // rack registers the n-th machine with one disk, and returns its agent.
 func (r *rig) rack(t *testing.T, n byte, bytes int64) (*api.Client, api.RegisterReply) {
 	t.Helper()
+	serial := fmt.Sprint("S", n)
+	return r.rackWith(t, n, registry.Disk{Name: "sda", Serial: serial, Model: "ACME", ByID: "/dev/disk/by-id/ata-" + serial, Bytes: bytes, Contents: registry.Blank})
+}
+
+// rackWith is rack with a disk that is as it is.
+func (r *rig) rackWith(t *testing.T, n byte, disk registry.Disk) (*api.Client, api.RegisterReply) {
+	t.Helper()
 	mac := registry.MAC{0x52, 0x54, 0, 0, 1, n}
 	_, script := r.get(t, "/boot/"+mac.String()+"/auto.ipxe?arch=bios")
 	agent := &api.Client{Base: r.url, Token: bootToken.FindStringSubmatch(script)[1]}
-	serial := fmt.Sprint("S", n)
 	reply, err := agent.Register(t.Context(), api.RegisterRequest{MAC: mac, Hardware: registry.Hardware{
 		System: registry.System{Serial: fmt.Sprint("SN-", n), Product: "P1"}, CPU: registry.CPU{Arch: "amd64"}, Memory: registry.Memory{Bytes: 8 << 30},
-		Disks: []registry.Disk{{Name: "sda", Serial: serial, Model: "ACME", ByID: "/dev/disk/by-id/ata-" + serial, Bytes: bytes, Contents: registry.Blank}}}})
+		Disks: []registry.Disk{disk}}})
 	if err != nil {
 		t.Fatal(err)
 	}

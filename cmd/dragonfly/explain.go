@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"dragonfly/boot/dhcp"
 	"dragonfly/boot/ipxe"
 	"dragonfly/registry"
+	"dragonfly/ui"
 )
 
 // explanation is what a machine would be served now: the answer to
@@ -125,6 +127,37 @@ func (a *appliance) explanation(mac registry.MAC, arch boot.Arch) (*explanation,
 		e.Boots = append(e.Boots, a.exchange(boot.Client{MAC: mac, Arch: arch, Kind: kind, IPXE: boot.HTTP, Broadcast: kind == boot.IPXE}))
 	}
 	return e, err
+}
+
+// explainToPeople explains what a machine would be served, by the firmware that it has.
+func (a *appliance) explainToPeople(_ context.Context, m registry.Machine) (ui.Explanation, error) {
+	if len(m.MACs) == 0 {
+		return ui.Explanation{}, errors.New("no hardware address of this machine is known, so it could not be told from others")
+	}
+	e, err := a.explanation(m.BootMAC(), archOf(m.Hardware))
+	if err != nil {
+		return ui.Explanation{}, err
+	}
+	x := ui.Explanation{Rule: e.Rule, Script: e.Script}
+	for _, b := range e.Boots {
+		served := ui.Served{Client: b.Client, Rule: b.Rule}
+		for _, f := range b.Reply {
+			served.Fields = append(served.Fields, [2]string{f.Name, f.Value})
+		}
+		x.DHCP = append(x.DHCP, served)
+	}
+	return x, nil
+}
+
+// archOf is how a machine's firmware would call itself.
+func archOf(h registry.Hardware) boot.Arch {
+	switch {
+	case h.Firmware.Mode == "bios":
+		return boot.BIOS
+	case h.CPU.Arch == "arm64":
+		return boot.UEFIARM64
+	}
+	return boot.UEFIX64
 }
 
 // shownToken stands in a previewed script where a machine gets a boot token.

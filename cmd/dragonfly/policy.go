@@ -107,7 +107,24 @@ func pagePolicy() auth.Policy {
 		"GET /machines":      auth.Viewer,
 		"GET /machines/rows": auth.Viewer,
 		"GET /live":          auth.Viewer,
-		"GET /docs":          auth.Viewer,
+
+		"GET /machines/{id}":         auth.Viewer,
+		"GET /machines/{id}/live":    auth.Viewer,
+		"POST /machines/{id}/lock":   auth.Operator,
+		"POST /machines/{id}/unlock": auth.Operator,
+		"GET /machines/{id}/deploy":  auth.Operator,
+		"POST /machines/{id}/deploy": auth.Operator,
+
+		"GET /deployments":              auth.Viewer,
+		"GET /deployments/live":         auth.Viewer,
+		"GET /deployments/{id}":         auth.Viewer,
+		"GET /deployments/{id}/live":    auth.Viewer,
+		"GET /deployments/{id}/cancel":  auth.Operator,
+		"POST /deployments/{id}/cancel": auth.Operator,
+		"GET /deployments/{id}/retry":   auth.Operator,
+		"POST /deployments/{id}/retry":  auth.Operator,
+
+		"GET /docs": auth.Viewer,
 	}
 }
 

@@ -15,7 +15,7 @@ function ago(at) {
 function refresh() {
   for (const time of document.querySelectorAll("time")) {
     const at = Date.parse(time.dateTime);
-    const text = ago(at);
+    const text = "clock" in time.dataset ? new Date(at).toLocaleTimeString(undefined, { hourCycle: "h23" }) : ago(at);
     if (time.textContent !== text) time.textContent = text;
     const local = new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
     if (time.title !== local) time.title = local;

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"dragonfly/registry"
+	"dragonfly/registry/api"
+	"dragonfly/ui/uitest"
+)
+
+// An operator finds a machine, reads which disk would be overwritten, deploys, and
+// follows it to the first boot, in a browser, at the real server.
+func TestDeployInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.Click(chromedp.CSS("#"+f.m.ID+" th a")), chromedp.WaitVisible(chromedp.CSS("#machine")))
+	w.Says("h1", f.m.Name)
+	w.Do(chromedp.Click(chromedp.CSS("a.btn-primary")), chromedp.SetValue(chromedp.CSS("#os"), "mine-cloud-init"),
+		chromedp.SetValue(chromedp.CSS("#keys"), "no key"), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("#keys-why")))
+	w.Says("#keys-why", "no key")
+	w.Do(chromedp.SetValue(chromedp.CSS("#keys"), f.key), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("[value=order]")))
+	w.Says(".order", "sda 100 GB ACME S1")
+	w.Do(chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("#deployment")))
+	w.Says("#deployment", "waiting for the machine to boot")
+
+	work := f.claim(t, "boot-0001")
+	f.tell(t, api.ReportRequest{Deployment: work.Deployment, Attempt: work.Attempt, State: registry.ActionRunning, Wrote: true,
+		Progress: &registry.Progress{Done: 500e6, Total: 1000e6, Rate: 100e6}, Lines: []string{"half of it <b>"}}, "continue")
+	w.Says("#deployment progress", "%")
+	w.Says("#deployment", "500 MB of 1 GB, 100 MB/s")
+	w.Says(".log", "half of it <b>")
+	f.carryOut(t, work)
+	w.Says("#deployment", "waiting for the first boot")
+	if status, body := f.post(t, between(work.Actions[1].Environment["CONTENTS"], "url: ", "\n"), url.Values{"hostname": {f.m.Name}}); status != http.StatusOK {
+		t.Fatalf("phone home: %d %s", status, body)
+	}
+	w.Says("#deployment", "succeeded")
+	w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID))
+	w.Says("#machine", "installed")
+	w.Clean(f.url)
+}
+
+// What fails says why and can be tried again; what is on a disk is lost only once the
+// machine's name was typed.
+func TestFailureInBrowser(t *testing.T) {
+	f := newOffice(t)
+	d := f.ask(t, registry.FirstBootNone)
+	work := f.claim(t, "boot-0001")
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url + "/deployments/" + d.ID))
+	f.tell(t, api.ReportRequest{Deployment: work.Deployment, Attempt: work.Attempt, State: registry.ActionFailed, Wrote: true, Message: "the disk answers no more"}, "continue")
+	w.Says("#deployment", "the disk answers no more")
+	w.Do(chromedp.Click(chromedp.CSS("#deployment .actions a")), chromedp.WaitVisible(chromedp.CSS(".ask")))
+	w.Says(".ask", "Overwrite the disk of "+f.m.Name)
+	w.Do(chromedp.Click(chromedp.CSS(".ask button")), chromedp.WaitVisible(chromedp.CSS("#deployment")))
+	w.Says("#deployment", "waiting for the machine to boot")
+	w.Do(chromedp.Click(chromedp.CSS("#deployment .actions a")), chromedp.Click(chromedp.CSS(".ask button")), chromedp.WaitVisible(chromedp.CSS("#deployment")))
+	w.Says("#deployment", "cancelled")
+
+	_, foreign := f.rackWith(t, 2, registry.Disk{Name: "sda", Serial: "S2", Bytes: 100e9, Contents: registry.Foreign, Found: []registry.Signature{{On: "sda1", Type: "ext4", Label: "photos"}}})
+	w.Do(chromedp.Navigate(f.url + "/machines/" + foreign.ID + "/deploy?os=wipe"))
+	w.Says(".order", "photos")
+	w.Do(chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("#typed-why")))
+	if m, err := f.Machine(t.Context(), foreign.ID); err != nil || m.Deployment != "" {
+		t.Errorf("deployed without a confirmation: %+v, %v", m, err)
+	}
+	w.Do(chromedp.SetValue(chromedp.CSS("#typed"), foreign.Name), chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("#deployment")))
+	w.Says("#deployment", "waiting for the machine to boot")
+}
+
+// A viewer is told that an operator may, and is refused.
+func TestViewerInBrowser(t *testing.T) {
+	f := newOffice(t)
+	for _, role := range []string{"admin", "viewer"} {
+		f.run(t, "correct horse battery\n", "user", "create", role, "--role", role, "--password-stdin")
+	}
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url+"/login"), chromedp.SetValue(chromedp.CSS("#name"), "viewer"), chromedp.SetValue(chromedp.CSS("#password"), "correct horse battery"),
+		chromedp.Click(chromedp.CSS("button.btn-primary")), chromedp.WaitVisible(chromedp.CSS("#list")), chromedp.Navigate(f.url+"/machines/"+f.m.ID))
+	w.Says(".actions", "You may look, and an operator may change it.")
+	w.Wait(`!document.querySelector("a.btn-primary, .pop")`)
+	w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID + "/deploy"))
+	w.Says("main", "403")
+}
+
+// The pages of one machine and of deployments are for everybody, by day and by night,
+// on a phone and on a desk.
+func TestOperatorsPagesAreAccessible(t *testing.T) {
+	axe, err := os.ReadFile("../../ui/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newOffice(t)
+	d := f.ask(t, registry.FirstBootCloudInit)
+	work := f.claim(t, "boot-0001")
+	f.tell(t, api.ReportRequest{Deployment: work.Deployment, Attempt: work.Attempt, State: registry.ActionRunning, Wrote: true,
+		Progress: &registry.Progress{Done: 5, Total: 10, Rate: 1}, Lines: []string{"a line"}}, "continue")
+	_, other := f.rack(t, 2, 100e9)
+	machine := "/machines/" + f.m.ID
+	w := uitest.New(t)
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{360, 1440} {
+			for _, page := range []string{machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=deployments", machine + "?tab=boot",
+				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", "/deployments", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
+				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
+				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)
+			}
+		}
+	}
+}

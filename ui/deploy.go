@@ -1,0 +1,216 @@
+package ui
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"dragonfly/registry"
+)
+
+// wipe stands in the list of operating systems for leaving the disk empty.
+const wipe = "wipe"
+
+// order is the form that deploys to a machine, with what it would do.
+type order struct {
+	Machine  row
+	OS, Disk string // what is chosen; Disk is a rule
+	Hostname string
+	Keys     string // one a line
+	UserData string
+	Typed    string // the machine's name, by which the loss of what is on the disk is confirmed
+	Systems  []choice
+	Disks    []choice
+	Faults   faults
+	Plan     *plan // nil: nothing was chosen yet
+}
+
+// choice is something to be chosen. Why not is set where it cannot be.
+type choice struct{ Value, Text, Why string }
+
+// plan is what a deployment would do.
+type plan struct {
+	Disk, Found, Why string
+	Hold             string // why the loss has to be confirmed
+	Loses            bool   // something is on the disk
+	Passed           []string
+	Notes            []string
+	Actions          []string
+	Ready            bool // nothing keeps it from being carried out
+
+	confirm string // names the disk whose loss is confirmed
+}
+
+func (u *UI) deployForm(w http.ResponseWriter, r *http.Request) error {
+	m, err := u.Records.Machine(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return u.gone(err, r.PathValue("id"))
+	}
+	o := order{OS: cmp.Or(r.FormValue("os"), m.OS)}
+	return u.showOrder(w, r, m, &o, http.StatusOK)
+}
+
+// deploy orders what the form says, or shows what that would do.
+func (u *UI) deploy(w http.ResponseWriter, r *http.Request) error {
+	if err := readForm(w, r); err != nil {
+		return err
+	}
+	m, err := u.Records.Machine(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return u.gone(err, r.PathValue("id"))
+	}
+	o := orderIn(r)
+	if r.PostFormValue("do") != "order" {
+		return u.showOrder(w, r, m, &o, http.StatusOK)
+	}
+	if err := u.planned(r.Context(), m, &o); err != nil {
+		return err
+	}
+	if o.unconfirmed(m) {
+		o.fault(faults{"typed": {"Type " + m.Name + " here, as it is written: what is on the disk is lost."}})
+		return u.showOrder(w, r, m, &o, http.StatusUnprocessableEntity)
+	}
+	req := o.request()
+	if o.Plan != nil {
+		req.Confirm = o.Plan.confirm
+	}
+	made, err := u.Orders.Deploy(r.Context(), m.ID, req, registry.Batch{})
+	if err == nil {
+		http.Redirect(w, r, "/deployments/"+made.Deployment.ID, http.StatusSeeOther)
+		return nil
+	}
+	found := faultsOf(err, orderField)
+	if found == nil {
+		return err
+	}
+	o.fault(found)
+	status, _ := refusal(err)
+	return u.showOrder(w, r, m, &o, status)
+}
+
+// unconfirmed reports whether something would be lost that nobody has given up by
+// typing the machine's name.
+func (o *order) unconfirmed(m registry.Machine) bool {
+	return o.Plan != nil && (o.Plan.Loses || o.Plan.Hold != "") && o.Typed != m.Name
+}
+
+// orderIn is the form as it was sent.
+func orderIn(r *http.Request) order {
+	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+	return order{OS: value("os"), Disk: value("disk"), Hostname: value("hostname"), Keys: value("keys"), UserData: value("user_data"), Typed: value("typed")}
+}
+
+// request is what the form asks for.
+func (o order) request() registry.DeployRequest {
+	req := registry.DeployRequest{OS: o.OS, Disk: o.Disk, Seed: registry.Seed{Hostname: o.Hostname, UserData: o.UserData}}
+	for key := range strings.Lines(o.Keys) {
+		if key = strings.TrimSpace(key); key != "" {
+			req.Seed.SSHKeys = append(req.Seed.SSHKeys, key)
+		}
+	}
+	if o.OS == wipe {
+		req = registry.DeployRequest{Kind: registry.KindWipe, Disk: o.Disk}
+	}
+	return req
+}
+
+// orderField is the field that a pointer of a request belongs to.
+func orderField(pointer string) string {
+	for _, f := range []struct{ prefix, name string }{{"/os", "os"}, {"/disk", "disk"}, {"/confirm", "typed"}, {"/seed/hostname", "hostname"},
+		{"/seed/ssh_keys", "keys"}, {"/seed/user_data", "user_data"}} {
+		if strings.HasPrefix(pointer, f.prefix) {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// showOrder shows the form, with what it would do as it is.
+func (u *UI) showOrder(w http.ResponseWriter, r *http.Request, m registry.Machine, o *order, status int) error {
+	o.Machine = rowOf(m, note{}, time.Now())
+	if err := u.offer(r.Context(), m, o); err != nil {
+		return err
+	}
+	if o.OS != "" && o.Plan == nil {
+		if err := u.planned(r.Context(), m, o); err != nil {
+			return err
+		}
+	}
+	f := u.frame(r, "Deploy to "+m.Name)
+	f.Still = true
+	return render(w, r, status, deployPage(f, *o))
+}
+
+// offer lists what may be chosen.
+func (u *UI) offer(ctx context.Context, m registry.Machine, o *order) error {
+	systems, err := u.Deployments.OSes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range systems {
+		c := choice{Value: s.ID, Text: words(s.Name, "("+s.ID+")")}
+		switch _, fits := s.Images[m.Hardware.CPU.Arch]; {
+		case s.Disabled:
+			continue
+		case !fits:
+			c.Why = "not for " + cmp.Or(m.Hardware.CPU.Arch, "this machine")
+		}
+		o.Systems = append(o.Systems, c)
+	}
+	for _, d := range m.Hardware.Disks {
+		c := choice{Value: "name:" + d.Name, Text: words(d.Name, d.Size(), d.Model, d.Serial)}
+		if d.Serial != "" {
+			c.Value = "serial:" + d.Serial
+		}
+		o.Disks = append(o.Disks, c)
+	}
+	return nil
+}
+
+// planned asks what would be done.
+func (u *UI) planned(ctx context.Context, m registry.Machine, o *order) error {
+	made, err := u.Orders.Deploy(registry.WithDryRun(ctx), m.ID, o.request(), registry.Batch{})
+	if err != nil {
+		found := faultsOf(err, orderField)
+		if found == nil {
+			return err
+		}
+		o.fault(found)
+		return nil
+	}
+	disk := made.Deployment.Disk
+	p := &plan{Found: disk.Found, Why: disk.Why, Hold: made.Hold, Notes: made.Notes, Ready: true, confirm: cmp.Or(disk.Serial, disk.ByID), Loses: disk.Found != "" && disk.Found != string(registry.Blank)}
+	if disk != (registry.DeploymentDisk{}) {
+		p.Disk = words(disk.Name, decimalSize(disk.Bytes), disk.Model, disk.Serial)
+	}
+	for _, passed := range made.Passed {
+		p.Passed = append(p.Passed, passed.String())
+	}
+	for _, a := range made.Recipe.Actions {
+		p.Actions = append(p.Actions, a.Name)
+	}
+	for _, problem := range made.Problems {
+		found := faultsOf(problem, orderField)
+		if _, held := found["typed"]; held && len(found) == 1 { // that is asked for below
+			continue
+		}
+		p.Ready = false
+		o.fault(found)
+	}
+	o.Plan = p
+	return nil
+}
+
+// fault adds what is wrong, unless it is there already.
+func (o *order) fault(found faults) {
+	if o.Faults == nil {
+		o.Faults = faults{}
+	}
+	for field, texts := range found {
+		if len(o.Faults[field]) == 0 {
+			o.Faults[field] = texts
+		}
+	}
+}

@@ -1,0 +1,174 @@
+// Package uitest looks at pages as a person does: with a real browser.
+package uitest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// Window is a real browser on one page. It keeps what went wrong in it.
+type Window struct {
+	Context context.Context // of chromedp
+
+	t *testing.T
+
+	mu       sync.Mutex
+	complain []string // console messages and refused requests
+	hosts    map[string]bool
+}
+
+// New starts Debian's chromium with a fresh profile.
+func New(t *testing.T) *Window {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatalf("these tests need a browser: apt-get install chromium (%v)", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-dev-shm-usage", true))
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	w := &Window{t: t, Context: ctx, hosts: map[string]bool{}}
+	w.watch()
+	return w
+}
+
+// watch notes what the page logs and whom it asks, until the test ends.
+func (w *Window) watch() {
+	console := chromedp.Console(w.Context)
+	requests := chromedp.Events(w.Context, network.RequestWillBeSent)
+	if _, err := chromedp.Call(w.Context, network.Enable, network.EnableParams{}); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		for message, err := range console {
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			w.complain = append(w.complain, string(message.Type)+": "+message.Text)
+			w.mu.Unlock()
+		}
+	}()
+	go func() {
+		for event, err := range requests {
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			w.hosts[hostOf(event.Request.URL)] = true
+			w.mu.Unlock()
+		}
+	}()
+}
+
+// hostOf is where a request goes; data: and about: go nowhere.
+func hostOf(address string) string {
+	at, err := url.Parse(address)
+	if err != nil || at.Host == "" {
+		scheme, _, _ := strings.Cut(address, ":")
+		return scheme
+	}
+	return at.Host
+}
+
+// Do does steps, one after the other.
+func (w *Window) Do(steps ...chromedp.Action[chromedp.Void]) {
+	w.t.Helper()
+	if err := chromedp.Do(w.Context, steps...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Wait returns when the expression is true in the page.
+func (w *Window) Wait(expression string) {
+	w.t.Helper()
+	if _, err := chromedp.Run(w.Context, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
+		html, _ := chromedp.Run(w.Context, chromedp.OuterHTML(chromedp.CSS("main")))
+		w.t.Fatalf("%s: %v\n%.3000s\n%q", expression, err, html, w.complain)
+	}
+}
+
+// Says waits until an element holds the text.
+func (w *Window) Says(selector, text string) {
+	w.t.Helper()
+	w.Wait(fmt.Sprintf("!!document.querySelector(%q)?.textContent.includes(%q)", selector, text))
+}
+
+// Eval runs a script in the page, as a developer's console would.
+func (w *Window) Eval(script string) {
+	w.t.Helper()
+	if _, err := chromedp.Run(w.Context, chromedp.Evaluate[any]("("+"() => {"+script+"}"+")()")); err != nil {
+		w.t.Fatalf("%s: %v", script, err)
+	}
+}
+
+// Clean fails the test when the page logged anything (a refusal of the content
+// security policy is logged) or asked another host
+// than that of base.
+func (w *Window) Clean(base string) {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, text := range w.complain {
+		w.t.Errorf("the page logs %s", text)
+	}
+	own := strings.TrimPrefix(base, "http://")
+	if !w.hosts[own] {
+		w.t.Errorf("no request was seen, so nothing is known of the hosts: %v", w.hosts)
+	}
+	for host := range w.hosts {
+		if host != own && host != "data" && host != "about" {
+			w.t.Errorf("the page asks %s", host)
+		}
+	}
+}
+
+// findings runs axe in the page and tells what is wrong, one line each.
+const findings = `axe.run().then(({violations}) => violations.flatMap((v) =>
+	v.nodes.map((n) => v.id + ": " + n.html.slice(0, 200) + " " + (n.any[0]?.message ?? ""))).join("\n"))`
+
+// Accessible fails the test where the page that is open is not for everybody: names
+// for screen readers, contrast (AA), and the rest of what axe checks, of which axe is
+// the script; and nothing is wider than width.
+func (w *Window) Accessible(axe, what string, width int64) {
+	w.t.Helper()
+	w.Wait(fmt.Sprintf("document.documentElement.scrollWidth <= %d", width))
+	w.Eval(axe)
+	found, err := chromedp.Run(w.Context, chromedp.Evaluate[string](findings, chromedp.EvalAwaitPromise))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if found != "" {
+		w.t.Errorf("%s, %d pixels:\n%s", what, width, found)
+	}
+}
+
+// Media emulates what a style sheet can ask for; features is pairs of names and
+// values.
+func Media(features ...string) chromedp.Action[chromedp.Void] {
+	var params emulation.SetEmulatedMediaParams
+	for i := 0; i < len(features); i += 2 {
+		params.Features = append(params.Features, &emulation.MediaFeature{Name: features[i], Value: features[i+1]})
+	}
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, params)
+		return err
+	})
+}
