@@ -3,7 +3,6 @@ package registry
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // MAC is a 48-bit Ethernet hardware address (IEEE 802 EUI-48). It is a value:
@@ -18,16 +17,15 @@ var errMAC = errors.New("want six hexadecimal bytes such as 52:54:00:12:34:56")
 // machine and are refused.
 func ParseMAC(s string) (MAC, error) {
 	var mac MAC
-	digits := s
+	step, between := 2, byte(0) // from one byte to the next, and what is there
 	if len(s) == 17 && (s[2] == ':' || s[2] == '-') {
-		digits = strings.ReplaceAll(s, s[2:3], "")
-	}
-	if len(digits) != 12 {
+		step, between = 3, s[2]
+	} else if len(s) != 12 {
 		return mac, fmt.Errorf("hardware address %.40q: %w", s, errMAC)
 	}
 	for i := range mac {
-		hi, lo := nibble(digits[2*i]), nibble(digits[2*i+1])
-		if hi < 0 || lo < 0 {
+		hi, lo := nibble(s[step*i]), nibble(s[step*i+1])
+		if hi < 0 || lo < 0 || step == 3 && i > 0 && s[step*i-1] != between {
 			return MAC{}, fmt.Errorf("hardware address %.40q: %w", s, errMAC)
 		}
 		mac[i] = byte(hi<<4 | lo)

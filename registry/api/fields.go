@@ -144,6 +144,19 @@ func (m mask) prune(text []byte) ([]byte, error) {
 	return text, nil
 }
 
+// of is a machine with the members that are asked for.
+func (m mask) of(machine Machine) (any, error) {
+	if m == nil {
+		return machine, nil
+	}
+	text, err := json.Marshal(machine)
+	if err != nil {
+		return nil, err
+	}
+	text, err = m.prune(text)
+	return json.RawMessage(text), err
+}
+
 // masked is a machine of which only is answered. Its schema is that of a whole
 // machine.
 type masked struct {
@@ -153,14 +166,23 @@ type masked struct {
 
 // MarshalJSON writes the members that were asked for.
 func (m masked) MarshalJSON() ([]byte, error) {
-	text, err := json.Marshal(m.Machine)
+	only, err := m.only.of(m.Machine)
 	if err != nil {
 		return nil, err
 	}
-	return m.only.prune(text)
+	return json.Marshal(only)
 }
 
 // Schema is that of [Machine].
 func (masked) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[Machine](), true, "Machine")
+}
+
+// maskedList is what [mask.of] made of some machines. With a [masked] for each, the
+// text of each would be checked and copied once more.
+type maskedList []any
+
+// Schema is that of a list of [Machine].
+func (maskedList) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[[]Machine](), true, "Machine")
 }

@@ -25,8 +25,8 @@ const maxWithHardware = 200
 
 type listOutput struct {
 	Body struct {
-		Machines []masked `json:"machines"`
-		Next     string   `json:"next_page_token,omitempty" doc:"empty on the last page"`
+		Machines maskedList `json:"machines"`
+		Next     string     `json:"next_page_token,omitempty" doc:"empty on the last page"`
 		Staleness
 	}
 }
@@ -49,12 +49,16 @@ func (s *Server) listMachines(ctx context.Context, in *listInput) (*listOutput, 
 	}
 	out := &listOutput{}
 	out.Body.Staleness = s.staleness()
-	out.Body.Machines = make([]masked, 0, len(machines))
+	out.Body.Machines = make(maskedList, 0, len(machines))
 	for _, m := range machines {
 		if !m.AsOf.IsZero() { // also where the database came back meanwhile
 			out.Body.Stale, out.Body.AsOf = true, m.AsOf
 		}
-		out.Body.Machines = append(out.Body.Machines, masked{machineOf(m, s.now(), !q.Brief), only})
+		shown, err := only.of(machineOf(m, s.now(), !q.Brief))
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Machines = append(out.Body.Machines, shown)
 	}
 	if len(machines) == q.Limit {
 		out.Body.Next = pageToken{List: in.list(), Position: q.Sort.Position(machines[len(machines)-1])}.encode()

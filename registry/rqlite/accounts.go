@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/rqlite/gorqlite"
-
 	"dragonfly/registry"
 )
 
@@ -110,7 +108,7 @@ func (s *Store) secret(ctx context.Context, name string) (value string, err erro
 }
 
 // one scans the only row, or returns [registry.ErrNotFound].
-func one(rows *gorqlite.QueryResult, dest ...any) error {
+func one(rows cursor, dest ...any) error {
 	if !rows.Next() {
 		return registry.ErrNotFound
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/rqlite/gorqlite"
 )
 
 // Session returns a session and when it expires, or [registry.ErrNotFound].
@@ -81,7 +79,7 @@ func (s *Store) TokensUsed(ctx context.Context) (map[string]time.Time, error) {
 		id string
 		at int64
 	}
-	uses, err := scan(ctx, s, func(rows *gorqlite.QueryResult) (u use, err error) {
+	uses, err := scan(ctx, s, func(rows cursor) (u use, err error) {
 		return u, rows.Scan(&u.id, &u.at)
 	}, statement{name: "load uses of tokens", sql: `SELECT id, used_ms FROM token_uses`})
 	used := make(map[string]time.Time, len(uses))

@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -26,6 +27,10 @@ func (s *slow) Execute(_ context.Context, sql []string, params [][]any) (int, st
 	s.mu.Unlock()
 	time.Sleep(s.takes)
 	return len(sql), "", nil
+}
+
+func (*slow) Query(context.Context, string, []any, bool) ([][]any, string, error) {
+	return nil, "", errors.ErrUnsupported
 }
 
 // crowd lets clients write one change after the other, each as soon as the one before

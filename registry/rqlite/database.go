@@ -19,16 +19,20 @@ import (
 type database struct {
 	weak   *gorqlite.Connection // reads from whoever believes to be the leader
 	latest *gorqlite.Connection // reads after asking the others whether that is so
-	direct Executor             // writes without HTTP; may be nil
+	direct Executor             // without HTTP; may be nil
 }
 
-// Executor is a node in this process that takes writes as they are, and not as
+// Executor is a node in this process that takes statements as they are, and not as
 // HTTP requests. [errors.ErrUnsupported] means that it does not take this one, and
 // any other error that it is not known whether it was applied.
 type Executor interface {
 	// Execute runs statements in one transaction. refused is what SQLite said of
 	// the last of those that were tried, where it said no.
 	Execute(ctx context.Context, sql []string, params [][]any) (tried int, refused string, err error)
+	// Query runs one query; latest: and makes sure first that no newer node answers
+	// otherwise. A value is a string, an int64, or of another type that is not used
+	// here. refused is what SQLite said, where it said no.
+	Query(ctx context.Context, sql string, params []any, latest bool) (rows [][]any, refused string, err error)
 }
 
 // statement is one SQL statement with its numbered parameters. Text parameters
@@ -72,26 +76,6 @@ func connect(base string, client *http.Client, direct Executor) (*database, erro
 	}
 	latest, err := open("linearizable")
 	return &database{weak, latest, direct}, err
-}
-
-// read runs a query and returns its rows.
-func (d *database) read(ctx context.Context, s statement) (*gorqlite.QueryResult, error) {
-	return query(ctx, d.weak, s)
-}
-
-// readLatest is read, and sure to see every write that was acknowledged by any
-// node.
-func (d *database) readLatest(ctx context.Context, s statement) (*gorqlite.QueryResult, error) {
-	return query(ctx, d.latest, s)
-}
-
-func query(ctx context.Context, conn *gorqlite.Connection, s statement) (*gorqlite.QueryResult, error) {
-	ctx, rep := withReport(ctx)
-	rows, err := conn.QueryOneParameterizedContext(ctx, gorqlite.ParameterizedStatement{Query: s.sql, Arguments: s.args})
-	if err != nil {
-		return nil, sortError(s, err, rep)
-	}
-	return &rows, nil
 }
 
 // write runs the statements in one transaction.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rqlite/gorqlite"
-
 	"dragonfly/registry"
 )
 
@@ -153,7 +151,7 @@ func deploymentSelection(q registry.DeploymentQuery) (statement, error) {
 	return statement{name: "load deployments", sql: sql, args: b.args}, nil
 }
 
-func scanDeployment(rows *gorqlite.QueryResult) (d registry.Deployment, err error) {
+func scanDeployment(rows cursor) (d registry.Deployment, err error) {
 	var machine, doc, progress string
 	var version int64
 	if err := rows.Scan(&machine, &version, &doc, &progress); err != nil {
@@ -194,7 +192,7 @@ func (s *Store) CountDeployments(ctx context.Context) (map[registry.DeploymentSt
 
 // Lines returns up to limit lines of a deployment's log behind a position.
 func (s *Store) Lines(ctx context.Context, deployment string, after registry.LinePosition, limit int) ([]registry.DeploymentLine, error) {
-	return scan(ctx, s, func(rows *gorqlite.QueryResult) (l registry.DeploymentLine, err error) {
+	return scan(ctx, s, func(rows cursor) (l registry.DeploymentLine, err error) {
 		var at int64
 		err = rows.Scan(&l.Deployment, &l.Attempt, &l.N, &at, &l.Action, &l.Text)
 		l.At = moment(at)
@@ -224,7 +222,7 @@ func (s *Store) Track(ctx context.Context, tracks map[string]registry.Track) err
 
 // OSes returns the records of operating systems, in the order of their IDs.
 func (s *Store) OSes(ctx context.Context) ([]registry.OS, error) {
-	return scan(ctx, s, func(rows *gorqlite.QueryResult) (o registry.OS, err error) {
+	return scan(ctx, s, func(rows cursor) (o registry.OS, err error) {
 		var doc string
 		if err := rows.Scan(&o.Revision, &doc); err != nil {
 			return o, err

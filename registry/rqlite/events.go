@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/rqlite/gorqlite"
-
 	"dragonfly/registry"
 )
 
@@ -18,7 +16,7 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]registry.
 	})
 }
 
-func scanEvent(rows *gorqlite.QueryResult) (e registry.Event, err error) {
+func scanEvent(rows cursor) (e registry.Event, err error) {
 	var at int64
 	var kind, mac string
 	if err := rows.Scan(&e.Seq, &at, &kind, &e.Machine, &mac, &e.Message); err != nil {

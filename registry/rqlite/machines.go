@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/rqlite/gorqlite"
-
 	"dragonfly/registry"
 )
 
@@ -257,7 +255,7 @@ type lockJSON struct {
 	At   int64  `json:"at_ms"`
 }
 
-func scanMachine(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
+func scanMachine(rows cursor) (m registry.Machine, err error) {
 	var state, address, pending, operator, hardware, macs, next string
 	var created, registered, deadline, seen int64
 	err = rows.Scan(&m.ID, &m.Name, &state, &m.Reason, &m.Hostname, &address, &pending, &m.Owner,
@@ -282,7 +280,7 @@ func scanMachine(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
 	return m, scanOperator(operator, &m)
 }
 
-func scanBare(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
+func scanBare(rows cursor) (m registry.Machine, err error) {
 	var state, macs, next string
 	var deadline, seen int64
 	if err := rows.Scan(&m.ID, &m.Name, &state, &m.Hardware.System.Serial, &m.Hardware.System.UUID, &deadline, &seen, &m.Version, &macs, &next); err != nil {
@@ -293,17 +291,27 @@ func scanBare(rows *gorqlite.QueryResult) (m registry.Machine, err error) {
 	return m, err
 }
 
+// scanMACs reads a JSON array of addresses as SQLite writes it, without a space.
 func scanMACs(text string) (macs []registry.MAC, err error) {
-	if err := json.Unmarshal([]byte(text), &macs); err != nil {
-		return nil, fmt.Errorf("hardware addresses: %w", err)
-	}
-	if len(macs) == 0 {
+	list := strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	if list == "" {
 		return nil, nil
+	}
+	macs = make([]registry.MAC, 0, strings.Count(list, ",")+1)
+	for quoted := range strings.SplitSeq(list, ",") {
+		mac, err := registry.ParseMAC(strings.Trim(quoted, `"`))
+		if err != nil {
+			return nil, fmt.Errorf("hardware addresses: %w", err)
+		}
+		macs = append(macs, mac)
 	}
 	return macs, nil
 }
 
 func scanOperator(text string, m *registry.Machine) error {
+	if text == "{}" { // of most machines
+		return nil
+	}
 	var o operatorJSON
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return fmt.Errorf("what the operator says: %w", err)

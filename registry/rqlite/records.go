@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/rqlite/gorqlite"
-
 	"dragonfly/registry"
 )
 
@@ -26,7 +24,7 @@ const maxHistory = 50
 
 // History returns up to limit hardware records of a machine, newest first.
 func (s *Store) History(ctx context.Context, machine string, limit int) ([]registry.HardwareRecord, error) {
-	read := func(rows *gorqlite.QueryResult) (r registry.HardwareRecord, err error) {
+	read := func(rows cursor) (r registry.HardwareRecord, err error) {
 		var at int64
 		var data string
 		if err := rows.Scan(&r.Machine, &at, &data); err != nil {
@@ -59,7 +57,7 @@ func (s *Store) Audit(ctx context.Context, object string, before int64, limit in
 	return scan(ctx, s, scanAudit, statement{name: "load audit", sql: sql, args: b.args})
 }
 
-func scanAudit(rows *gorqlite.QueryResult) (e registry.AuditEntry, err error) {
+func scanAudit(rows cursor) (e registry.AuditEntry, err error) {
 	var at int64
 	var before, after string
 	err = rows.Scan(&e.Seq, &at, &e.Actor.Name, &e.Actor.Role, &e.Actor.From, &e.Action, &e.Object, &before, &after)
@@ -75,7 +73,7 @@ func scanAudit(rows *gorqlite.QueryResult) (e registry.AuditEntry, err error) {
 
 // Rules returns the rules on registration; the zero RuleSet before any.
 func (s *Store) Rules(ctx context.Context) (rules registry.RuleSet, err error) {
-	found, err := scan(ctx, s, func(rows *gorqlite.QueryResult) (r registry.RuleSet, err error) {
+	found, err := scan(ctx, s, func(rows cursor) (r registry.RuleSet, err error) {
 		var data string
 		if err := rows.Scan(&r.Version, &data); err != nil {
 			return r, err
@@ -93,7 +91,7 @@ func (s *Store) Rules(ctx context.Context) (rules registry.RuleSet, err error) {
 }
 
 // scan runs a query and reads every row.
-func scan[T any](ctx context.Context, s *Store, read func(*gorqlite.QueryResult) (T, error), query statement) ([]T, error) {
+func scan[T any](ctx context.Context, s *Store, read func(cursor) (T, error), query statement) ([]T, error) {
 	rows, err := s.db.read(ctx, query)
 	if err != nil {
 		return nil, err

@@ -4,8 +4,8 @@
 //
 // It speaks rqlite's HTTP API: to the node inside this process through an
 // [http.Client] that calls it in memory (package node), or to a cluster elsewhere
-// ([Remote]). Writes to the node inside this process do without it ([Executor]);
-// what they say is the same.
+// ([Remote]). The node inside this process is mostly asked without it ([Executor]);
+// what is said is the same.
 //
 // Four habits keep it right:
 //
@@ -41,7 +41,7 @@ type Config struct {
 	HTTP *http.Client // carries every request; must not be nil
 	Log  *slog.Logger // nil: silent
 
-	// Direct takes writes without HTTP: the embedded node. It may be nil.
+	// Direct takes statements without HTTP: the embedded node. It may be nil.
 	Direct Executor
 }
 

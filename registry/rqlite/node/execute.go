@@ -63,21 +63,31 @@ func refusal(results []*proto.ExecuteQueryResponse) string {
 func executeRequest(sql []string, params [][]any) (*proto.ExecuteRequest, error) {
 	statements := make([]*proto.Statement, len(sql))
 	for i := range sql {
-		statements[i] = &proto.Statement{Sql: sql[i], Parameters: make([]*proto.Parameter, len(params[i]))}
-		for j, value := range params[i] {
-			p := &proto.Parameter{}
-			switch value := value.(type) {
-			case string:
-				p.Value = &proto.Parameter_S{S: value}
-			case int64:
-				p.Value = &proto.Parameter_I{I: value}
-			case int:
-				p.Value = &proto.Parameter_I{I: int64(value)}
-			default:
-				return nil, errors.ErrUnsupported
-			}
-			statements[i].Parameters[j] = p
+		s, err := parameterized(sql[i], params[i])
+		if err != nil {
+			return nil, err
 		}
+		statements[i] = s
 	}
 	return &proto.ExecuteRequest{Request: &proto.Request{Transaction: true, Statements: statements}}, nil
+}
+
+// parameterized is a statement with its numbered parameters: strings and integers.
+func parameterized(sql string, params []any) (*proto.Statement, error) {
+	s := &proto.Statement{Sql: sql, Parameters: make([]*proto.Parameter, len(params))}
+	for i, value := range params {
+		p := &proto.Parameter{}
+		switch value := value.(type) {
+		case string:
+			p.Value = &proto.Parameter_S{S: value}
+		case int64:
+			p.Value = &proto.Parameter_I{I: value}
+		case int:
+			p.Value = &proto.Parameter_I{I: int64(value)}
+		default:
+			return nil, errors.ErrUnsupported
+		}
+		s.Parameters[i] = p
+	}
+	return s, nil
 }

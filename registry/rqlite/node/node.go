@@ -6,8 +6,8 @@
 // a network without peers ([solo]), and the store gets an HTTP client that calls
 // the node's handler in memory ([Node.Client]). What is not listened on needs no
 // password. It is the same handler a remote rqlite serves over TCP, so the store
-// has one code path for both; only writes, where the parameters are large, may go
-// around it ([Node.Execute]).
+// has one code path for both; only statements themselves may go around it
+// ([Node.Execute], [Node.Query]).
 //
 // A member of a cluster ([Peers]) opens one port, where every byte is mutual TLS
 // between members (package trust). Whatever its client is asked goes to the
