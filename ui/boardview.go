@@ -45,6 +45,7 @@ type place struct {
 	First, Last, All int    // 1-based; First 0 on an empty page
 	HasPrevious      bool
 	Previous, Next   string // the queries of the neighbours; Next is empty on the last page
+	NextKey          string // of the sort field, beside Next
 }
 
 // place finds the page of shown machines that starts above after.

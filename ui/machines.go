@@ -1,8 +1,11 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"dragonfly/registry"
@@ -12,6 +15,8 @@ const pageSize = 50 // of about a kilobyte each
 
 // listing is one page of the machine list.
 type listing struct {
+	View      view
+	Fault     string // what is wrong with the filter
 	Rows      []row
 	Place     place
 	Counts    counts
@@ -20,17 +25,77 @@ type listing struct {
 	Cursor    int64 // the live frame it is as new as
 }
 
+// view is which machines are listed, and how; it is what the address says.
+type view struct {
+	Filter string // as [registry.ParseFilter] reads it
+	Sort   string // as [registry.ParseSort] reads it
+	Key    string // of the sort field of the last machine of the page before
+	After  string // its name
+}
+
+func viewIn(r *http.Request) view {
+	return view{Filter: strings.TrimSpace(r.FormValue("q")), Sort: r.FormValue("sort"), Key: r.FormValue("key"), After: r.FormValue("after")}
+}
+
+// whole reports whether every machine is listed, by name.
+func (v view) whole() bool { return v.Filter == "" && v.Sort == "" }
+
+// url is the address of the view below a path.
+func (v view) url(path string) string {
+	values := url.Values{}
+	for _, p := range [][2]string{{"q", v.Filter}, {"sort", v.Sort}, {"key", v.Key}, {"after", v.After}} {
+		if p[1] != "" {
+			values.Set(p[0], p[1])
+		}
+	}
+	if len(values) == 0 {
+		return path
+	}
+	return path + "?" + values.Encode()
+}
+
+// at is the view behind a position.
+func (v view) at(p registry.Position) view {
+	v.Key, v.After = p.Key, p.Name
+	return v
+}
+
+// sorted is the view by a field, from its beginning; the other way round where it is
+// by that field already.
+func (v view) sorted(field string) view {
+	if field == v.Sort || field == "name" && v.Sort == "" {
+		field = "-" + field
+	}
+	if field == "name" {
+		field = ""
+	}
+	return view{Filter: v.Filter, Sort: field}
+}
+
+// order says how a field is sorted by, as aria-sort does; empty where it is not.
+func (v view) order(field string) string {
+	switch strings.TrimPrefix(cmp.Or(v.Sort, "name"), "-") {
+	case field:
+		if strings.HasPrefix(v.Sort, "-") {
+			return "descending"
+		}
+		return "ascending"
+	}
+	return ""
+}
+
 func (u *UI) machines(w http.ResponseWriter, r *http.Request) error {
-	list, err := u.listing(r.Context(), r.FormValue("after"))
+	list, err := u.listing(r.Context(), viewIn(r))
 	if err != nil {
 		return err
 	}
 	return render(w, r, http.StatusOK, machinesPage(u.frame(r, "Machines"), list))
 }
 
-// machineRows is the part of the page that a change of the list replaces.
+// machineRows is the part of the page that a change of the list, or of its filter,
+// replaces.
 func (u *UI) machineRows(w http.ResponseWriter, r *http.Request) error {
-	list, err := u.listing(r.Context(), r.FormValue("after"))
+	list, err := u.listing(r.Context(), viewIn(r))
 	if err != nil {
 		return err
 	}
@@ -39,16 +104,55 @@ func (u *UI) machineRows(w http.ResponseWriter, r *http.Request) error {
 
 // listing reads a page. The cursor is taken before the machines are, so that no
 // change falls between the two.
-func (u *UI) listing(ctx context.Context, after string) (listing, error) {
+func (u *UI) listing(ctx context.Context, v view) (listing, error) {
 	if err := u.live.catchUp(ctx); err != nil {
 		return listing{}, err
 	}
-	list := listing{Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering}
-	machines, err := u.Machines.Machines(ctx, registry.Query{After: registry.Position{Name: after}, Limit: pageSize, Brief: true})
+	list := listing{View: v, Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering, Counts: u.live.counts()}
+	q, err := v.query()
+	if err != nil {
+		list.Fault = sentence(err)
+		return list, nil
+	}
+	machines, err := u.Machines.Machines(ctx, q)
 	if err != nil {
 		return listing{}, err
 	}
 	list.Rows = u.live.rows(machines, time.Now(), false)
-	list.Place, list.Counts = u.live.place(after, machines), u.live.counts()
+	list.Place = u.placeOf(v, q.Sort, machines)
 	return list, nil
+}
+
+// query is what the store is asked for.
+func (v view) query() (q registry.Query, err error) {
+	q = registry.Query{After: registry.Position{Key: v.Key, Name: v.After}, Limit: pageSize, Brief: true, Now: time.Now()}
+	if q.Filter, err = registry.ParseFilter(v.Filter); err != nil {
+		return q, err
+	}
+	q.Sort, err = registry.ParseSort(v.Sort)
+	return q, err
+}
+
+// placeOf is where a page stands. Of all machines by name that is counted; in another
+// list there is no telling how many there are without reading them.
+func (u *UI) placeOf(v view, by registry.Sort, shown []registry.Machine) place {
+	if v.whole() {
+		return u.live.place(v.After, shown)
+	}
+	p := place{After: v.After, HasPrevious: v.After != ""}
+	if len(shown) == pageSize {
+		next := by.Position(shown[len(shown)-1])
+		p.Next, p.NextKey = next.Name, next.Key
+	}
+	return p
+}
+
+// fieldNames are what can be filtered by.
+func fieldNames() (names []string) {
+	for _, f := range registry.Fields() {
+		if f != registry.FieldAny {
+			names = append(names, string(f))
+		}
+	}
+	return names
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -74,6 +75,38 @@ func TestFailureInBrowser(t *testing.T) {
 	w.Says("#deployment", "waiting for the machine to boot")
 }
 
+// The list is narrowed while one types, sorted by its heads, and says where a filter
+// is wrong; the address has it all.
+func TestFilterInBrowser(t *testing.T) {
+	f := newOffice(t)
+	var names []string
+	for n := byte(2); n < 5; n++ {
+		_, m := f.rack(t, n, 100e9)
+		names = append(names, m.Name)
+	}
+	f.run(t, "", "machine", "tag", names[0], "gpu")
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.WaitVisible(chromedp.CSS(".machines")))
+	press := func(key string) { w.Eval(fmt.Sprintf("document.dispatchEvent(new KeyboardEvent('keydown', {key: %q}))", key)) }
+	press("/")
+	w.Wait(`document.activeElement.id === "q"`)
+	w.Do(chromedp.SendKeys(chromedp.CSS("#q"), "tag:gpu"))
+	w.Wait(`document.querySelectorAll(".machines tbody tr").length === 1`)
+	w.Says(".machines tbody", names[0])
+	w.Do(chromedp.SendKeys(chromedp.CSS("#q"), " stat:ready"))
+	w.Says("#list [role=alert]", "at character 9")
+	w.Do(chromedp.SetValue(chromedp.CSS("#q"), "SN-3"), chromedp.Submit(chromedp.CSS("#q")), chromedp.WaitVisible(chromedp.CSS("[value=SN-3]")))
+	w.Wait(`location.search === "?q=SN-3" && document.querySelectorAll(".machines tbody tr").length === 1`)
+	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.Click(chromedp.CSS("th[aria-sort] a")), chromedp.WaitVisible(chromedp.CSS("th[aria-sort=descending]")))
+	w.Wait(`location.search === "?sort=-name"`)
+	w.Says(".machines tbody tr", slices.Max(append(names, f.m.Name)))
+	press("j")
+	press("j")
+	w.Wait(`document.activeElement === document.querySelectorAll(".machines tbody th a")[1]`)
+	w.Do(chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS("#machine")))
+	w.Clean(f.url)
+}
+
 // A viewer is told that an operator may, and is refused.
 func TestViewerInBrowser(t *testing.T) {
 	f := newOffice(t)
@@ -106,7 +139,7 @@ func TestOperatorsPagesAreAccessible(t *testing.T) {
 	w := uitest.New(t)
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1440} {
-			for _, page := range []string{machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=deployments", machine + "?tab=boot",
+			for _, page := range []string{"/machines", machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=deployments", machine + "?tab=boot",
 				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", "/deployments", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
 				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
 				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)

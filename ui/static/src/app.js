@@ -3,6 +3,7 @@ import "htmx.org/dist/ext/hx-sse.js";
 import Alpine from "@alpinejs/csp";
 import { followClock } from "./clock.js";
 import { copyOnClick } from "./copy.js";
+import { followKeys } from "./keys.js";
 import { watchLink } from "./link.js";
 import { fillFromLink } from "./setup.js";
 import { showWhole } from "./whole.js";
@@ -29,6 +30,7 @@ Alpine.data("theme", () => ({
 watchLink(Alpine);
 copyOnClick();
 followClock();
+followKeys();
 showWhole();
 fillFromLink();
 Alpine.start();

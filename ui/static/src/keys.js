@@ -1,0 +1,46 @@
+// Keys for those who keep their hands on them. None changes anything.
+const go = { m: "/machines", d: "/deployments" };
+
+function typing(event) {
+  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable]");
+}
+
+// move puts the focus on the machine that is so many rows further.
+function move(by) {
+  const links = [...document.querySelectorAll(".machines tbody th a")];
+  const at = links.indexOf(document.activeElement);
+  links[at < 0 ? 0 : Math.max(0, Math.min(links.length - 1, at + by))]?.focus();
+}
+
+export function followKeys() {
+  let prefix = 0; // when g was pressed
+  document.addEventListener("keydown", (event) => {
+    const box = document.getElementById("q");
+    if (event.key === "Escape" && event.target === box) box.blur();
+    if (typing(event)) return;
+    if (Date.now() - prefix < 1000 && go[event.key]) {
+      location.assign(go[event.key]);
+      return;
+    }
+    prefix = event.key === "g" ? Date.now() : 0;
+    switch (event.key) {
+      case "/":
+        if (!box) return;
+        box.focus();
+        box.select();
+        break;
+      case "?":
+        document.querySelector(".help")?.toggleAttribute("open");
+        break;
+      case "j":
+        move(1);
+        break;
+      case "k":
+        move(-1);
+        break;
+      default:
+        return;
+    }
+    event.preventDefault();
+  });
+}
