@@ -22,7 +22,7 @@ type Options struct {
 	Arch    string // Debian's name of the architecture: "amd64" (the default) or "arm64"
 	Flavour string // [Full] (the default) or [Cloud]
 	Agent   string // the static agent binary that becomes /init
-	Out     string // written: Out/ARCH/{vmlinuz,initramfs.zst,manifest.json} and Out/nbp/
+	Out     string // written: Out/ARCH/{vmlinuz,initramfs.zst,tools-SHA256.tar.zst,manifest.json} and Out/nbp/
 	Cache   string // package lists and packages, kept between builds
 	Mirror  string // Debian's archive; "" for the one in the host's own package sources
 	Log     *slog.Logger
@@ -130,7 +130,8 @@ func gather(ctx context.Context, a *apt, flavour string) (parts, []deb, error) {
 	if err != nil {
 		return p, nil, err
 	}
-	debs, err := a.fetch(ctx, append([]string{kernel}, firmwarePackages(flavour)...)...)
+	const roots = "ca-certificates"
+	debs, err := a.fetch(ctx, append([]string{kernel, roots}, firmwarePackages(flavour)...)...)
 	if err != nil {
 		return p, nil, err
 	}
@@ -139,13 +140,23 @@ func gather(ctx context.Context, a *apt, flavour string) (parts, []deb, error) {
 		if err != nil {
 			return p, nil, err
 		}
-		if d.Name == kernel {
+		switch d.Name {
+		case kernel:
 			p.Kernel = files
-			continue
+		case roots:
+			if p.Roots, err = rootCertificates(files); err != nil {
+				return p, nil, err
+			}
+		default:
+			p.Firmware = append(p.Firmware, files)
 		}
-		p.Firmware = append(p.Firmware, files)
 	}
-	return p, debs, nil
+	if flavour == Cloud { // its kernel knows neither arrays nor XFS
+		return p, debs, nil
+	}
+	var more []deb
+	p.Tools, more, err = gatherTools(ctx, a)
+	return p, append(debs, more...), err
 }
 
 // firmwarePackages are Debian's packages with the firmware of the wanted

@@ -16,6 +16,8 @@ type parts struct {
 	Kernel   fs.FS   // the unpacked kernel package
 	Firmware []fs.FS // the unpacked firmware packages
 	Agent    []byte  // the static agent binary that becomes /init
+	Roots    []byte  // root certificates, in PEM; nil: none
+	Tools    tools   // the zero value: none
 }
 
 // image is a finished agent image and what went into it.
@@ -26,6 +28,8 @@ type image struct {
 	Groups    []group
 	Modules   []module
 	Firmware  []firmwareFile
+	Roots     []byte // certificates
+	Tools     tools
 	Packed    []byte // the drivers and firmware that stay packed until one is needed
 	Archive   []byte // the initramfs as cpio, with Packed in it
 	Initramfs []byte // and compressed
@@ -40,7 +44,7 @@ func assemble(p parts) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := &image{Release: modules.Release, Agent: p.Agent, Groups: wanted(p.Flavour, p.Arch)}
+	img := &image{Release: modules.Release, Agent: p.Agent, Roots: p.Roots, Tools: p.Tools, Groups: wanted(p.Flavour, p.Arch)}
 	if img.Kernel, err = fs.ReadFile(p.Kernel, "boot/vmlinuz-"+modules.Release); err != nil {
 		return nil, fmt.Errorf("read the kernel: %w", err)
 	}
@@ -75,6 +79,12 @@ func assemble(p parts) (*image, error) {
 func (img *image) root(builtin []byte, loose []module) (tree, error) {
 	root := newTree()
 	root.file("init", img.Agent, 0o755)
+	if img.Roots != nil {
+		root.file(packed.Roots, img.Roots, 0o644)
+	}
+	if img.Tools.SHA256 != "" {
+		root.file(packed.Tools, []byte(img.Tools.SHA256+"\n"), 0o644)
+	}
 	dir := path.Join("lib/modules", img.Release)
 	tables, err := depmod(img.Modules)
 	if err != nil {

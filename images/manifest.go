@@ -33,6 +33,9 @@ type fileEntry struct {
 // files are the image's files by name, with their manifest.
 func (img *image) files(o Options, debs []deb) (map[string][]byte, error) {
 	files := map[string][]byte{"vmlinuz": img.Kernel, "initramfs.zst": img.Initramfs}
+	if img.Tools.SHA256 != "" {
+		files[img.Tools.name()] = img.Tools.Archive
+	}
 	m := manifest{
 		Arch: o.Arch, Flavour: o.Flavour, Kernel: img.Release,
 		Packages: debs, Files: describe(files), Agent: hash(img.Agent),

@@ -38,6 +38,9 @@ func (img *image) report() Report {
 	r := Report{Release: img.Release, Budget: Budget}
 	r.add("kernel", 1, len(img.Kernel))
 	r.add("agent", 1, len(img.Agent))
+	if len(img.Roots) > 0 {
+		r.add("root certificates", 1, len(img.Roots))
+	}
 	r.addModules(img.Groups, img.Modules)
 	r.addFirmware(img.Firmware)
 	if len(img.Packed) > 0 {
@@ -45,6 +48,9 @@ func (img *image) report() Report {
 	}
 	r.add("initramfs, unpacked", 1, len(img.Archive))
 	r.add("initramfs.zst", 1, len(img.Initramfs))
+	if img.Tools.SHA256 != "" {
+		r.add("tools, fetched when one is needed", img.Tools.Files, len(img.Tools.Archive))
+	}
 	r.Total = int64(len(img.Kernel) + len(img.Initramfs))
 	r.Absent = img.absent()
 	return r

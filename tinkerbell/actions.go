@@ -34,6 +34,8 @@ type KnownAction struct {
 	Name      string     `json:"name"` // the last element of its image's reference
 	About     string     `json:"about"`
 	Variables []Variable `json:"variables,omitempty"`
+	Commands  []string   `json:"commands,omitempty"` // it wants one of these as its command
+	OneOf     []string   `json:"one_of,omitempty"`   // variables of which one has to be set
 	Any       bool       `json:"any,omitempty"`      // it hands on every variable
 	HostPID   bool       `json:"host_pid,omitempty"` // it acts on the machine itself: without the host's process ids it does nothing
 }
@@ -100,8 +102,11 @@ func KnownActions() []KnownAction {
 		{Name: "qemuimg2disk", About: "write an image of any format qemu-img knows to a disk; Dragonfly's agent knows qcow2 and raw", Variables: []Variable{
 			disk, image, sum, may("FORMAT", Text, "host_device", "the format that is written"), may("EXTRA_ARGS", Text, "", "for qemu-img convert")}},
 		{Name: "reboot", About: "restart the machine", HostPID: true},
-		{Name: "rootio", About: "partition, format or mount as the machine's metadata say", Variables: []Variable{
-			must("MIRROR_HOST", Text, "the host that serves the metadata on port 50061"), may("MBR", Text, "", "anything: an MBR instead of a GPT")}},
+		{Name: "rootio", About: "partition, format, mount or wipe as a layout says; Dragonfly's agent writes to the disk of the deployment alone",
+			Commands: []string{"partition", "format", "mount", "wipe"}, OneOf: []string{"MIRROR_HOST", "STORAGE"}, Variables: []Variable{
+				may("MIRROR_HOST", Text, "", "the host that serves the metadata"), may("METADATA_SERVICE_PORT", Number, "50061", "its port"),
+				may("STORAGE", Text, "", "the layout in JSON: what metadata have as storage; Dragonfly's agent alone reads it"),
+				may("MBR", Text, "", "anything: an MBR instead of a GPT")}},
 		{Name: "slurp", About: "send the contents of a disk to a server", Variables: []Variable{
 			must("SOURCE_DISK", Device, "the disk that is read"), must("DEST_URL", Text, "where it is sent"),
 			must("IMG_NAME", Text, "what the image is called there"), packed}},
@@ -146,10 +151,21 @@ func (k KnownAction) Check(environment map[string]string) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s is %s; want %s", v.Name, short(value), v.Kind.want()))
 		}
 	}
+	if len(k.OneOf) > 0 && !slices.ContainsFunc(k.OneOf, func(name string) bool { return environment[name] != "" }) {
+		wrong = append(wrong, fmt.Sprintf("%s needs %s in its environment%s", k.Name, strings.Join(k.OneOf, " or "), k.abouts(k.OneOf)))
+	}
 	if len(missing) > 0 {
 		wrong = slices.Insert(wrong, 0, fmt.Sprintf("%s needs %s in its environment%s", k.Name, listed(missing), k.abouts(missing)))
 	}
 	return wrong
+}
+
+// CheckCommand says what is wrong with an action's command; "" is nothing.
+func (k KnownAction) CheckCommand(command []string) string {
+	if k.Commands == nil || len(command) == 1 && slices.Contains(k.Commands, command[0]) {
+		return ""
+	}
+	return fmt.Sprintf("%s has the command %q; want one of %s", k.Name, command, strings.Join(k.Commands, ", "))
 }
 
 // abouts explains variables: " (DEST_DISK: the disk that is written, ...)".

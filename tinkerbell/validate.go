@@ -39,6 +39,11 @@ func (t Template) Validate() error {
 		for _, wrong := range needs(a.Image, environment) {
 			say("%s", wrong)
 		}
+		if known, ok := Known(a.Image); ok {
+			if wrong := known.CheckCommand(a.Command); wrong != "" {
+				say("%s", wrong)
+			}
+		}
 	}, &problems)
 	return invalid(append(problems, t.order()...))
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 //	/boot/{mac}/auto.ipxe?arch=NAME    the machine's script
 //	/boot/{cpu}/vmlinuz                the agent's kernel; cpu is amd64 or arm64
 //	/boot/{cpu}/initramfs.zst          the agent's initramfs
+//	/boot/{cpu}/tools-{sha256}.tar.zst what that agent fetches when it makes file systems
 //	/boot/nbp/{name}                   a network boot program, for HTTP Boot
 //	/boot/nbp/autoexec.ipxe            what iPXE asks for beside the program, see [Autoexec]
 type Handler struct {
@@ -31,6 +33,9 @@ type Handler struct {
 	Sight func(registry.Sighting)
 	Log   *slog.Logger
 }
+
+// toolsName is the name of an archive of tools: it has the archive's hash in it.
+var toolsName = regexp.MustCompile(`^tools-[0-9a-f]{64}\.tar\.zst$`)
 
 // ServeHTTP answers GET and HEAD.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -51,6 +56,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.image(w, r, image{folder, name, registry.StageKernel})
 	case name == "initramfs.zst":
 		h.image(w, r, image{folder, name, registry.StageInitrd})
+	case toolsName.MatchString(name):
+		h.image(w, r, image{folder, name, ""})
 	default:
 		refuse(w, http.StatusNotFound, "there is nothing here; see /boot/MAC/auto.ipxe")
 	}
@@ -149,7 +156,7 @@ func (h *Handler) problem(s *Script) string {
 }
 
 func (h *Handler) sight(r *http.Request, mac registry.MAC, stage registry.Stage, detail string) {
-	if h.Sight == nil || r.Method != http.MethodGet {
+	if h.Sight == nil || stage == "" || r.Method != http.MethodGet {
 		return
 	}
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr)

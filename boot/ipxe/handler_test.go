@@ -138,6 +138,23 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// The agent's tools have their hash in their name, and are no step of a boot.
+func TestTools(t *testing.T) {
+	f := newFixture(t)
+	name := "tools-" + strings.Repeat("0a", 32) + ".tar.zst"
+	if err := os.WriteFile(filepath.Join(f.Dir, "amd64", name), []byte("tools"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{
+		"/boot/amd64/" + name: 200, "/boot/arm64/" + name: 404, "/boot/nbp/" + name: 404,
+		"/boot/amd64/tools-.tar.zst": 404, "/boot/amd64/tools-" + strings.Repeat("0b", 32) + ".tar.zst": 404,
+	} {
+		if got := f.ask("GET", path, host); got.Code != want || len(f.sights) != 0 {
+			t.Errorf("%s: %d %q, want %d; sightings %v", path, got.Code, got.Body, want, f.sights)
+		}
+	}
+}
+
 func TestAutoexecBesideTheProgram(t *testing.T) {
 	w := newFixture(t).ask("GET", "/boot/nbp/autoexec.ipxe", "10.0.0.2:3000")
 	golden(t, "autoexec.ipxe", w.Body.Bytes())

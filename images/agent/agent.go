@@ -40,6 +40,10 @@ type Config struct {
 	Action func(image string) (action.Action, bool)
 	// Need loads kernel modules that no device asks for, by name or alias.
 	Need func(modules ...string)
+	// Tools are the programs that are fetched for actions; nil: the image has none.
+	Tools *action.Toolbox
+	// Release unmounts what actions have left mounted for each other.
+	Release func() error
 	// LinkDisks makes the names of disks and partitions below /dev/disk/by-id.
 	LinkDisks func() error
 	// Disk returns the kernel's name of the whole disk that a device below /dev is,

@@ -61,6 +61,9 @@ func (j *job) run(ctx context.Context) (done bool, err error) {
 	defer func() { stop(nil); <-running }()
 
 	device, err := j.prepare(ctx)
+	if err == nil {
+		err = j.Release() // what an attempt before this one left
+	}
 	if err != nil {
 		return false, j.end(ctx, err)
 	}
@@ -76,6 +79,9 @@ func (j *job) run(ctx context.Context) (done bool, err error) {
 		if err := j.told.send(ctx, registry.ActionSucceeded, ""); err != nil {
 			return false, j.end(ctx, err)
 		}
+	}
+	if err := j.Release(); err != nil {
+		return false, j.end(ctx, err)
 	}
 	j.bootable(ctx, device)
 	return j.leave(ctx, device)
@@ -113,13 +119,21 @@ func (j *job) carryOut(ctx context.Context, step registry.RecipeAction, device s
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it was not done within %v", limit))
 	defer cancel()
 	todo, _ := j.Action(step.Image) // prepare has asked
-	err := todo.Run(ctx, &action.Env{Vars: step.Environment, HTTP: j.HTTP, Need: j.Need, Log: j.told.log, Progress: j.told.progress,
-		Writing: func(target string) error { return j.writing(ctx, target, device) }})
+	err := todo.Run(ctx, j.env(ctx, step, device))
 	j.mark(device)
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
+}
+
+// env is what an action is given.
+func (j *job) env(ctx context.Context, step registry.RecipeAction, device string) *action.Env {
+	return &action.Env{
+		Vars: step.Environment, Command: step.Command, Tools: j.Tools,
+		HTTP: j.HTTP, Need: j.Need, Log: j.told.log, Progress: j.told.progress,
+		Writing: func(target string) error { return j.writing(ctx, target, device) },
+	}
 }
 
 // writing lets an action change the disk of the deployment, and no other one, once
@@ -187,8 +201,7 @@ func (j *job) leave(ctx context.Context, device string) (done bool, err error) {
 func (j *job) carryOutLast(ctx context.Context, step registry.RecipeAction, device string) error {
 	j.screen.doing(clean(step.Name))
 	todo, _ := j.Action(step.Image)
-	err := todo.Run(ctx, &action.Env{Vars: step.Environment, HTTP: j.HTTP, Need: j.Need, Log: j.told.log,
-		Writing: func(target string) error { return j.writing(ctx, target, device) }})
+	err := todo.Run(ctx, j.env(ctx, step, device))
 	if err == nil {
 		err = errors.New("the machine is still running")
 	}

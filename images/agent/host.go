@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -75,8 +77,18 @@ func (h *host) serve(cfg *Config) {
 	cfg.Hardware = h.hardware
 	cfg.BootID = h.root.text("proc/sys/kernel/random/boot_id")
 	cfg.Action, cfg.Disk, cfg.Need = action.Lookup, h.disk, h.need
+	cfg.Tools, cfg.Release = h.tools(cfg.Boot), action.Release
 	cfg.Mark, cfg.BootEntry = markDisk, h.bootEntry
 	cfg.LinkDisks = func() error { return linkDisks(h.root, "/dev/disk/by-id") }
+}
+
+// tools are the programs that this image was built with and does not have in it.
+func (h *host) tools(boot Boot) *action.Toolbox {
+	sum := h.root.text(packed.Tools)
+	if sum == "" {
+		return nil
+	}
+	return &action.Toolbox{URL: fmt.Sprintf("%s/boot/%s/tools-%s.tar.zst", boot.URL, runtime.GOARCH, sum), SHA256: sum, Dir: "/run/tools"}
 }
 
 // disk is the kernel's name of the disk that a device is, or is a part of.
@@ -85,15 +97,30 @@ func (h *host) disk(device string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := filepath.Base(real)
-	at := h.root.link("sys/class/block", name)
+	return wholeDisk(h.root, filepath.Base(real))
+}
+
+// wholeDisk follows a partition to its disk, and an array or a logical volume to the
+// one that all of it is on.
+func wholeDisk(root tree, name string) (disk string, err error) {
+	at := root.link("sys/class/block", name)
 	switch {
 	case at == "":
-		return "", fmt.Errorf("%s is no block device", device)
-	case h.root.text("sys/class/block", name, "partition") != "":
+		return "", fmt.Errorf("%s is no block device", name)
+	case root.text("sys/class/block", name, "partition") != "":
 		return path.Base(path.Dir(at)), nil
 	}
-	return name, nil
+	for _, slave := range root.names("sys/class/block", name, "slaves") {
+		below, err := wholeDisk(root, slave)
+		if err != nil {
+			return "", err
+		}
+		if disk != "" && disk != below {
+			return "", fmt.Errorf("%s is on several disks, %s and %s", name, disk, below)
+		}
+		disk = below
+	}
+	return cmp.Or(disk, name), nil
 }
 
 // devices loads the drivers and returns when the devices have come to rest; it

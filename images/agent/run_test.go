@@ -161,6 +161,7 @@ func (m *machine) config(client *http.Client, url string) Config {
 		Disk:     func(device string) (string, error) { return strings.TrimRight(path.Base(device), "123"), nil },
 		Restart:  func() error { m.do("restart"); return nil },
 		BootDisk: func() error { m.do("boot disk"); return nil },
+		Release:  func() error { return nil },
 		Mark: func(disk, machine, deployment string) error {
 			m.do("mark " + disk + " " + machine + " " + deployment)
 			return m.unmarked

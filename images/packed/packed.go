@@ -29,11 +29,21 @@ import (
 // the root.
 const Drivers = "lib/drivers.tar.zst"
 
-// File is a regular file of mode 0644 or, with a Target, a symbolic link.
+// Tools is where an agent image says which archive of tools belongs to it: the
+// SHA-256 of it in hexadecimal.
+const Tools = "lib/tools.sha256"
+
+// Roots is where the root certificates of an agent image are, in PEM, which is one of
+// the places where crypto/x509 looks for them.
+const Roots = "etc/ssl/certs/ca-certificates.crt"
+
+// File is a regular file of mode 0644 (a program: 0755) or, with a Target, a
+// symbolic link.
 type File struct {
-	Name   string // relative, with slashes
-	Body   []byte
-	Target string
+	Name    string // relative, with slashes
+	Body    []byte
+	Target  string
+	Program bool
 }
 
 // Pack packs files in their order. The same files give the same bytes: there are
@@ -43,6 +53,9 @@ func Pack(files []File) ([]byte, error) {
 	w := tar.NewWriter(&archive)
 	for _, f := range files {
 		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: 0o644, Size: int64(len(f.Body)), Format: tar.FormatUSTAR}
+		if f.Program {
+			h.Mode = 0o755
+		}
 		if f.Target != "" {
 			h.Typeflag, h.Linkname, h.Size, h.Mode = tar.TypeSymlink, f.Target, 0, 0o777
 		}
@@ -128,7 +141,7 @@ func write(root *os.Root, h *tar.Header, body io.Reader) error {
 	case tar.TypeSymlink:
 		return root.Symlink(h.Linkname, h.Name)
 	case tar.TypeReg:
-		f, err := root.OpenFile(h.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := root.OpenFile(h.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644|h.FileInfo().Mode().Perm()&0o111)
 		if err != nil {
 			return err
 		}

@@ -33,12 +33,14 @@ func actions() map[string]Action {
 		"cidataio":     Func(cidataio),
 		"disk-wipe":    Func(diskWipe),
 		"growpart":     Func(growpart),
+		"grub2disk":    Func(grub2disk),
 		"image2disk":   Func(image2disk),
 		"kexec":        Func(kexec),
 		"oci2disk":     Func(oci2disk),
 		"poweroff":     Func(poweroff),
 		"qemuimg2disk": Func(qemuimg2disk),
 		"reboot":       Func(reboot),
+		"rootio":       Func(rootio),
 		"wipe":         Func(wipe),
 		"writefile":    Func(writefile),
 	}
@@ -81,6 +83,10 @@ type Env struct {
 	// Vars are the variables of the action's environment. An empty one is as
 	// good as none.
 	Vars map[string]string
+	// Command is what the action is to do, for one that can do several things.
+	Command []string
+	// Tools are programs that are fetched when one is needed; nil: there are none.
+	Tools *Toolbox
 	// Log takes a line for the operator.
 	Log func(line string)
 	// Progress is told how far the action has come, several times a second. It

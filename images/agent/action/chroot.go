@@ -26,6 +26,9 @@ type chroot struct {
 // furnish mounts what programs expect. A directory that is missing is left out: a
 // program that needs it will say so.
 func (c *chroot) furnish(names bool) error {
+	if err := c.others(); err != nil {
+		return err
+	}
 	for _, m := range []struct {
 		source, target, kind string
 		flags                uintptr
@@ -150,21 +153,31 @@ func (c *chroot) newResolvConf() (*os.File, error) {
 	return f, nil
 }
 
-// run runs a program until it ends, and then ends what it left running.
+// run runs a program of the volume.
 func (c *chroot) run(ctx context.Context, words ...string) error {
 	program, err := c.lookPath(words[0])
 	if err != nil {
 		return err
 	}
 	c.env.logf("run %s", strings.Join(words, " "))
-	group, err := newGroup(c.env)
+	cmd := exec.CommandContext(ctx, program, words[1:]...)
+	cmd.Dir, cmd.Env = "/", c.env.environment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: c.dir}
+	return c.env.runProgram(ctx, cmd, words[0])
+}
+
+// runProgram runs a program until it ends, and then ends what it left running.
+func (e *Env) runProgram(ctx context.Context, cmd *exec.Cmd, name string) error {
+	group, err := newGroup(e)
 	if err != nil {
 		return err
 	}
-	output := &lineLog{log: c.env.logf}
-	cmd := exec.CommandContext(ctx, program, words[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", c.env.environment(), output, output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: c.dir, Setsid: true, UseCgroupFD: group.fd >= 0, CgroupFD: max(0, group.fd)}
+	output := &lineLog{log: e.logf}
+	cmd.Stdout, cmd.Stderr = output, output
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, group.fd >= 0, max(0, group.fd)
 	cmd.Cancel = func() error { return group.kill(cmd.Process) }
 	cmd.WaitDelay = time.Second // for what is left of the output, when a child keeps it open
 	err = cmd.Run()
@@ -176,7 +189,7 @@ func (c *chroot) run(ctx context.Context, words ...string) error {
 	}
 	output.end()
 	if err := group.close(); err != nil {
-		c.env.logf("end what %s left running: %v", words[0], err)
+		e.logf("end what %s left running: %v", name, err)
 	}
 	switch {
 	case err == nil:
@@ -184,7 +197,7 @@ func (c *chroot) run(ctx context.Context, words ...string) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case output.last != "":
-		return fmt.Errorf("%s: %w: %s", words[0], err, output.last)
+		return fmt.Errorf("%s: %w: %s", name, err, output.last)
 	}
-	return fmt.Errorf("%s: %w", words[0], err)
+	return fmt.Errorf("%s: %w", name, err)
 }
