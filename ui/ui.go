@@ -49,6 +49,7 @@ type Config struct {
 	Records     Records
 	Deployments Deployments
 	Orders      Orders
+	Keeper      Keeper
 	// Explain is what a machine would be served if it booted now, and why.
 	Explain func(ctx context.Context, m registry.Machine) (Explanation, error)
 	// Setup makes the first account, given the one-time code of the server's log.
@@ -95,6 +96,11 @@ func New(c Config) (*UI, error) {
 		"POST /machines/{id}/unlock": u.unlock,
 		"GET /machines/{id}/deploy":  u.deployForm,
 		"POST /machines/{id}/deploy": u.deploy,
+		"GET /machines/{id}/edit":    u.editForm,
+		"POST /machines/{id}/edit":   u.edit,
+
+		"GET /machines/{id}/end/{end}":  u.askEnd,
+		"POST /machines/{id}/end/{end}": u.end,
 
 		"GET /deployments":              u.deployments,
 		"GET /deployments/live":         u.deploymentsLive,

@@ -87,7 +87,9 @@ func TestFilterInBrowser(t *testing.T) {
 	f.run(t, "", "machine", "tag", names[0], "gpu")
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.WaitVisible(chromedp.CSS(".machines")))
-	press := func(key string) { w.Eval(fmt.Sprintf("document.dispatchEvent(new KeyboardEvent('keydown', {key: %q}))", key)) }
+	press := func(key string) {
+		w.Eval(fmt.Sprintf("document.dispatchEvent(new KeyboardEvent('keydown', {key: %q}))", key))
+	}
 	press("/")
 	w.Wait(`document.activeElement.id === "q"`)
 	w.Do(chromedp.SendKeys(chromedp.CSS("#q"), "tag:gpu"))
@@ -105,6 +107,30 @@ func TestFilterInBrowser(t *testing.T) {
 	w.Wait(`document.activeElement === document.querySelectorAll(".machines tbody th a")[1]`)
 	w.Do(chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS("#machine")))
 	w.Clean(f.url)
+}
+
+// What somebody else changed meanwhile is not overwritten unseen, and nothing that was
+// typed is lost; a machine is retired only once that was said again.
+func TestEditInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID+"/edit"), chromedp.SetValue(chromedp.CSS("#name"), "Not A Name"), chromedp.SetValue(chromedp.CSS("#labels"), "rack"),
+		chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS("#labels-why")), chromedp.SetValue(chromedp.CSS("#labels"), "rack=a1"),
+		chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS("#name-why")), chromedp.SetValue(chromedp.CSS("#name"), "rack1-7"), chromedp.SetValue(chromedp.CSS("#tags"), "gpu, prod"))
+	f.run(t, "", "machine", "edit", f.m.ID, "--owner", "ben")
+	w.Do(chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS(".fault")))
+	w.Says(".fault", "Somebody changed "+f.m.Name)
+	w.Do(chromedp.SetValue(chromedp.CSS("#owner"), "ana"), chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS("#machine")))
+	if m, err := f.Machine(t.Context(), "rack1-7"); err != nil || m.Owner != "ana" || m.Labels["rack"] != "a1" || !slices.Equal(m.Tags, []string{"gpu", "prod"}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, end := range []string{"retire", "restore", "delete"} {
+		w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID+"/edit"), chromedp.Click(chromedp.CSS("a[href$="+end+"]")), chromedp.WaitVisible(chromedp.CSS(".ask")))
+		w.Says(".ask", "rack1-7")
+		w.Do(chromedp.Click(chromedp.CSS(".ask button")), chromedp.WaitVisible(chromedp.CSS("#machine, #list")))
+	}
+	w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID))
+	w.Says("main", "There is no machine")
 }
 
 // A viewer is told that an operator may, and is refused.
@@ -140,7 +166,7 @@ func TestOperatorsPagesAreAccessible(t *testing.T) {
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1440} {
 			for _, page := range []string{"/machines", machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=deployments", machine + "?tab=boot",
-				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", "/deployments", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
+				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", machine + "/edit", machine + "/end/delete", "/deployments", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
 				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
 				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)
 			}

@@ -114,6 +114,11 @@ func pagePolicy() auth.Policy {
 		"POST /machines/{id}/unlock": auth.Operator,
 		"GET /machines/{id}/deploy":  auth.Operator,
 		"POST /machines/{id}/deploy": auth.Operator,
+		"GET /machines/{id}/edit":    auth.Operator,
+		"POST /machines/{id}/edit":   auth.Operator,
+
+		"GET /machines/{id}/end/{end}":  auth.Operator,
+		"POST /machines/{id}/end/{end}": auth.Operator,
 
 		"GET /deployments":              auth.Viewer,
 		"GET /deployments/live":         auth.Viewer,
