@@ -60,6 +60,18 @@ func (f *Feed) Next(ctx context.Context, after int64) ([]Event, error) {
 	}
 }
 
+// Moved returns what is closed as soon as there is an event numbered above after.
+func (f *Feed) Moved(after int64) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if after >= f.last {
+		return f.more
+	}
+	there := make(chan struct{})
+	close(there)
+	return there
+}
+
 // since returns the events above after that are in memory, whether memory
 // reaches back that far, and a channel that closes when there is more.
 func (f *Feed) since(after int64) ([]Event, bool, <-chan struct{}) {

@@ -56,6 +56,11 @@ func (s *Server) events(_ context.Context, in *eventsInput) (*huma.StreamRespons
 		r, w := humachi.Unwrap(ctx)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-store")
+		if r.ProtoMajor == 1 {
+			// To the end of the connection, and not in chunks: net/http writes a chunk
+			// that is larger than its buffer in two pieces.
+			w.Header().Set("Transfer-Encoding", "identity")
+		}
 		w.WriteHeader(http.StatusOK)
 		s.stream(r.Context(), w, after)
 	}}, nil
@@ -133,34 +138,30 @@ const maxFrame = 64
 // the end of the tick, and returns the events; none when nothing happened for a
 // while. Those of the tick before that were too many for one frame are not waited for.
 func (s *Server) burst(ctx context.Context, after int64, shown uint64, more bool) ([]registry.Event, error) {
-	if more {
-		return s.registry.Feed().Next(ctx, after)
-	}
-	wait, cancel := context.WithTimeout(ctx, sseIdle)
-	defer cancel()
-	if progress, _, moved := s.registry.Watch(shown); len(progress) > 0 {
-		cancel()
-	} else {
-		go func() {
-			select {
-			case <-moved:
-				cancel()
-			case <-wait.Done():
-			}
-		}()
-	}
-	_, err := s.registry.Feed().Next(wait, after)
-	if ctx.Err() != nil || errors.Is(wait.Err(), context.DeadlineExceeded) {
+	feed := s.registry.Feed()
+	if !more && (!s.await(ctx, after, shown) || feed.Last() <= after) {
 		return nil, ctx.Err()
 	}
-	if err != nil && wait.Err() == nil {
-		return nil, err
+	return feed.Next(ctx, after)
+}
+
+// await waits for something to happen, and then to the end of the tick. It reports
+// whether something did, within the time that a stream may be idle.
+func (s *Server) await(ctx context.Context, after int64, shown uint64) (happened bool) {
+	if progress, _, moved := s.registry.Watch(shown); len(progress) == 0 {
+		idle := time.NewTimer(sseIdle)
+		defer idle.Stop()
+		select {
+		case <-s.registry.Feed().Moved(after):
+		case <-moved:
+		case <-idle.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
 	}
 	now := time.Now()
-	if !sleep(ctx, now.Truncate(sseTick).Add(sseTick).Sub(now)) || s.registry.Feed().Last() <= after {
-		return nil, ctx.Err()
-	}
-	return s.registry.Feed().Next(ctx, after)
+	return sleep(ctx, now.Truncate(sseTick).Add(sseTick).Sub(now))
 }
 
 // sleep waits for d and reports whether it passed before ctx ended.
