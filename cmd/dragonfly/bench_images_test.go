@@ -115,19 +115,11 @@ func (s *served) measure(b *testing.B) {
 // cpuOf is the processor time that processes have used, in seconds.
 func cpuOf(b *testing.B, pids []int) (seconds float64) {
 	for _, pid := range pids {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		used, err := processTime(pid)
 		if err != nil {
 			b.Fatal(err)
 		}
-		_, rest, _ := strings.Cut(string(stat), ") ") // proc(5): the state is the third field
-		fields := strings.Fields(rest)
-		for _, ticks := range fields[11:13] {
-			n, err := strconv.Atoi(ticks)
-			if err != nil {
-				b.Fatal(err)
-			}
-			seconds += float64(n) / 100 // USER_HZ is 100 on Linux for every program
-		}
+		seconds += used.Seconds()
 	}
 	return seconds
 }

@@ -37,17 +37,19 @@ const (
 // contender is a server in a process of its own.
 type contender struct {
 	name    string
+	where   string // its data, or the directory of its PostgreSQL; empty: it has none
 	address string
 	fleet   *fleet
 	cmd     *exec.Cmd
 }
 
-// contenders are what is compared: the appliance first, and as limit a server that
-// only reads the request. The baselines are left out where there is no PostgreSQL.
+// contenders are what is compared: the appliance first, and as limits itself without
+// a store (see [forgetful]), and a server that only reads the request. The baselines
+// are left out where there is no PostgreSQL.
 func contenders(b *testing.B) (*contender, []*contender) {
-	dir := b.TempDir()
+	dir, null := b.TempDir(), b.TempDir()
 	ours := startContender(b, "dragonfly", dir, newFleet(tokensOf(b, dir)))
-	all := []*contender{ours, startContender(b, "none", "", newFleet(nil))}
+	all := []*contender{ours, startContender(b, "null", null, newFleet(tokensOf(b, null))), startContender(b, "none", "", newFleet(nil))}
 	if socket := postgres(b); socket != "" {
 		all = append(all, startContender(b, "plain", socket, newFleet(nil)), startContender(b, "whole", socket, newFleet(nil)))
 	}
@@ -74,7 +76,7 @@ func tokensOf(b *testing.B, dir string) *auth.Tokens {
 }
 
 func startContender(b *testing.B, name, where string, f *fleet) *contender {
-	p := &contender{name: name, fleet: f, cmd: exec.Command(os.Args[0], "-test.run=^TestContender$")}
+	p := &contender{name: name, where: where, fleet: f, cmd: exec.Command(os.Args[0], "-test.run=^TestContender$")}
 	p.cmd.Env = append(os.Environ(), envContender+"="+name, envWhere+"="+where)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
@@ -122,7 +124,7 @@ func TestContender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if name != "dragonfly" {
+	if name != "dragonfly" && name != "null" {
 		handler, err := baseline(t.Context(), name, where)
 		if err != nil {
 			t.Fatal(err)
@@ -145,7 +147,11 @@ func TestContender(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	t.Fatal(serve(context.Background(), cfg, slog.New(slog.NewTextHandler(errorLog(t, where), nil))))
+	run := serve
+	if name == "null" {
+		run = serveForgetful
+	}
+	t.Fatal(run(context.Background(), cfg, slog.New(slog.NewTextHandler(errorLog(t, where), nil))))
 }
 
 // errorLog is where the appliance logs to, as it does under systemd: not nowhere,
@@ -199,19 +205,19 @@ func BenchmarkRegistrations(b *testing.B) {
 		t.add("fdatasync of 4 kB", 1, fdatasyncs(b, slice/4))
 		for _, clients := range []int{8, 64} {
 			for _, p := range all {
-				t.addOutcome(p.name, clients, p.fleet.closed(b, p.address, clients, slice))
+				t.addOutcome(p, "", clients, func() outcome { return p.fleet.closed(b, p.address, clients, slice) })
 			}
 		}
 	}
 	known := int(min(1000, ours.fleet.next.Load()))
 	for range rounds {
 		for _, p := range all {
-			t.addOutcome(p.name+", known machines", 64, p.fleet.again(b, p.address, 64, known, slice))
+			t.addOutcome(p, ", known machines", 64, func() outcome { return p.fleet.again(b, p.address, 64, known, slice) })
 		}
 	}
 	for range rounds {
 		for _, p := range all {
-			t.addOutcome(p.name+", 1,000/s", 200, p.fleet.open(b, p.address, 1000, slice))
+			t.addOutcome(p, ", 1,000/s", 200, func() outcome { return p.fleet.open(b, p.address, 1000, slice) })
 		}
 	}
 	b.Logf("registrations of %d bytes\n%s", len(ours.fleet.request(1)), t.render())
@@ -224,10 +230,10 @@ func BenchmarkRegistrations(b *testing.B) {
 func BenchmarkStorm(b *testing.B) {
 	dir := b.TempDir()
 	ours := startContender(b, "dragonfly", dir, newFleet(tokensOf(b, dir)))
-	before := ours.memory()
+	before, cpu := ours.memory(), ours.cpu()
 	const machines = 10_000
 	o := ours.fleet.storm(b, ours.address, 200, machines)
-	after := ours.memory()
+	after, cpu := ours.memory(), ours.cpu()-cpu
 	ours.kill()
 	if found := machinesIn(b, dir); found != machines {
 		b.Errorf("%d of %d machines survived", found, machines)
@@ -235,6 +241,7 @@ func BenchmarkStorm(b *testing.B) {
 	b.ReportMetric(o.elapsed.Seconds(), "s")
 	b.ReportMetric(ms(o.quantile(.99)), "p99-ms")
 	b.ReportMetric(ms(o.quantile(1)), "max-ms")
+	b.ReportMetric(float64(cpu.Microseconds())/machines, "CPU-µs/machine")
 	b.ReportMetric(before, "MB-before")
 	b.ReportMetric(after, "MB-after")
 	b.ReportMetric(0, "ns/op")
@@ -259,9 +266,9 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 type table struct{ rows []*tableRow }
 
 type tableRow struct {
-	name           string
-	clients        int
-	rate, p50, p99 []float64
+	name                string
+	clients             int
+	rate, p50, p99, cpu []float64
 }
 
 // row finds a row; an empty one that is not in the table where there is none.
@@ -281,10 +288,15 @@ func (t *table) add(name string, clients int, rate float64) {
 	r.rate = append(r.rate, rate)
 }
 
-func (t *table) addOutcome(name string, clients int, o outcome) {
-	t.add(name, clients, o.rate())
-	r := t.row(name, clients)
+// addOutcome adds what a load got of a server, and what each request cost it: CPU
+// time says more on a busy host than a rate does.
+func (t *table) addOutcome(p *contender, what string, clients int, load func() outcome) {
+	before := p.cpu()
+	o := load()
+	t.add(p.name+what, clients, o.rate())
+	r := t.row(p.name+what, clients)
 	r.p50, r.p99 = append(r.p50, ms(o.quantile(.5))), append(r.p99, ms(o.quantile(.99)))
+	r.cpu = append(r.cpu, float64((p.cpu()-before).Microseconds())/float64(max(1, len(o.took))))
 }
 
 // render is the table, with the ratio to what it is compared with: the baseline
@@ -292,11 +304,11 @@ func (t *table) addOutcome(name string, clients int, o outcome) {
 func (t *table) render() string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 2, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tclients\tper second\tp50 ms\tp99 ms\tto plain\tto whole\t")
+	fmt.Fprintln(w, "\tclients\tper second\tp50 ms\tp99 ms\tCPU µs\tto plain\tto whole\t")
 	measured := false
 	for _, r := range t.rows {
 		_, what, _ := strings.Cut(r.name, ",")
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s", r.name, r.clients, spread(r.rate, "%.0f"), spread(r.p50, "%.1f"), spread(r.p99, "%.1f"))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s", r.name, r.clients, spread(r.rate, "%.0f"), spread(r.p50, "%.1f"), spread(r.p99, "%.1f"), spread(r.cpu, "%.0f"))
 		for _, with := range []string{"plain", "whole"} {
 			name := with
 			if what != "" {
