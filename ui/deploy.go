@@ -38,7 +38,8 @@ type plan struct {
 	Passed           []string
 	Notes            []string
 	Actions          []string
-	Ready            bool // nothing keeps it from being carried out
+	Text             string // the rendered template
+	Ready            bool   // nothing keeps it from being carried out
 
 	confirm string // names the disk whose loss is confirmed
 }
@@ -185,6 +186,7 @@ func (u *UI) planned(ctx context.Context, m registry.Machine, o *order) error {
 	if disk != (registry.DeploymentDisk{}) {
 		p.Disk = words(disk.Name, decimalSize(disk.Bytes), disk.Model, disk.Serial)
 	}
+	p.Text = made.Recipe.Text
 	for _, passed := range made.Passed {
 		p.Passed = append(p.Passed, passed.String())
 	}

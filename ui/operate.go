@@ -111,7 +111,7 @@ func refusal(err error) (status int, text string) {
 	case invalid:
 		return http.StatusUnprocessableEntity, sentence(err)
 	}
-	return 0, ""
+	return refusedByStore(err)
 }
 
 // sentence is an error as a page says it.

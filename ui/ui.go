@@ -50,6 +50,9 @@ type Config struct {
 	Deployments Deployments
 	Orders      Orders
 	Keeper      Keeper
+	Systems     Systems
+	Images      Images
+	ImageJobs   ImageJobs
 	// Explain is what a machine would be served if it booted now, and why.
 	Explain func(ctx context.Context, m registry.Machine) (Explanation, error)
 	// Setup makes the first account, given the one-time code of the server's log.
@@ -121,6 +124,9 @@ func New(c Config) (*UI, error) {
 	} {
 		mux.Handle(pattern, u.handle(page))
 	}
+	for pattern, page := range u.systemPages() {
+		mux.Handle(pattern, u.handle(page))
+	}
 	u.routes = secure(mux)
 	return u, nil
 }
@@ -130,7 +136,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.routes.ServeH
 
 // places are where the bar at the top leads to.
 func places() []destination {
-	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}}
+	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}}
 }
 
 type destination struct{ Path, Title string }

@@ -129,6 +129,24 @@ func pagePolicy() auth.Policy {
 		"GET /deployments/{id}/retry":   auth.Operator,
 		"POST /deployments/{id}/retry":  auth.Operator,
 
+		"GET /systems":              auth.Viewer,
+		"GET /systems/part":         auth.Viewer,
+		"GET /systems/new":          auth.Operator,
+		"POST /systems/new":         auth.Operator,
+		"GET /systems/{id}":         auth.Viewer,
+		"POST /systems/{id}":        auth.Operator,
+		"POST /systems/{id}/fetch":  auth.Operator,
+		"POST /systems/{id}/enable": auth.Operator,
+		"GET /systems/{id}/delete":  auth.Operator,
+		"POST /systems/{id}/delete": auth.Operator,
+
+		"POST /images/{name}/verify":    auth.Operator,
+		"GET /images/{name}/delete":     auth.Operator,
+		"POST /images/{name}/delete":    auth.Operator,
+		"GET /images/gc":                auth.Operator,
+		"POST /images/gc":               auth.Operator,
+		"POST /images/jobs/{id}/cancel": auth.Operator,
+
 		"GET /docs": auth.Viewer,
 	}
 }
