@@ -141,7 +141,7 @@ func (u ImageUpload) Validate() error {
 	v.sum("/sha256", u.SHA256)
 	v.text("/title", u.Title)
 	v.imageFormat("/format", u.Format)
-	if u.Size <= 0 {
+	if u.Size <= 0 || u.Size > maxBytes {
 		v.add("/size", "want the size of the whole file, in bytes")
 	} else if u.Offset < 0 || u.Offset > u.Size {
 		v.add("/offset", "want where in the file this part begins")

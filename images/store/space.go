@@ -19,8 +19,8 @@ func (s *Store) room(need int64) error {
 		return nil // then writing says so
 	}
 	free := int64(fs.Bavail) * fs.Bsize
-	if need += s.cfg.Reserve; free < need {
-		return &registry.SpaceError{Dir: s.cfg.Dir, Free: free, Need: need}
+	if free-s.cfg.Reserve < need { // need is what somebody says: a sum with it could overflow
+		return &registry.SpaceError{Dir: s.cfg.Dir, Free: free, Need: max(need, need+s.cfg.Reserve)}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,14 @@ func TestUploadRefuses(t *testing.T) {
 		if invalid, ok := errors.AsType[*registry.InvalidError](err); !ok || invalid.Fields[0].Pointer != pointer {
 			t.Errorf("%s: %v", pointer, err)
 		}
+	}
+	endless := good
+	if endless.Size = math.MaxInt64; endless.Validate() == nil {
+		t.Error("a file without end was accepted")
+	}
+	s.cfg.Reserve = 1 << 20
+	if _, full := errors.AsType[*registry.SpaceError](s.room(math.MaxInt64)); !full {
+		t.Error("there is room for everything")
 	}
 	if rest := leftovers(t, s); len(rest) > 0 {
 		t.Errorf("left over: %v", rest)
