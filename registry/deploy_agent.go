@@ -140,7 +140,7 @@ func (a ActionReport) clean() ActionReport {
 	}
 	if a.Progress != nil {
 		p := *a.Progress
-		p.Stage = plainText(p.Stage, 64)
+		p.Stage, p.Rate = plainText(p.Stage, 64), min(p.Rate, maxBytes)
 		a.Progress = &p
 	}
 	return a

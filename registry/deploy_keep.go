@@ -236,6 +236,9 @@ type Outlook struct {
 	Left    time.Duration // until the last of them has ended; 0: not known
 }
 
+// longestLeft is the most that is foretold: a machine may say that it goes on for ever.
+const longestLeft = 1000 * time.Hour
+
 // Outlook looks ahead from how far the running action is, and from how long the
 // actions took before.
 func (d Deployment) Outlook(now time.Time) Outlook {
@@ -260,7 +263,7 @@ func (d Deployment) Outlook(now time.Time) Outlook {
 	if all > 0 {
 		o.Percent = 100 * done / all
 	}
-	if known && d.State == DeploymentRunning {
+	if known && d.State == DeploymentRunning && left < longestLeft.Seconds() {
 		o.Left = time.Duration(left * float64(time.Second)).Round(time.Second)
 	}
 	return o

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -720,6 +721,7 @@ func TestOutlook(t *testing.T) {
 		"by the time it took":       {[]registry.ActionRun{action(done, 30*time.Second), action(runs, 10*time.Second)}, registry.Progress{}, registry.Outlook{Percent: 87.5, Left: 5 * time.Second}},
 		"longer than it took":       {[]registry.ActionRun{action(runs, time.Second)}, registry.Progress{}, registry.Outlook{Percent: 99}},
 		"a part and no rate":        {[]registry.ActionRun{action(runs, 20*time.Second)}, registry.Progress{Done: 3, Total: 4}, registry.Outlook{Percent: 75, Left: 5 * time.Second}},
+		"for ever":                  {[]registry.ActionRun{action(runs, 0)}, registry.Progress{Done: 1 << 60, Total: math.MaxInt64, Rate: 1e-300}, registry.Outlook{Percent: 12.5}},
 		"more than there should be": {[]registry.ActionRun{action(runs, 0)}, registry.Progress{Done: 9, Total: 4, Rate: 1}, registry.Outlook{Percent: 100}},
 	} {
 		d := registry.Deployment{State: registry.DeploymentRunning, Actions: c.actions, Attempt: 1, Track: registry.Track{Attempt: 1, Progress: c.p}}
