@@ -18,7 +18,7 @@ func openImages(cfg config, systems func(context.Context) ([]registry.OS, error)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(store.Config{Dir: filepath.Join(cfg.DataDir, "images", "os"), Reserve: int64(disk.floor()), Log: log,
+	return store.Open(store.Config{Dir: filepath.Join(cfg.DataDir, "images", "os"), Reserve: int64(disk.floor()), Transport: outward(), Log: log,
 		Users: func(ctx context.Context, image registry.Image) ([]string, error) {
 			all, err := systems(ctx)
 			if err != nil {

@@ -149,6 +149,7 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	}
 	a := &appliance{cfg: cfg, log: log, db: db, store: db.store, standby: standby, registry: reg, images: images, box: box, crowd: newCrowd(), deployed: newDeployed(),
 		tokens: tokens, accounts: accounts, sessions: sessions}
+	a.keys.Client = &http.Client{Transport: outward()}
 	a.seeds = metadata.New(seeds{a}, reg.Sight, log)
 	tools, err := a.deployTools()
 	reg.Equip(tools)

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"dragonfly/registry"
 )
 
 // patience is how long a server that does not answer well is asked again.
@@ -25,10 +27,13 @@ type patience struct {
 var patient = patience{tries: 10, stall: time.Minute, sync: 64 << 20,
 	wait: func(try int) time.Duration { return min(500*time.Millisecond<<try, time.Minute) }}
 
-// newClient is a client for files. Go's own would unpack what a server packs on the
-// way, and with it lose count.
-func newClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+// newClient is a client for files, over a copy of a transport. Go's own would unpack
+// what a server packs on the way, and with it lose count.
+func newClient(over *http.Transport) *http.Client {
+	if over == nil {
+		over = http.DefaultTransport.(*http.Transport)
+	}
+	transport := over.Clone()
 	transport.DisableCompression = true
 	transport.ResponseHeaderTimeout = time.Minute
 	return &http.Client{Transport: transport}
@@ -97,7 +102,7 @@ func (f *fetch) run(ctx context.Context) (err error) {
 func (s *Store) retry(ctx context.Context, trouble func(error), attempt func() (gotOn bool, err error)) error {
 	for try := 1; ; try++ {
 		gotOn, err := attempt()
-		if _, final := errors.AsType[finalError](err); err == nil || final {
+		if _, final := errors.AsType[finalError](err); err == nil || final || errors.Is(err, registry.ErrForbidden) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -220,19 +225,21 @@ func (f *fetch) ask(ctx context.Context) (*http.Response, error) {
 			req.Header.Set("If-Range", v)
 		}
 	}
-	return f.client().Do(req)
+	return f.store.clientFor(f.summed).Do(req)
 }
 
-// client follows redirects, but not from https to http where nothing but the
-// connection vouches for the file.
-func (f *fetch) client() *http.Client {
-	c := *f.store.client
+// clientFor follows redirects, but not from https to http where nothing but the
+// connection vouches for what comes.
+func (s *Store) clientFor(vouched bool) *http.Client {
+	c := *s.client
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if len(via) >= 10 {
+		switch to := req.URL.Scheme; {
+		case len(via) >= 10:
 			return finalError{errors.New("more than 10 redirects")}
-		}
-		if !f.summed && via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-			return finalError{fmt.Errorf("it redirects from https to %s, and there is no sum to check the file against", req.URL)}
+		case to != "https" && to != "http":
+			return finalError{fmt.Errorf("it redirects to %s, which is not fetched from", req.URL)}
+		case !vouched && via[0].URL.Scheme == "https" && to != "https":
+			return finalError{fmt.Errorf("it redirects from https to %s, and there is no sum to check the file against, nor a signature of the sums", req.URL)}
 		}
 		return nil
 	}

@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -334,7 +336,24 @@ func TestRedirects(t *testing.T) {
 	defer secure.Close()
 	s, _ := started(t, t.TempDir(), func(s *Store) { s.client = secure.Client() })
 	s.refused(t, registry.ImageSource{URL: secure.URL}, "redirects from https to http")
+	s.refused(t, registry.ImageSource{URL: plain, Sums: secure.URL + "/sums"}, "redirects from https to http")
 	s.imported(t, registry.ImageSource{URL: secure.URL, SHA256: hexSum(raw)})
+}
+
+// Where it must not go is not asked for again and again.
+func TestForbidden(t *testing.T) {
+	elsewhere, dials := httptest.NewServer(http.RedirectHandler("file:///etc/passwd", http.StatusFound)), 0
+	defer elsewhere.Close()
+	s, _ := started(t, t.TempDir(), func(s *Store) { s.patience = patient })
+	s.refused(t, registry.ImageSource{URL: elsewhere.URL}, "redirects to file:///etc/passwd, which is not fetched from")
+	s.client = newClient(&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		dials++
+		return nil, registry.ErrForbidden
+	}})
+	s.refused(t, registry.ImageSource{URL: "http://169.254.169.254/latest"}, registry.ErrForbidden.Error())
+	if dials != 1 {
+		t.Errorf("dialled %d times", dials)
+	}
 }
 
 func TestParseContentRange(t *testing.T) {

@@ -37,7 +37,10 @@ type Config struct {
 	Users func(context.Context, registry.Image) ([]string, error)
 	// Reserve is how many bytes of the file system are left to others.
 	Reserve int64
-	Log     *slog.Logger
+	// Transport is what files are fetched over; nil: Go's own. It may refuse an address
+	// with [registry.ErrForbidden], which is then not asked again.
+	Transport *http.Transport
+	Log       *slog.Logger
 }
 
 // Store is the images of one server. One process at a time has a directory.
@@ -64,7 +67,7 @@ const (
 // Open opens the store of a directory. What was being imported when the last
 // process ended goes on with [Store.Run].
 func Open(cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg, client: newClient(), patience: patient, queue: make(chan *job, maxJobs),
+	s := &Store{cfg: cfg, client: newClient(cfg.Transport), patience: patient, queue: make(chan *job, maxJobs),
 		fetching: make(chan struct{}, maxFetches), converting: make(chan struct{}, maxConverts),
 		images: map[frame.Name]registry.Image{}, jobs: map[string]*job{}}
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, workDir), 0o700); err != nil {

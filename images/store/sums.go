@@ -76,7 +76,7 @@ func (s *Store) get(ctx context.Context, j *job, url string) (body []byte, err e
 			return false, finalError{err}
 		}
 		req.Header.Set("User-Agent", "dragonfly")
-		resp, err := s.client.Do(req)
+		resp, err := s.clientFor(j.ask.Source.Key != "").Do(req)
 		if err != nil {
 			return false, err
 		}
