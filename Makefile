@@ -52,7 +52,7 @@ image-cloud: build
 	$(BIN)/dragonfly image build --flavour cloud --out $(CLOUD) --cache $(CACHE)
 
 ## test: everything: lint, unit tests with the race detector, and real boots in the lab
-test: lint
+test: lint image
 	go test -race -timeout 20m ./...
 	$(MAKE) lab ONLY=bios,uefi,deploy-uefi RUNS=1
 

@@ -68,8 +68,10 @@ func (d *eraser) nvme() (n nvmeDisk, err error) {
 	c := readController(id)
 	alone := d.alone()
 	n.formatErr, n.sanitizeErr = c.whyNotFormat(alone), c.whyNotSanitize(alone)
-	n.format = way{name: "NVMe format with user data erase", itself: true, do: func(context.Context) error {
-		return d.command(nvmeCommand{opcode: nvmeFormat, namespace: uint32(namespace), cdw10: formatOf(block), timeout: uint32(eraseFor / time.Millisecond)}, nil)
+	n.format = way{name: "NVMe format with user data erase", itself: true, do: func(ctx context.Context) error {
+		return goesOn(ctx, func() error {
+			return d.command(nvmeCommand{opcode: nvmeFormat, namespace: uint32(namespace), cdw10: formatOf(block), timeout: uint32(eraseFor / time.Millisecond)}, nil)
+		})
 	}}
 	n.sanitize = way{name: "NVMe sanitize", itself: true, do: func(ctx context.Context) error { return d.sanitize(ctx, c.sanitizeAction()) }}
 	return n, nil
@@ -160,6 +162,19 @@ func (d *eraser) command(c nvmeCommand, data []byte) error {
 		return fmt.Errorf("the disk answers with status %#x (NVM Express base specification, status field)", status)
 	}
 	return nil
+}
+
+// goesOn does what cannot be called back, and waits for its end no longer than ctx
+// does.
+func goesOn(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w; the disk goes on by itself", context.Cause(ctx))
+	}
 }
 
 // sanitize starts the operation and follows it. It cannot be called back: a disk

@@ -182,3 +182,23 @@ func TestNVMe(t *testing.T) {
 		}
 	}
 }
+
+// A disk that formats itself for an hour does not keep a cancelled deployment waiting.
+func TestGoesOn(t *testing.T) {
+	cancelled := errors.New("it was cancelled")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	hour := make(chan struct{})
+	defer close(hour)
+	err := goesOn(ctx, func() error {
+		cancel(cancelled)
+		<-hour
+		return nil
+	})
+	if !errors.Is(err, cancelled) || !strings.Contains(err.Error(), "goes on by itself") {
+		t.Error(err)
+	}
+	refused := errors.New("it was refused")
+	if err := goesOn(t.Context(), func() error { return refused }); !errors.Is(err, refused) {
+		t.Error(err)
+	}
+}
