@@ -138,7 +138,7 @@ func systemsTables(v systemsView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<section class=\"card wide\" aria-label=\"Catalogue\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Catalogue\"><table class=\"parts stack\"><thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Image</th><th scope=\"col\">Needs</th><th scope=\"col\">First boot</th><th scope=\"col\">Template</th><th scope=\"col\"><span class=\"visually-hidden\">Actions</span></th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<div class=\"card wide\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Catalogue\"><table class=\"parts stack\"><thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Image</th><th scope=\"col\">Needs</th><th scope=\"col\">First boot</th><th scope=\"col\">Template</th><th scope=\"col\"><span class=\"visually-hidden\">Actions</span></th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -148,7 +148,7 @@ func systemsTables(v systemsView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section class=\"card wide\" aria-labelledby=\"images-title\"><h2 id=\"images-title\">Images on this server</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></div><div class=\"card wide\"><h2>Images on this server</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -173,7 +173,7 @@ func systemsTables(v systemsView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "</section></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "</div></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -53,6 +53,10 @@ type Config struct {
 	Systems     Systems
 	Images      Images
 	ImageJobs   ImageJobs
+	// Checks are the parts of the appliance, and how each is; it must be quick.
+	Checks func(ctx context.Context) []Check
+	// Audit is what people changed, below a number (0: the newest), of one object where it is named.
+	Audit func(ctx context.Context, object string, before int64, limit int) ([]registry.AuditEntry, error)
 	// Explain is what a machine would be served if it booted now, and why.
 	Explain func(ctx context.Context, m registry.Machine) (Explanation, error)
 	// Setup makes the first account, given the one-time code of the server's log.
@@ -124,6 +128,9 @@ func New(c Config) (*UI, error) {
 	} {
 		mux.Handle(pattern, u.handle(page))
 	}
+	for pattern, page := range u.keepersPages() {
+		mux.Handle(pattern, u.handle(page))
+	}
 	for pattern, page := range u.systemPages() {
 		mux.Handle(pattern, u.handle(page))
 	}
@@ -136,7 +143,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.routes.ServeH
 
 // places are where the bar at the top leads to.
 func places() []destination {
-	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}}
+	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}, {"/health", "Health"}}
 }
 
 type destination struct{ Path, Title string }

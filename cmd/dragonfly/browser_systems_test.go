@@ -54,4 +54,4 @@ func TestKeepersPagesAreAccessible(t *testing.T) {
 	}
 }
 
-var keepersPages = []string{"/systems", "/systems/debian-12", "/systems/new", "/images/gc"}
+var keepersPages = []string{"/systems", "/systems/debian-12", "/systems/new", "/images/gc", "/health", "/audit"}

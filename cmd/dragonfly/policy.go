@@ -129,6 +129,10 @@ func pagePolicy() auth.Policy {
 		"GET /deployments/{id}/retry":   auth.Operator,
 		"POST /deployments/{id}/retry":  auth.Operator,
 
+		"GET /health":      auth.Viewer,
+		"GET /health/part": auth.Viewer,
+		"GET /audit":       auth.Operator,
+
 		"GET /systems":              auth.Viewer,
 		"GET /systems/part":         auth.Viewer,
 		"GET /systems/new":          auth.Operator,
