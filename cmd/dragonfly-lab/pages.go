@@ -18,7 +18,7 @@ const (
 	pageLimit    = 20 * time.Millisecond
 	machineLimit = 2 * time.Millisecond
 	bootLimit99  = 2 * time.Millisecond
-	pageBytes    = 64 // KiB of a page of the list, before it is compressed
+	pageBytes    = 100 // KiB of a page of the list, before it is compressed
 )
 
 // question is something that is asked over and over.
