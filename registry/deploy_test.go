@@ -533,6 +533,22 @@ func TestWipe(t *testing.T) {
 	}
 }
 
+// A disk that nothing was written to was not wiped, whatever its agent says.
+func TestWipeThatWroteNothing(t *testing.T) {
+	g := newRig(t, registrytest.Memory())
+	plan, err := g.Deploy(by(t, "ana"), g.m.ID, registry.DeployRequest{Kind: registry.KindWipe, Disk: "serial:S2"}, registry.Batch{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := g.claim(t, "boot-1")
+	for action := range d.Actions {
+		g.report(t, registry.ActionReport{Deployment: d.ID, Attempt: 1, Action: action, State: registry.ActionSucceeded})
+	}
+	if d, _ := g.is(t, plan.Deployment.ID, registry.DeploymentFailed, registry.Failed, ""); !strings.Contains(d.Reason, "wrote nothing") {
+		t.Errorf("its reason is %q", d.Reason)
+	}
+}
+
 func TestDeploymentDeadlines(t *testing.T) {
 	for name, c := range map[string]struct {
 		until  func(t *testing.T, g *rig, d registry.Deployment)

@@ -176,12 +176,19 @@ func (d Deployment) reported(r ActionReport, now time.Time) (_ Deployment, cance
 	if d.Action++; d.Action < len(d.Actions) {
 		return d, "", nil
 	}
-	cause := DeployEnd
-	if d.Kind == KindInstall {
-		cause = DeployFinish
-	}
-	d, err = d.step(cause, now)
+	d, err = d.finished(now)
 	return d, "", err
+}
+
+// finished is d after its last action succeeded.
+func (d Deployment) finished(now time.Time) (Deployment, error) {
+	switch {
+	case d.Kind == KindInstall:
+		return d.step(DeployFinish, now)
+	case d.Kind == KindWipe && !d.Wrote:
+		return d.failed("the agent says that every action succeeded, and wrote nothing: "+d.diskNow(), now)
+	}
+	return d.step(DeployEnd, now)
 }
 
 // diskNow says what became of the disk.
