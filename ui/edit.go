@@ -85,6 +85,11 @@ func (u *UI) edit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return u.gone(err, r.PathValue("id"))
 	}
+	for _, name := range []string{"version", "name", "owner", "note", "tags", "labels", "os"} {
+		if !r.PostForm.Has(name) { // it is not empty: nobody said so
+			return &httpError{status: http.StatusBadRequest, detail: "The form lacks its field " + name + ", so nothing was changed. Open the page again."}
+		}
+	}
 	e := editIn(r)
 	patch, err := e.patch(m)
 	if err == nil {

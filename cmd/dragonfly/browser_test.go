@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -123,6 +124,9 @@ func TestEditInBrowser(t *testing.T) {
 	w.Do(chromedp.SetValue(chromedp.CSS("#owner"), "ana"), chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS("#machine")))
 	if m, err := f.Machine(t.Context(), "rack1-7"); err != nil || m.Owner != "ana" || m.Labels["rack"] != "a1" || !slices.Equal(m.Tags, []string{"gpu", "prod"}) {
 		t.Errorf("%+v, %v", m, err)
+	}
+	if status, body := f.post(t, f.url+"/machines/"+f.m.ID+"/edit", url.Values{"name": {"rack1-7"}, "version": {"3"}}); status != http.StatusBadRequest || !strings.Contains(body, "owner") {
+		t.Errorf("a form without most of its fields: %d %s", status, body)
 	}
 	for _, end := range []string{"retire", "restore", "delete"} {
 		w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID+"/edit"), chromedp.Click(chromedp.CSS("a[href$="+end+"]")), chromedp.WaitVisible(chromedp.CSS(".ask")))
