@@ -137,12 +137,12 @@ func ports(m registry.Machine) (all []registry.NIC) {
 	return all
 }
 
-// arches are the architectures by Tinkerbell's names.
-var arches = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
+// Arches are the architectures by Tinkerbell's names.
+var Arches = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
 
 func dhcpOf(m registry.Machine, port registry.NIC) *DHCP {
 	d := &DHCP{MAC: port.MAC.String(), Hostname: hostname(m), IfaceName: port.Name,
-		Arch: arches[m.Hardware.CPU.Arch], UEFI: m.Hardware.Firmware.Mode == "uefi"}
+		Arch: Arches[m.Hardware.CPU.Arch], UEFI: m.Hardware.Firmware.Mode == "uefi"}
 	address := port.Address
 	if !address.IsValid() && port.MAC == m.BootMAC() {
 		address = m.Address
