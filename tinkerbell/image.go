@@ -2,6 +2,7 @@ package tinkerbell
 
 import (
 	"path"
+	"slices"
 
 	"github.com/distribution/reference"
 )
@@ -21,4 +22,10 @@ func actionOf(image string) string {
 		return ""
 	}
 	return path.Base(reference.Path(named))
+}
+
+// Writes reports whether the action of an image changes a disk. Of one that is not
+// known nobody can tell, so it does.
+func Writes(image string) bool {
+	return !slices.Contains([]string{"kexec", "poweroff", "reboot", "slurp", "waitdaemon"}, actionOf(image))
 }
