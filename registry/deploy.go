@@ -27,6 +27,12 @@ type Tools struct {
 	// format of images/frame. Nil: there is no store, and machines fetch images
 	// from where they come from.
 	Image func(source ImageSource) (path string, ok bool)
+	// Fetch begins to bring an image into that store, or finds the work that goes on.
+	// Ended work is begun anew. Not nil where Image is not.
+	Fetch func(ctx context.Context, source ImageSource) (ImageJob, error)
+	// Fetching is the work on an image that goes on, or has ended lately; not ok: there
+	// is none. Not nil where Image is not.
+	Fetching func(source ImageSource) (job ImageJob, ok bool)
 	// Seed makes the parameters of a template that has the installed system find its
 	// seed. What is wrong is an [*InvalidError] whose pointers are those of a [Seed].
 	// Nil: none.
@@ -145,13 +151,15 @@ func (r *Registry) create(ctx context.Context, plan DeployPlan, batch Batch) (De
 	if d.Disk != (DeploymentDisk{}) {
 		text += " on " + d.Disk.title()
 	}
-	if batch.Limit == 0 {
+	waits := batch.Limit > 0 || d.Image != (ImageSource{})
+	if !waits {
 		if d, err = d.step(DeployStart, r.now()); err == nil {
 			m, err = m.with(d)
 		}
 		text += "; waiting for the machine"
+	} else if m.Deployment = d.ID; d.Image != (ImageSource{}) {
+		text += "; its image is fetched first, from " + d.Image.URL
 	} else {
-		m.Deployment = d.ID
 		text += "; waiting for its turn"
 	}
 	if err != nil {
@@ -175,7 +183,7 @@ func (r *Registry) create(ctx context.Context, plan DeployPlan, batch Batch) (De
 	m.Version++
 	d.Version++
 	plan.Deployment, plan.Machine = d, m
-	if d.State == DeploymentPending {
+	if waits {
 		r.wakeBatches()
 	}
 	return plan, nil
@@ -230,15 +238,14 @@ func (r *Registry) Retry(ctx context.Context, id string, batch Batch) (DeployPla
 // Deployment is one deployment, with how far it is; [ErrNotFound] when there is none.
 func (r *Registry) Deployment(ctx context.Context, id string) (Deployment, error) {
 	d, err := r.loadDeployment(ctx, id)
-	d.Track = r.tracks.latest(d)
-	return d, err
+	return r.lately(d), err
 }
 
 // Deployments are those that q selects, with how far they are.
 func (r *Registry) Deployments(ctx context.Context, q DeploymentQuery) ([]Deployment, error) {
 	found, err := r.store.Deployments(ctx, q)
 	for i := range found {
-		found[i].Track = r.tracks.latest(found[i])
+		found[i] = r.lately(found[i])
 	}
 	return found, r.heard(ctx, err)
 }

@@ -41,8 +41,8 @@ func (r *Registry) wakeBatches() {
 	}
 }
 
-// advance starts the deployments whose turn it is: of each batch as many are under
-// way as its limit says, the oldest first.
+// advance starts the deployments whose images are there and whose turn it is: of each
+// batch as many are under way as its limit says, the oldest first.
 func (r *Registry) advance(ctx context.Context) {
 	if r.away() {
 		return
@@ -52,8 +52,13 @@ func (r *Registry) advance(ctx context.Context) {
 		r.log.Warn("look for deployments that wait for their turn", "err", err)
 		return
 	}
-	room := map[string]int{}
+	waiting, room := map[string]bool{}, map[string]int{}
+	defer func() { r.fetches.only(waiting) }()
 	for _, d := range pending {
+		if !r.hasImage(ctx, d) {
+			waiting[d.ID] = true
+			continue
+		}
 		if _, known := room[d.Batch]; !known {
 			if room[d.Batch], err = r.room(ctx, d); err != nil {
 				r.log.Warn("count the deployments of a batch", "batch", d.Batch, "err", err)
@@ -73,10 +78,10 @@ func (r *Registry) advance(ctx context.Context) {
 
 // room is how many more deployments of a batch may be under way.
 func (r *Registry) room(ctx context.Context, d Deployment) (int, error) {
-	under, err := r.store.Deployments(ctx, DeploymentQuery{Batch: d.Batch, States: []DeploymentState{DeploymentWaiting, DeploymentRunning, DeploymentVerifying}})
 	if d.Limit <= 0 {
-		return 1 << 30, r.heard(ctx, err)
+		return 1 << 30, nil
 	}
+	under, err := r.store.Deployments(ctx, DeploymentQuery{Batch: d.Batch, States: []DeploymentState{DeploymentWaiting, DeploymentRunning, DeploymentVerifying}})
 	return d.Limit - len(under), r.heard(ctx, err)
 }
 
@@ -98,15 +103,36 @@ func (r *Registry) start(ctx context.Context, id string) error {
 			reason = "another deployment has taken its place"
 		}
 		if reason != "" {
-			t.d, err = t.d.failed(reason+"; nothing was begun", r.now())
-			t.tellState(r, t.d.name()+" failed: "+t.d.Reason)
-			return err
+			return r.failUnbegun(t, reason)
 		}
-		t.d.Was, t.d.WasReason = t.m.State, t.m.Reason
-		t.d, err = t.d.step(DeployStart, r.now())
-		t.tellState(r, t.d.name()+": its turn has come; waiting for the machine")
-		return err
+		return r.begin(t)
 	})
+	return err
+}
+
+// failUnbegun fails a deployment that has not begun. Its machine stays what it is.
+func (r *Registry) failUnbegun(t *turn, reason string) (err error) {
+	t.d, err = t.d.failed(reason+"; nothing was begun", r.now())
+	t.tellState(r, t.d.name()+" failed: "+t.d.Reason)
+	return err
+}
+
+// begin has a deployment wait for its machine.
+func (r *Registry) begin(t *turn) (err error) {
+	why := "its turn has come"
+	if t.d.Image != (ImageSource{}) {
+		path, there := r.tools.Image(t.d.Image)
+		if !there { // it is fetched again
+			return nil
+		}
+		if t.d, err = r.withImage(t.d, t.m, path); err != nil {
+			return r.failUnbegun(t, err.Error())
+		}
+		why = "its image is there"
+	}
+	t.d.Was, t.d.WasReason = t.m.State, t.m.Reason
+	t.d, err = t.d.step(DeployStart, r.now())
+	t.tellState(r, t.d.name()+": "+why+"; waiting for the machine")
 	return err
 }
 

@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 )
 
 // DeployPlan is what a deployment will do, or would.
@@ -215,9 +214,8 @@ func (r *Registry) render(ctx context.Context, p *DeployPlan, o OS) {
 	}
 	p.Recipe.Text, p.Recipe.Actions, p.Recipe.Parameters = rendered.Text, rendered.Actions, params
 	p.Notes = append(p.Notes, rendered.Notes...)
-	p.Deployment.Actions = nil
-	for _, a := range rendered.Actions {
-		p.Deployment.Actions = append(p.Deployment.Actions, ActionRun{Name: a.Name, Image: a.Image, State: ActionPending, Timeout: time.Duration(a.Timeout) * time.Second})
+	if p.Deployment.Actions = pendingActions(rendered.Actions); p.Deployment.Image != (ImageSource{}) {
+		p.Recipe.Template = text
 	}
 	if len(rendered.Actions) == 0 && err == nil {
 		p.problem("/os", "its template has no actions")
@@ -274,8 +272,8 @@ func below(pointer string, err error) error {
 	return out
 }
 
-// imageParameters say where the image is: in the store of this server where it was
-// imported, and else where it comes from.
+// imageParameters say where the image is: in the store of this server, where it is
+// fetched to first when it is missing.
 func (r *Registry) imageParameters(p *DeployPlan, o OS, server string) map[string]string {
 	arch := p.Machine.Hardware.CPU.Arch
 	i := o.Images[arch]
@@ -285,24 +283,18 @@ func (r *Registry) imageParameters(p *DeployPlan, o OS, server string) map[strin
 	if i.Kernel != "" {
 		return map[string]string{"kernel_url": i.Kernel, "initrd_url": i.Initrd, "kernel_command_line": i.CommandLine}
 	}
-	format, packing, _ := strings.Cut(cmp.Or(i.Format, "raw"), ".")
-	if r.tools.Image != nil {
-		if path, ok := r.tools.Image(i.Source(o.Name)); ok {
-			return map[string]string{"image_url": server + path, "image_format": "raw", "image_compressed": "true", "image_sha256": ""}
-		}
-		if i.URL == "" || i.SHA256 == "" || format != "raw" {
-			p.problem("/os", "the image of %s for %s is not in the image store; %s", o.ID, arch, howToFetch(o, i))
-		} else {
-			p.Notes = append(p.Notes, fmt.Sprintf("the image is not in the image store: the machine fetches %s by itself; %s", i.URL, howToFetch(o, i)))
-		}
+	if r.tools.Image == nil {
+		format, packing, _ := strings.Cut(cmp.Or(i.Format, "raw"), ".")
+		return map[string]string{"image_url": i.URL, "image_format": format, "image_compressed": fmt.Sprint(packing != ""), "image_sha256": i.SHA256}
 	}
-	return map[string]string{"image_url": i.URL, "image_format": format, "image_compressed": fmt.Sprint(packing != ""), "image_sha256": i.SHA256}
-}
-
-// howToFetch says how an image comes into the store.
-func howToFetch(o OS, i OSImage) string {
-	if i.URL == "" {
-		return "`dragonfly image import FILE` puts the file with that checksum there"
+	path, there := r.tools.Image(i.Source(o.Name))
+	switch _, given := p.Recipe.Request.Parameters["image_url"]; {
+	case there || given:
+	case i.URL == "":
+		p.problem("/os", "the image of %s for %s is not in the image store; `dragonfly image import FILE` puts the file with that checksum there", o.ID, arch)
+	default:
+		path, p.Deployment.Image = noImageYet, i.Source(o.Name)
+		p.Notes = append(p.Notes, "the image is not in the image store: this server fetches it first, from "+i.URL)
 	}
-	return "`dragonfly os fetch " + o.ID + "` fetches it"
+	return map[string]string{"image_url": server + path, "image_format": "raw", "image_compressed": "true", "image_sha256": ""}
 }

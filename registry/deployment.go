@@ -28,8 +28,10 @@ type Deployment struct {
 	Hostname string         `json:"hostname,omitempty"`
 	Model    string         `json:"model,omitempty"` // of the machine: what past runs are compared by
 	Actions  []ActionRun    `json:"actions"`
-	Action   int            `json:"action"` // index of the action that runs, or runs next
-	Sealed   string         `json:"sealed"` // the [Recipe], which has secrets
+	Action   int            `json:"action"`         // index of the action that runs, or runs next
+	Sealed   string         `json:"sealed"`         // the [Recipe], which has secrets
+	Image    ImageSource    `json:"image,omitzero"` // what is fetched before it begins; zero: nothing is missing
+	Fetch    *ImageJob      `json:"-"`              // the work on that on this server; nil: none is known
 
 	Attempt int       `json:"attempt,omitempty"` // how many boots of the machine took it up
 	BootID  string    `json:"boot_id,omitempty"` // of the boot that carries it out, as its kernel calls it
@@ -51,7 +53,8 @@ type Deployment struct {
 // Recipe is what an agent carries out, frozen. It has secrets: keys, passwords,
 // tokens in user data.
 type Recipe struct {
-	Text       string            `json:"text"` // the rendered template
+	Template   string            `json:"template,omitempty"` // what Text is made of once more, when its image is there
+	Text       string            `json:"text"`               // the rendered template
 	Actions    []RecipeAction    `json:"actions"`
 	Parameters map[string]string `json:"parameters"` // it was rendered with
 	Request    DeployRequest     `json:"request"`    // what was asked for, to be asked for again
@@ -122,7 +125,7 @@ type DeploymentState string
 
 // The states of a deployment, in the order it passes through them.
 const (
-	DeploymentPending   DeploymentState = "pending"   // others of its batch come first; the machine is as it was
+	DeploymentPending   DeploymentState = "pending"   // others of its batch come first, or its image is fetched; the machine is as it was
 	DeploymentWaiting   DeploymentState = "waiting"   // for the machine to boot, or its waiting agent to take it
 	DeploymentRunning   DeploymentState = "running"   // an agent carries it out
 	DeploymentVerifying DeploymentState = "verifying" // for the first boot of what was installed

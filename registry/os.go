@@ -18,6 +18,7 @@ type OS struct {
 	Notes     string             `json:"notes,omitempty" doc:"what an operator should know"`
 	Disabled  bool               `json:"disabled,omitempty" doc:"it is listed and cannot be deployed"`
 	Builtin   bool               `json:"builtin,omitempty" doc:"it comes with this version, and is as it came"`
+	Local     []string           `json:"local,omitempty" doc:"the architectures whose images are in the store of the server that answers; the others are fetched when they are deployed"`
 	Revision  int64              `json:"revision,omitempty" doc:"of the record; 0 for one that nobody changed"`
 }
 

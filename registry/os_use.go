@@ -241,7 +241,7 @@ func (r *Registry) OS(ctx context.Context, id string) (OS, error) {
 // [*InvalidError], [ErrUnavailable], or a [*ConflictError] when revision is not
 // [AnyVersion] and not the one that is stored.
 func (r *Registry) PutOS(ctx context.Context, revision int64, o OS) (OS, error) {
-	o.Builtin = false
+	o.Builtin, o.Local = false, nil
 	err := o.Validate()
 	if err == nil {
 		err = r.checkSeeds(o)

@@ -36,7 +36,8 @@ type Registry struct {
 	oses     atomic.Pointer[[]OS] // the catalogue as it was known last
 	tracks   *tracks
 	batches  chan struct{} // holds one: look whose turn it is
-	loaded   bool          // the index is what the store has; false after a start without it
+	fetches  fetches
+	loaded   bool // the index is what the store has; false after a start without it
 }
 
 // New loads what must be in memory (the boot index and the number of the newest

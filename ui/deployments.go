@@ -20,7 +20,8 @@ type deploymentView struct {
 	State                 registry.DeploymentState
 	Word                  string // for the state
 	Reason                string
-	Percent               int // of all actions
+	Bar                   bool // there is something to tell of how far it is
+	Percent               int  // of all actions, or of the image it waits for
 	Line                  string
 	Disk, Found, Why      string
 	Wrote                 bool
@@ -60,6 +61,7 @@ func viewOf(d registry.Deployment, m registry.Machine, now time.Time) deployment
 	for _, a := range d.Actions {
 		v.Actions = append(v.Actions, actionOf(a, now))
 	}
+	v.Bar = d.State == registry.DeploymentRunning || d.Fetch != nil
 	v.Percent, v.Line = progressOf(d, now)
 	return v
 }
@@ -75,6 +77,9 @@ func titleOf(d registry.Deployment) string {
 func wordOf(d registry.Deployment) string {
 	switch d.State {
 	case registry.DeploymentPending:
+		if d.Image.URL != "" {
+			return "waiting for its image"
+		}
 		return "its turn comes"
 	case registry.DeploymentWaiting:
 		return "waiting for the machine to boot"
@@ -101,8 +106,15 @@ func actionOf(a registry.ActionRun, now time.Time) actionView {
 	return v
 }
 
-// progressOf is how far a deployment is: of all actions, and of the one that runs.
+// progressOf is how far a deployment is: of all actions, and of the one that runs; or
+// how far the image is that it waits for.
 func progressOf(d registry.Deployment, now time.Time) (percent int, line string) {
+	if d.Fetch != nil {
+		if p := d.Fetch.Progress; p.Total > 0 {
+			percent = int(100 * min(1, float64(p.Done)/float64(p.Total)))
+		}
+		return percent, d.Fetch.Line()
+	}
 	if d.State != registry.DeploymentRunning {
 		if d.State == registry.DeploymentVerifying || d.State == registry.DeploymentSucceeded {
 			percent = 100

@@ -62,7 +62,7 @@ func BenchmarkImages(b *testing.B) {
 func imageIn(b *testing.B, dir string) string {
 	raw := make([]byte, imageSize)
 	_, _ = rand.NewChaCha8([32]byte{7}).Read(raw) // no packing makes this smaller
-	images, err := openImages(config{DataDir: dir}, nil, slog.New(slog.DiscardHandler))
+	images, err := openImages(config{DataDir: dir}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -23,8 +23,9 @@ func deployCommand() *cobra.Command {
 		Long: `Put an operating system on the disks of machines. What would be done is shown first
 (the disk with its serial number, and what is on it), and asked about.
 
-A machine whose agent waits begins at once; another one when it boots from the
-network. The disk is the smallest that is large enough and cannot be pulled out,
+An image that is not in the image store is fetched first; until it is there the
+machine stays as it is. Then a machine whose agent waits begins at once; another one
+when it boots from the network. The disk is the smallest that is large enough and cannot be pulled out,
 or what --disk says:
 
   --disk serial:S4EVNX0R        that one
@@ -177,7 +178,7 @@ func deploy(cmd *cobra.Command, req registry.DeployRequest, names []string) erro
 			continue
 		}
 		begun = append(begun, r.Reply.Deployment.ID)
-		fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s\n", r.Reply.Deployment.ID, r.Name, r.Reply.Deployment.State)
+		fmt.Fprintln(cmd.OutOrStdout(), progressLine(r.Reply.Deployment))
 	}
 	if wait, _ := cmd.Flags().GetBool("wait"); wait {
 		errs = append(errs, waitForDeployments(cmd, client, begun))
@@ -304,6 +305,12 @@ func progressLine(d api.Deployment) string {
 		}
 		if p.Left > 0 {
 			line += fmt.Sprintf(", %s left", (time.Duration(p.Left) * time.Second).Round(time.Second))
+		}
+	}
+	if d.Image != nil {
+		line += ": waiting for its image"
+		if d.Image.Line != "" {
+			line += ": " + d.Image.Line
 		}
 	}
 	if d.Reason != "" {

@@ -60,10 +60,8 @@ func TestShippedOperatingSystems(t *testing.T) {
 			t.Errorf("%s: %+v, %v", o.ID, reply.Plan, err)
 			continue
 		}
-		for _, problem := range reply.Plan.Problems { // its image was not fetched
-			if text := problem.Error(); !strings.Contains(text, "is not in the image store; `dragonfly os fetch "+o.ID) {
-				t.Errorf("%s: %s", o.ID, text)
-			}
+		if len(reply.Plan.Problems) > 0 {
+			t.Errorf("%s: %v", o.ID, reply.Plan.Problems)
 		}
 		if o.ID == "debian-12" || o.ID == "fedora-43" || o.ID == "flatcar" || o.ID == "talos" {
 			text := strings.NewReplacer(r.url, "http://server", reply.Deployment.ID, "DEPLOYMENT", m.Name, "MACHINE").Replace(seedToken.ReplaceAllString(reply.Plan.Template, "/boot/metadata/TOKEN/"))

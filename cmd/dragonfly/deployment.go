@@ -17,8 +17,8 @@ func deploymentCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "deployment", Aliases: []string{"deployments"}, Short: "Deployments: list, show, log, cancel, retry",
 		Long: `What was put on the disks of machines, by dragonfly deploy, and what became of it.
 
-A deployment is pending (others of its batch come first), waiting (for its machine
-to boot), running, verifying (the first boot of what was installed is waited for),
+A deployment is pending (others of its batch come first, or its image is fetched),
+waiting (for its machine to boot), running, verifying (the first boot of what was installed is waited for),
 and then succeeded, failed, cancelled or timed_out.`}
 	cmd.AddCommand(deploymentListCommand(), deploymentShowCommand(), deploymentLogCommand(), deploymentCancelCommand(), deploymentRetryCommand(), deploymentWaitCommand())
 	return cmd
@@ -31,6 +31,8 @@ func deploymentColumns() columns[api.Deployment] {
 			progress, what := "", d.OS
 			if d.Progress != nil {
 				progress = fmt.Sprintf("%.0f %%", d.Progress.Percent)
+			} else if d.Image != nil {
+				progress = strings.TrimSuffix("image: "+d.Image.Line, ": ")
 			}
 			if d.Kind == registry.KindWipe {
 				what = "wipe"
@@ -110,8 +112,8 @@ func printDeployment(w io.Writer, d api.Deployment) {
 		written = "since " + moment(d.WroteAt)
 	}
 	progress := ""
-	if d.Progress != nil {
-		progress = strings.TrimPrefix(progressLine(d), fmt.Sprintf("%s %s %s ", d.ID, d.MachineName, d.State))
+	if d.Progress != nil || d.Image != nil {
+		progress = strings.TrimLeft(strings.TrimPrefix(progressLine(d), fmt.Sprintf("%s %s %s", d.ID, d.MachineName, d.State)), ": ")
 	}
 	for _, line := range [][2]string{{"ID", d.ID}, {"Machine", d.MachineName}, {"OS", d.OS}, {"Kind", string(d.Kind)}, {"State", string(d.State)}, {"Reason", d.Reason},
 		{"Progress", progress}, {"Disk", diskOf(d.Disk)}, {"Found on it", d.Disk.Found}, {"Chosen as", d.Disk.Why}, {"Written to", written}, {"Attempts", attempts},

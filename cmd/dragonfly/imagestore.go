@@ -12,13 +12,13 @@ import (
 )
 
 // openImages opens the image store in the data directory. It leaves as much of the
-// disk free as [space] wants.
-func openImages(cfg config, systems func(context.Context) ([]registry.OS, error), log *slog.Logger) (*store.Store, error) {
+// disk free as [space] wants, and calls ended when work on an image is over.
+func openImages(cfg config, systems func(context.Context) ([]registry.OS, error), ended func(), log *slog.Logger) (*store.Store, error) {
 	disk, err := spaceOf(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(store.Config{Dir: filepath.Join(cfg.DataDir, "images", "os"), Reserve: int64(disk.floor()), Transport: outward(), Log: log,
+	return store.Open(store.Config{Dir: filepath.Join(cfg.DataDir, "images", "os"), Reserve: int64(disk.floor()), Transport: outward(), Log: log, Ended: ended,
 		Users: func(ctx context.Context, image registry.Image) ([]string, error) {
 			all, err := systems(ctx)
 			if err != nil {

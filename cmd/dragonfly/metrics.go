@@ -33,6 +33,8 @@ func (a *appliance) metrics() http.Handler {
 	all.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "dragonfly_agents_waiting",
 			Help: "Agents that wait for an instruction now."}, func() float64 { return float64(a.registry.Polling()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "dragonfly_deployments_awaiting_images",
+			Help: "Pending deployments whose image is not on this server yet."}, func() float64 { return float64(a.registry.AwaitingImages()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_sightings_dropped_total",
 			Help: "Steps of boots that were not kept for a timeline."}, func() float64 { return float64(a.registry.Dropped()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_boots_stalled_total",

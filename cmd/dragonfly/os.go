@@ -17,24 +17,41 @@ func osCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "os", Aliases: []string{"oses"}, Short: "Operating systems that can be deployed: list, add, disable",
 		Long: `The catalogue: operating systems, each with where its images are, the template
 that installs it, and what it needs. Some come with this version; they can be
-disabled, or replaced by an entry of your own with the same ID. Nothing is fetched
-because of an entry: dragonfly os fetch does that.`}
+disabled, or replaced by an entry of your own with the same ID. An image is
+fetched when it is deployed for the first time, or by dragonfly os fetch.`}
 	cmd.AddCommand(osListCommand(), osShowCommand(), osPutCommand("add"), osPutCommand("edit"), osFetchCommand(), osEnableCommand("enable"), osEnableCommand("disable"), osDeleteCommand())
 	return cmd
 }
 
 func osColumns() columns[registry.OS] {
 	return columns[registry.OS]{
-		heads: []string{"ID", "NAME", "ARCH", "FIRST BOOT", "USER", "FROM", "DEPLOYABLE"},
+		heads: []string{"ID", "NAME", "IMAGES", "FIRST BOOT", "USER", "FROM", "DEPLOYABLE"},
 		cells: func(o registry.OS) []string {
 			from := "you"
 			if o.Builtin {
 				from = "dragonfly"
 			}
-			return []string{o.ID, o.Name, strings.Join(slices.Sorted(maps.Keys(o.Images)), ","), string(o.FirstBoot), o.User, from, yesNo(!o.Disabled)}
+			return []string{o.ID, o.Name, imagesOf(o), string(o.FirstBoot), o.User, from, yesNo(!o.Disabled)}
 		},
 		name: func(o registry.OS) string { return o.ID },
 	}
+}
+
+// imagesOf says for which architectures there are images, and whether they are in the
+// image store.
+func imagesOf(o registry.OS) string {
+	var texts []string
+	for _, arch := range slices.Sorted(maps.Keys(o.Images)) {
+		switch {
+		case o.Images[arch].Kernel != "":
+			texts = append(texts, arch+" installer")
+		case slices.Contains(o.Local, arch):
+			texts = append(texts, arch+" local")
+		default:
+			texts = append(texts, arch+" missing")
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 func osListCommand() *cobra.Command {

@@ -139,7 +139,7 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if err != nil {
 		return nil, err
 	}
-	images, err := openImages(cfg, db.store.OSes, log)
+	images, err := openImages(cfg, reg.OSes, reg.ImagesChanged, log)
 	if err != nil {
 		return nil, err
 	}

@@ -89,6 +89,9 @@ func (f *fetch) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
+	if f.have > 0 {
+		f.progress(f.have, f.at.Total)
+	}
 	return f.store.retry(ctx, f.trouble, func() (bool, error) {
 		before := f.have
 		err := f.attempt(ctx)

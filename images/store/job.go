@@ -151,11 +151,21 @@ func (s *Store) Import(ctx context.Context, src registry.ImageSource) (registry.
 	if err := src.Validate(); err != nil {
 		return registry.ImageJob{}, err
 	}
-	same := src
-	same.Title = ""
-	j := newJob(jobID("i", same), request{Kind: registry.ImageImport, Source: src, CreatedAt: time.Now().UTC()})
+	j := newJob(importID(src), request{Kind: registry.ImageImport, Source: src, CreatedAt: time.Now().UTC()})
 	j.do = s.importImage
 	return s.begin(j)
+}
+
+// importID names the import of a source, whatever it is called.
+func importID(src registry.ImageSource) string {
+	src.Title = ""
+	return jobID("i", src)
+}
+
+// Importing is the job that imports a source, or did so lately; not ok: there is none.
+func (s *Store) Importing(src registry.ImageSource) (job registry.ImageJob, ok bool) {
+	job, err := s.Job(importID(src))
+	return job, err == nil
 }
 
 // Verify has all of an image read and compared. One that is damaged is not served
@@ -304,6 +314,14 @@ func (s *Store) run(ctx context.Context, j *job) {
 			now.Image = image.Name
 		}
 	})
+	s.tellEnded()
+}
+
+// tellEnded says that a job is at work no more.
+func (s *Store) tellEnded() {
+	if s.cfg.Ended != nil {
+		s.cfg.Ended()
+	}
 }
 
 // settle leaves on the disk what is worth it: nothing of what succeeded, and of what
@@ -342,6 +360,7 @@ func (s *Store) Cancel(ctx context.Context, id string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer s.tellEnded()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.jobs[id] == j {

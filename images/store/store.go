@@ -35,6 +35,8 @@ type Config struct {
 	// Users says who needs an image, such as "operating system debian-12"; it is not
 	// deleted then. Nil: nobody needs any.
 	Users func(context.Context, registry.Image) ([]string, error)
+	// Ended is told when a job has ended, or was cancelled. May be nil.
+	Ended func()
 	// Reserve is how many bytes of the file system are left to others.
 	Reserve int64
 	// Transport is what files are fetched over; nil: Go's own. It may refuse an address

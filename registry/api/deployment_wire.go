@@ -26,6 +26,7 @@ type Deployment struct {
 	Wrote       bool                     `json:"wrote,omitempty" doc:"the disk is not what it was"`
 	WroteAt     time.Time                `json:"wrote_at,omitzero" doc:"since then"`
 	Progress    *DeploymentProgress      `json:"progress,omitempty" doc:"while it runs"`
+	Image       *AwaitedImage            `json:"awaited_image,omitempty" doc:"while it is pending, since its image is fetched first"`
 	By          string                   `json:"by,omitempty" doc:"who asked for it" example:"ana"`
 	CreatedAt   time.Time                `json:"created_at"`
 	StartedAt   time.Time                `json:"started_at,omitzero" doc:"when an agent took it up first"`
@@ -45,6 +46,14 @@ type DeploymentAction struct {
 	StartedAt time.Time            `json:"started_at,omitzero"`
 	EndedAt   time.Time            `json:"ended_at,omitzero"`
 	Expected  float64              `json:"expected_seconds,omitempty" doc:"what it took before, on such machines where there were any"`
+}
+
+// AwaitedImage is an image that a deployment waits for.
+type AwaitedImage struct {
+	Title string             `json:"title,omitempty" example:"Debian 12 (bookworm)"`
+	URL   string             `json:"url" doc:"where it comes from"`
+	Line  string             `json:"line,omitempty" doc:"how far it is, for people" example:"fetching, 41 %, 12 MiB/s"`
+	Job   *registry.ImageJob `json:"job,omitempty" doc:"the work on it on this server; left out where none has begun"`
 }
 
 // DeploymentProgress is how far a deployment is.
@@ -101,6 +110,12 @@ func (s *Server) deployment(d registry.Deployment) Deployment {
 	for _, a := range d.Actions {
 		out.Actions = append(out.Actions, DeploymentAction{Name: a.Name, Image: a.Image, Timeout: int64(a.Timeout.Seconds()), State: a.State,
 			Message: a.Message, StartedAt: a.StartedAt, EndedAt: a.EndedAt, Expected: a.Expected.Seconds()})
+	}
+	if d.State == registry.DeploymentPending && d.Image.URL != "" {
+		out.Image = &AwaitedImage{Title: d.Image.Title, URL: d.Image.URL, Job: d.Fetch}
+		if d.Fetch != nil {
+			out.Image.Line = d.Fetch.Line()
+		}
 	}
 	if d.State == registry.DeploymentRunning {
 		progress := s.progress(d)

@@ -70,6 +70,9 @@ func (s *Server) listOSes(ctx context.Context, _ *struct{}) (*osesOutput, error)
 	out := &osesOutput{}
 	out.Body.Staleness = s.staleness()
 	out.Body.OSes = append([]registry.OS{}, all...)
+	for i, o := range out.Body.OSes {
+		out.Body.OSes[i].Local = s.registry.LocalImages(o)
+	}
 	return out, nil
 }
 
@@ -88,6 +91,7 @@ func (s *Server) answerOS(o registry.OS, err error, revision int64) (*osOutput, 
 	if err != nil {
 		return nil, s.problem(err)
 	}
+	o.Local = s.registry.LocalImages(o)
 	return &osOutput{ETag: strconv.Quote(strconv.FormatInt(o.Revision, 10)), Body: o}, nil
 }
 
