@@ -15,6 +15,7 @@ type Do string
 const (
 	Agent         Do = "agent"           // start the agent image
 	Disk          Do = "disk"            // boot the machine's own disk
+	Once          Do = "once"            // boot what an operator has asked for, this once
 	DiskThenAgent Do = "disk-then-agent" // boot the disk; where none boots, start the agent
 )
 
@@ -27,8 +28,12 @@ func PlanFor(entry registry.Entry, known bool) Plan {
 	switch entry.Next {
 	case registry.BootAgent:
 		return Plan{Agent, "deployment pending: start the agent, so that it can install"}
+	case registry.BootOnce:
+		return Plan{Once, "an operator has asked for this boot, once"}
 	case registry.BootDisk:
-		return Plan{Disk, "deployed: boot its own disk for the first time"}
+		if entry.State == registry.Installing { // and else a rescue is over
+			return Plan{Disk, "deployed: boot its own disk for the first time"}
+		}
 	}
 	switch entry.State {
 	case registry.Discovered:

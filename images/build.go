@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // The flavours of an agent image.
@@ -118,7 +120,7 @@ func readAgent(path, arch string) ([]byte, error) {
 
 // gather fetches and unpacks the packages of a flavour.
 func gather(ctx context.Context, a *apt, flavour string) (parts, []deb, error) {
-	p := parts{Flavour: flavour, Arch: a.arch}
+	p := parts{Flavour: flavour, Arch: a.arch, Beside: map[string][]byte{}}
 	if err := a.update(ctx); err != nil {
 		return p, nil, err
 	}
@@ -131,7 +133,8 @@ func gather(ctx context.Context, a *apt, flavour string) (parts, []deb, error) {
 		return p, nil, err
 	}
 	const roots = "ca-certificates"
-	debs, err := a.fetch(ctx, append([]string{kernel, roots}, firmwarePackages(flavour)...)...)
+	beside := extras(a.arch)
+	debs, err := a.fetch(ctx, slices.Concat([]string{kernel, roots}, firmwarePackages(flavour), slices.Sorted(maps.Keys(beside)))...)
 	if err != nil {
 		return p, nil, err
 	}
@@ -148,7 +151,9 @@ func gather(ctx context.Context, a *apt, flavour string) (parts, []deb, error) {
 				return p, nil, err
 			}
 		default:
-			p.Firmware = append(p.Firmware, files)
+			if err := beside.take(d.Name, files, &p); err != nil {
+				return p, nil, fmt.Errorf("package %s %s: %w", d.Name, d.Version, err)
+			}
 		}
 	}
 	if flavour == Cloud { // its kernel knows neither arrays nor XFS

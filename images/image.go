@@ -13,11 +13,12 @@ import (
 type parts struct {
 	Flavour  string
 	Arch     string
-	Kernel   fs.FS   // the unpacked kernel package
-	Firmware []fs.FS // the unpacked firmware packages
-	Agent    []byte  // the static agent binary that becomes /init
-	Roots    []byte  // root certificates, in PEM; nil: none
-	Tools    tools   // the zero value: none
+	Kernel   fs.FS             // the unpacked kernel package
+	Firmware []fs.FS           // the unpacked firmware packages
+	Agent    []byte            // the static agent binary that becomes /init
+	Roots    []byte            // root certificates, in PEM; nil: none
+	Tools    tools             // the zero value: none
+	Beside   map[string][]byte // files that are published beside the image, by name
 }
 
 // image is a finished agent image and what went into it.
@@ -25,6 +26,7 @@ type image struct {
 	Release   string // of the kernel
 	Kernel    []byte // vmlinuz
 	Agent     []byte
+	Beside    map[string][]byte
 	Groups    []group
 	Modules   []module
 	Firmware  []firmwareFile
@@ -44,7 +46,7 @@ func assemble(p parts) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := &image{Release: modules.Release, Agent: p.Agent, Roots: p.Roots, Tools: p.Tools, Groups: wanted(p.Flavour, p.Arch)}
+	img := &image{Release: modules.Release, Agent: p.Agent, Beside: p.Beside, Roots: p.Roots, Tools: p.Tools, Groups: wanted(p.Flavour, p.Arch)}
 	if img.Kernel, err = fs.ReadFile(p.Kernel, "boot/vmlinuz-"+modules.Release); err != nil {
 		return nil, fmt.Errorf("read the kernel: %w", err)
 	}

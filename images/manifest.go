@@ -36,6 +36,7 @@ func (img *image) files(o Options, debs []deb) (map[string][]byte, error) {
 	if img.Tools.SHA256 != "" {
 		files[img.Tools.name()] = img.Tools.Archive
 	}
+	maps.Copy(files, img.Beside)
 	m := manifest{
 		Arch: o.Arch, Flavour: o.Flavour, Kernel: img.Release,
 		Packages: debs, Files: describe(files), Agent: hash(img.Agent),

@@ -14,8 +14,8 @@ import (
 	"dragonfly/images/packed"
 )
 
-// The tools are programs that make file systems, arrays and volume groups. Most
-// deployments need none, and they would take the room of drivers in the initramfs:
+// The tools are programs that make file systems, arrays and volume groups, and that
+// let an operator in. Most deployments need none, and they would take the room of drivers in the initramfs:
 // so they are one archive of its own, which the agent fetches when an action asks
 // for a tool. The initramfs has the archive's hash, and its name has it too: an
 // agent takes the tools that it was built with, or none.
@@ -24,16 +24,16 @@ import (
 // they need.
 func toolPackages() []string {
 	return []string{
-		"btrfs-progs", "dosfstools", "e2fsprogs", "lvm2", "mdadm", "xfsprogs",
-		"libaio1t64", "libblkid1", "libbsd0", "libc6", "libcap2", "libcom-err2", "libdevmapper-event1.02.1",
-		"libdevmapper1.02.1", "libedit2", "libext2fs2t64", "libinih1", "liblzo2-2", "libmd0", "libpcre2-8-0",
-		"libselinux1", "libsystemd0", "libtinfo6", "libudev1", "liburcu8t64", "libuuid1", "libzstd1", "zlib1g",
+		"btrfs-progs", "busybox-static", "dosfstools", "dropbear-bin", "e2fsprogs", "lvm2", "mdadm", "xfsprogs",
+		"libaio1t64", "libblkid1", "libbsd0", "libc6", "libcap2", "libcom-err2", "libcrypt1", "libdevmapper-event1.02.1",
+		"libdevmapper1.02.1", "libedit2", "libext2fs2t64", "libgmp10", "libinih1", "liblzo2-2", "libmd0", "libpcre2-8-0",
+		"libselinux1", "libsystemd0", "libtinfo6", "libtomcrypt1", "libtommath1", "libudev1", "liburcu8t64", "libuuid1", "libzstd1", "zlib1g",
 	}
 }
 
 // toolPrograms are the programs that are taken, and their configuration.
 func toolPrograms() []string {
-	return []string{"usr/sbin/lvm", "usr/sbin/mdadm", "usr/sbin/mke2fs", "usr/sbin/mkfs.btrfs", "usr/sbin/mkfs.fat", "usr/sbin/mkfs.xfs"}
+	return []string{"usr/bin/busybox", "usr/bin/dropbearkey", "usr/sbin/dropbear", "usr/sbin/lvm", "usr/sbin/mdadm", "usr/sbin/mke2fs", "usr/sbin/mkfs.btrfs", "usr/sbin/mkfs.fat", "usr/sbin/mkfs.xfs"}
 }
 
 const toolConfig = "etc/mke2fs.conf"

@@ -31,6 +31,8 @@ func (r *Registry) ClaimDeployment(ctx context.Context, machine, boot string) (d
 		switch {
 		case err != nil:
 			return err
+		case t.d.State == DeploymentSucceeded && !before.State.Ended():
+			t.tellState(r, t.d.name()+" ended: the machine restarted")
 		case t.d.State == DeploymentFailed && !before.State.Ended():
 			t.tellState(r, fmt.Sprintf("%s failed: %s", t.d.name(), t.d.Reason))
 		case refusal == "" && t.d.Attempt != before.Attempt:

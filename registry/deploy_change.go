@@ -26,10 +26,13 @@ func (t *turn) tellState(r *Registry, text string) {
 
 // name is how a deployment is spoken of: what is done to what.
 func (d Deployment) name() string {
-	if d.Kind == KindWipe {
-		return "wipe"
+	switch d.Kind {
+	case KindInstall, "":
+		return "deployment of " + d.OS
+	case KindISO, KindScript:
+		return "boot of an " + map[DeploymentKind]string{KindISO: "ISO", KindScript: "iPXE script"}[d.Kind]
 	}
-	return "deployment of " + d.OS
+	return string(d.Kind)
 }
 
 // turn loads a deployment and its machine, has do change them, and writes both in one

@@ -93,7 +93,7 @@ func (r *Registry) start(ctx context.Context, id string) error {
 			return nil
 		}
 		reason := ""
-		if _, err := t.m.State.Step(CauseDeploy); err != nil {
+		if err := t.m.mayTake(t.d.Kind); err != nil {
 			reason = err.Error()
 		}
 		if t.m.Lock != nil {
@@ -147,7 +147,7 @@ func (r *Registry) followDeployments(ctx context.Context, events []Event) error 
 				r.wakeBatches()
 			}
 		case e.stage() == StageScript && r.index.bootsNext(e.Machine) == BootDisk:
-			if err := r.seenBooting(ctx, e); err != nil {
+			if err := errors.Join(r.seenBooting(ctx, e), r.left(ctx, e)); err != nil {
 				return err
 			}
 		}

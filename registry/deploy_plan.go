@@ -46,9 +46,10 @@ func (p *DeployPlan) problem(pointer, format string, args ...any) {
 // Validate reports everything that is wrong with req by itself.
 func (req DeployRequest) Validate() error {
 	v := validator{}
-	if req.Kind != "" && req.Kind != KindInstall && req.Kind != KindWipe {
-		v.add("/kind", "want install or wipe")
+	if kinds := []DeploymentKind{"", KindInstall, KindWipe}; !slices.Contains(kinds, req.Kind) && !req.Kind.OneShot() {
+		v.add("/kind", "want install, wipe, rescue, memtest, iso or script")
 	}
+	req.validateOneShot(&v)
 	if req.Engine != "" && req.Engine != EngineBuiltin {
 		v.add("/engine", "want builtin: this version has no other")
 	}
@@ -65,7 +66,7 @@ func (req DeployRequest) Validate() error {
 // plan is what req comes to on m. Its error is a fault; what keeps the plan from being
 // carried out is among its problems.
 func (r *Registry) plan(ctx context.Context, m Machine, req DeployRequest) (p DeployPlan, err error) {
-	if req.OS == "" && req.Kind != KindWipe {
+	if req.OS == "" && cmp.Or(req.Kind, KindInstall) == KindInstall {
 		req.OS = m.OS
 	}
 	p = DeployPlan{Machine: m, Deployment: r.newDeployment(ctx, m, req), Recipe: Recipe{Request: req}}
@@ -75,6 +76,10 @@ func (r *Registry) plan(ctx context.Context, m Machine, req DeployRequest) (p De
 	}
 	if err := r.mayDeploy(ctx, &p); err != nil {
 		return p, err
+	}
+	if req.Kind.OneShot() {
+		r.planBoot(ctx, &p)
+		return p, nil
 	}
 	o, err := r.chosenOS(ctx, &p)
 	if err != nil || o.Template == "" {
@@ -103,10 +108,19 @@ func (r *Registry) mayDeploy(ctx context.Context, p *DeployPlan) error {
 			return nil
 		}
 	}
-	if _, err := m.State.Step(CauseDeploy); err != nil {
+	if err := m.mayTake(p.Deployment.Kind); err != nil {
 		p.Problems = append(p.Problems, err)
 	}
 	return nil
+}
+
+// mayTake is why the machine's state forbids such a deployment; nil where it does not.
+func (m Machine) mayTake(k DeploymentKind) error {
+	if k.OneShot() {
+		return m.mayBoot()
+	}
+	_, err := m.State.Step(CauseDeploy)
+	return err
 }
 
 // wipeTemplate is the name of the shipped template that empties a disk.
@@ -240,7 +254,7 @@ func (r *Registry) parameters(ctx context.Context, p *DeployPlan, o OS) (map[str
 		"os_id": o.ID, "os_name": o.Name, "os_version": o.Version, "user": o.User})
 	maps.Copy(params, o.Values)
 	maps.Copy(params, r.imageParameters(p, o, server))
-	if r.tools.Seed != nil && p.Deployment.Kind == KindInstall {
+	if r.tools.Seed != nil && (p.Deployment.Kind == KindInstall || p.Deployment.Kind == KindRescue) {
 		seed := req.Seed
 		seed.Hostname = p.Deployment.Hostname
 		made, err := r.tools.Seed(ctx, SeedRequest{Deployment: p.Deployment, Machine: p.Machine, OS: o, Seed: seed, Server: server})

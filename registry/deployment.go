@@ -15,7 +15,7 @@ type Deployment struct {
 	ID        string          `json:"id"` // "d-" and 12 characters, never reused
 	Machine   string          `json:"-"`  // ID
 	Kind      DeploymentKind  `json:"kind"`
-	OS        string          `json:"os,omitempty"`         // ID; empty for a wipe
+	OS        string          `json:"os,omitempty"`         // ID; empty where none is installed
 	FirstBoot FirstBoot       `json:"first_boot,omitempty"` // of the operating system: how it is known to have started
 	Engine    Engine          `json:"engine"`
 	State     DeploymentState `json:"state"`
@@ -112,6 +112,10 @@ type DeploymentKind string
 const (
 	KindInstall DeploymentKind = "install" // an operating system
 	KindWipe    DeploymentKind = "wipe"    // leaves the disk empty
+	KindRescue  DeploymentKind = "rescue"  // lets an operator into the agent by SSH
+	KindMemtest DeploymentKind = "memtest" // boots memtest86+
+	KindISO     DeploymentKind = "iso"     // boots an ISO over the network
+	KindScript  DeploymentKind = "script"  // has iPXE run the operator's own script
 )
 
 // Engine is what carries a deployment out.
@@ -171,6 +175,7 @@ var deploymentSteps = [...]struct {
 	{DeploymentPending, DeployFail, DeploymentFailed},
 	{DeploymentPending, DeployCancel, DeploymentCancelled},
 	{DeploymentWaiting, DeployClaim, DeploymentRunning},
+	{DeploymentWaiting, DeployEnd, DeploymentSucceeded},
 	{DeploymentWaiting, DeployFail, DeploymentFailed},
 	{DeploymentWaiting, DeployCancel, DeploymentCancelled},
 	{DeploymentWaiting, DeployExpire, DeploymentTimedOut},
@@ -315,12 +320,14 @@ func (q DeploymentQuery) Match(d Deployment) bool {
 
 // DeployRequest is what is asked of [Registry.Deploy] for one machine.
 type DeployRequest struct {
-	Kind       DeploymentKind    `json:"kind,omitempty" enum:"install,wipe" doc:"install where it is left out"`
+	Kind       DeploymentKind    `json:"kind,omitempty" enum:"install,wipe,rescue,memtest,iso,script" doc:"install where it is left out; rescue, memtest, iso and script boot once and write no disk"`
 	OS         string            `json:"os,omitempty" maxLength:"64" doc:"ID in the catalogue; what is assigned to the machine where it is left out" example:"debian-12"`
 	Engine     Engine            `json:"engine,omitempty" enum:"builtin" doc:"what carries it out; builtin is the agent by itself"`
 	Disk       string            `json:"disk,omitempty" maxLength:"256" doc:"rule that chooses the disk; the smallest that is large enough where it is left out" example:"serial:S4EVNX0R"`
 	Confirm    string            `json:"confirm,omitempty" maxLength:"256" doc:"serial number or by-id path of the disk, where it holds what would be lost" example:"S4EVNX0R"`
 	Erase      []string          `json:"erase,omitempty" maxItems:"64" doc:"disks that may be erased whatever they hold: serial numbers or by-id paths"`
 	Seed       Seed              `json:"seed,omitzero" doc:"what the installed system is given when it starts for the first time; it is called as the machine is where no hostname is given"`
+	ISO        string            `json:"iso,omitempty" maxLength:"512" doc:"for the kind iso: where it is" example:"http://10.0.0.2/tool.iso"`
+	Script     string            `json:"script,omitempty" maxLength:"32768" doc:"for the kind script: what iPXE runs; at its end the machine boots as usual" example:"#!ipxe\necho hello\n"`
 	Parameters map[string]string `json:"parameters,omitempty" doc:"what the template asks for by these names"`
 }

@@ -85,6 +85,11 @@ func (d Deployment) claimed(m Machine, boot string, now time.Time) (_ Deployment
 			d.Disk.title(), clock(d.WroteAt))
 	case d.State == DeploymentRunning && d.Attempt >= maxAttempts:
 		refusal = fmt.Sprintf("the machine restarted %d times before its disk was written to; its disk is as it was", d.Attempt)
+	case d.Kind.ByScript():
+		return d, "it is for iPXE, and not for the agent; restart the machine", nil
+	case d.Kind == KindRescue && d.State == DeploymentRunning:
+		d, err = d.step(DeployEnd, now)
+		return d, "the machine has restarted, so the rescue is over", err
 	case d.State == DeploymentVerifying:
 		return d, "everything was carried out; what was installed is to start from the disk", nil
 	case d.State != DeploymentWaiting && d.State != DeploymentRunning:
@@ -232,6 +237,9 @@ func (d Deployment) expired(seen string, now time.Time) (Deployment, error) {
 		DeploymentRunning:   "it was not carried out within %s",
 		DeploymentVerifying: "what was installed did not start within %s",
 	}[d.State]
+	if d.Kind.ByScript() {
+		what = "the machine did not boot from the network within %s"
+	}
 	limit, state := d.Limits.of(d.State).Round(time.Minute), d.diskNow()
 	if d.State == DeploymentRunning && d.Action < len(d.Actions) {
 		what += fmt.Sprintf("; action %q was running", d.Actions[d.Action].Name)
@@ -246,6 +254,9 @@ func minutes(d time.Duration) string { return fmt.Sprintf("%d minutes", int(d.Mi
 // with is m as its deployment leaves it.
 func (m Machine) with(d Deployment) (Machine, error) {
 	m.Deployment, m.Deadline, m.BootNext, m.Pending = d.ID, d.Deadline, "", ""
+	if d.Kind.OneShot() {
+		return m.withBoot(d), nil
+	}
 	var err error
 	switch d.State {
 	case DeploymentWaiting, DeploymentRunning:

@@ -46,7 +46,8 @@ type BootTarget string
 // The targets of a boot that a machine's state does not say.
 const (
 	BootAgent BootTarget = "agent" // there is work for it
-	BootDisk  BootTarget = "disk"  // what was installed has yet to start
+	BootDisk  BootTarget = "disk"  // what was installed has yet to start, or a rescue is over
+	BootOnce  BootTarget = "once"  // a [BootOrder], which iPXE carries out
 )
 
 // Instruction tells the waiting agent what to do next.

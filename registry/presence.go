@@ -177,6 +177,8 @@ func (m Machine) work() Instruction {
 	switch {
 	case m.Deployment != "" && m.BootNext == BootAgent:
 		return Deploy
+	case m.Deployment != "" && m.BootNext == BootOnce:
+		return Reboot
 	case m.Deployment != "" && m.BootNext == BootDisk:
 		return LocalBoot // it was to restart by itself, and waits here instead
 	}

@@ -102,6 +102,8 @@ func KnownActions() []KnownAction {
 		{Name: "qemuimg2disk", About: "write an image of any format qemu-img knows to a disk; Dragonfly's agent knows qcow2 and raw", Variables: []Variable{
 			disk, image, sum, may("FORMAT", Text, "host_device", "the format that is written"), may("EXTRA_ARGS", Text, "", "for qemu-img convert")}},
 		{Name: "reboot", About: "restart the machine", HostPID: true},
+		{Name: "rescue", About: "let an operator in by SSH, until the machine restarts; Dragonfly's agent alone has it", Variables: []Variable{
+			must("SSH_KEYS", Text, "public keys that may sign in as root, a line each")}},
 		{Name: "rootio", About: "partition, format, mount or wipe as a layout says; Dragonfly's agent writes to the disk of the deployment alone",
 			Commands: []string{"partition", "format", "mount", "wipe"}, OneOf: []string{"MIRROR_HOST", "STORAGE"}, Variables: []Variable{
 				may("MIRROR_HOST", Text, "", "the host that serves the metadata"), may("METADATA_SERVICE_PORT", Number, "50061", "its port"),

@@ -67,10 +67,15 @@ func viewOf(d registry.Deployment, m registry.Machine, now time.Time) deployment
 }
 
 func titleOf(d registry.Deployment) string {
-	if d.Kind == registry.KindWipe {
+	switch d.Kind {
+	case registry.KindInstall:
+		return "install " + d.OS
+	case registry.KindWipe:
 		return "wipe the disk"
+	case registry.KindRescue, registry.KindMemtest:
+		return string(d.Kind)
 	}
-	return "install " + d.OS
+	return "boot: " + string(d.Kind)
 }
 
 // wordOf is a state as people say it.

@@ -2,6 +2,8 @@ package ipxe
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -23,12 +25,15 @@ import (
 //	/boot/{cpu}/vmlinuz                the agent's kernel; cpu is amd64 or arm64
 //	/boot/{cpu}/initramfs.zst          the agent's initramfs
 //	/boot/{cpu}/tools-{sha256}.tar.zst what that agent fetches when it makes file systems
+//	/boot/amd64/memtest.{bin,efi}      memtest86+, for BIOS and UEFI
 //	/boot/nbp/{name}                   a network boot program, for HTTP Boot
 //	/boot/nbp/autoexec.ipxe            what iPXE asks for beside the program, see [Autoexec]
 type Handler struct {
 	Dir    string // holds amd64/, arm64/ and nbp/
 	Lookup func(registry.MAC) (registry.Entry, bool)
 	Token  func(registry.MAC) string // a fresh boot token; empty where there can be none
+	// Boots has what machines boot once; nil: nothing.
+	Boots Boots
 	// Sight is told of every step; it must not block. May be nil.
 	Sight func(registry.Sighting)
 	Log   *slog.Logger
@@ -36,6 +41,14 @@ type Handler struct {
 
 // toolsName is the name of an archive of tools: it has the archive's hash in it.
 var toolsName = regexp.MustCompile(`^tools-[0-9a-f]{64}\.tar\.zst$`)
+
+// Boots is what machines boot once.
+type Boots interface {
+	// PeekBoot is what a machine, by its ID, would boot.
+	PeekBoot(ctx context.Context, machine string) (registry.BootOrder, error)
+	// TakeBoot is that, and it is given to nobody again.
+	TakeBoot(ctx context.Context, machine string) (registry.BootOrder, error)
+}
 
 // ServeHTTP answers GET and HEAD.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -58,6 +71,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.image(w, r, image{folder, name, registry.StageInitrd})
 	case toolsName.MatchString(name):
 		h.image(w, r, image{folder, name, ""})
+	case name == memtestBIOS, name == memtestUEFI:
+		h.image(w, r, image{folder, name, registry.StageKernel})
 	default:
 		refuse(w, http.StatusNotFound, "there is nothing here; see /boot/MAC/auto.ipxe")
 	}
@@ -71,7 +86,7 @@ func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) 
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	s = h.Complete(s)
+	s = h.Complete(r.Context(), s, r.Method == http.MethodGet)
 	out, err := s.Render()
 	if err != nil {
 		h.Log.Error("boot script", "mac", s.MAC, "err", err)
@@ -129,17 +144,52 @@ func (h *Handler) asked(r *http.Request, mac string) (s Script, err error) {
 }
 
 // Complete adds to MAC, Arch, Base and Try what we know of the machine and what
-// follows from it. It changes nothing but for the token that it asks for.
-func (h *Handler) Complete(s Script) Script {
+// follows from it. It changes nothing but for the token that it asks for, and, with
+// take, that what the machine boots once is given to it.
+func (h *Handler) Complete(ctx context.Context, s Script, take bool) Script {
 	entry, known := h.Lookup(s.MAC)
 	if known {
 		s.Name = entry.Name
 	}
 	s.Plan = boot.PlanFor(entry, known)
-	if s.Plan.Do != boot.Disk {
+	if s.Plan.Do == boot.Once && s.Try < Tries {
+		s.Order, s.Problem = h.order(ctx, entry.ID, s.Arch, take)
+	} else if s.Plan.Do != boot.Disk {
 		s.Problem = h.problem(&s)
 	}
 	return s
+}
+
+// order is what the machine boots once, or what keeps it from that.
+func (h *Handler) order(ctx context.Context, machine string, arch boot.Arch, take bool) (order registry.BootOrder, problem string) {
+	if h.Boots == nil {
+		return order, "this server has nothing that is booted once"
+	}
+	order, err := h.Boots.PeekBoot(ctx, machine)
+	if err == nil && order.Kind == registry.KindMemtest {
+		problem = h.noMemtest(arch)
+	}
+	if err == nil && problem == "" && take {
+		order, err = h.Boots.TakeBoot(ctx, machine)
+	}
+	if locked, ok := errors.AsType[*registry.LockedError](err); ok {
+		problem = locked.Error()
+	} else if err != nil {
+		h.Log.Warn("what the machine boots once", "machine", machine, "err", err)
+		problem = "the server cannot look up now what is to be booted"
+	}
+	return order, problem
+}
+
+// noMemtest is why a machine cannot be given memtest86+; empty where it can.
+func (h *Handler) noMemtest(arch boot.Arch) string {
+	if arch.CPU() != "amd64" {
+		return "memtest86+ is for amd64 alone"
+	}
+	if _, err := os.Stat(filepath.Join(h.Dir, arch.CPU(), memtestFor(arch))); err != nil {
+		return "the server has no memtest86+ (" + memtestFor(arch) + " is missing); build its images again"
+	}
+	return ""
 }
 
 // problem says what keeps the agent from being started, and else sets the token.

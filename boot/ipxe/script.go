@@ -16,10 +16,11 @@ type Script struct {
 	Plan  boot.Plan
 	MAC   registry.MAC
 	Arch  boot.Arch
-	Base  string // our URL as the machine reaches us, such as http://10.0.0.2:3000
-	Token string // boot token for the agent
-	Name  string // the machine's name; empty where it is unknown
-	Try   int    // how often the machine has come back for another try, from 0
+	Base  string             // our URL as the machine reaches us, such as http://10.0.0.2:3000
+	Token string             // boot token for the agent
+	Name  string             // the machine's name; empty where it is unknown
+	Order registry.BootOrder // where Plan is [boot.Once]
+	Try   int                // how often the machine has come back for another try, from 0
 	// Problem is what keeps the agent from being started, in words; empty where
 	// nothing does. The script shows it, waits and asks again.
 	Problem string
@@ -45,6 +46,8 @@ func (s Script) course() boot.Do {
 		return "give-up"
 	case s.Problem != "":
 		return "problem"
+	case s.Plan.Do == boot.Once:
+		return boot.Do(s.Order.Kind)
 	}
 	return s.Plan.Do
 }
@@ -98,6 +101,9 @@ func (s Script) Next() int { return max(s.Try, 0) + 1 }
 
 // Tries is [Tries], for the template.
 func (Script) Tries() int { return Tries }
+
+// Memtest is the file of memtest86+ for the machine's firmware.
+func (s Script) Memtest() string { return memtestFor(s.Arch) }
 
 // Console is the kernel's name of the first serial port.
 func (s Script) Console() string {

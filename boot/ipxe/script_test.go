@@ -43,6 +43,13 @@ func known(state registry.State) Script {
 	return s
 }
 
+// once is the script for a machine that boots something once.
+func once(order registry.BootOrder) Script {
+	s := agent()
+	s.Name, s.Plan, s.Order = "brave-otter", boot.PlanFor(registry.Entry{State: registry.Ready, Next: registry.BootOnce}, true), order
+	return s
+}
+
 func TestScripts(t *testing.T) {
 	with := func(s Script, change func(*Script)) Script { change(&s); return s }
 	for name, script := range map[string]Script{
@@ -55,6 +62,11 @@ func TestScripts(t *testing.T) {
 		"installed.ipxe":     known(registry.Installed),
 		"failed.ipxe":        known(registry.Failed),
 		"retired.ipxe":       known(registry.Retired),
+		"memtest.ipxe":       once(registry.BootOrder{Kind: registry.KindMemtest}),
+		"memtest-bios.ipxe":  with(once(registry.BootOrder{Kind: registry.KindMemtest}), func(s *Script) { s.Arch = boot.BIOS }),
+		"iso.ipxe":           once(registry.BootOrder{Kind: registry.KindISO, ISO: "http://10.0.0.9/tool.iso"}),
+		"script.ipxe":        once(registry.BootOrder{Kind: registry.KindScript, Script: "#!ipxe\necho ${net0/mac} && sleep 1"}),
+		"once-problem.ipxe":  with(once(registry.BootOrder{}), func(s *Script) { s.Problem = "the server cannot look up now what is to be booted" }),
 		"problem.ipxe":       with(agent(), func(s *Script) { s.Problem, s.Token = "the server can give out no boot token now", "" }),
 		"problem-last.ipxe":  with(agent(), func(s *Script) { s.Problem, s.Try = "the server can give out no boot token now", Tries }),
 		"retry.ipxe":         with(agent(), func(s *Script) { s.Try = 2 }),

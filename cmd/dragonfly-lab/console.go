@@ -13,6 +13,9 @@ import (
 // without ever ending one.
 const maxLine = 4096
 
+// maxRecent is how much of the end of a console is kept, to be looked for words.
+const maxRecent = 64 << 10
+
 // registeredLine is how the agent says that it is done, and how long it took
 // since it was started as /init.
 var registeredLine = regexp.MustCompile(`^dragonfly: registered as .* in ([0-9.]+)s$`)
@@ -25,6 +28,7 @@ type console struct {
 	now func() time.Time
 
 	mu      sync.Mutex
+	recent  []byte // the end of what was printed
 	line    []byte
 	started time.Time     // when the first agent started
 	guest   time.Duration // its time from /init to registered, by the guest's own clock
@@ -36,6 +40,8 @@ func newConsole(log io.Writer) *console { return &console{log: log, now: time.No
 func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.recent = append(c.recent, p...)
+	c.recent = c.recent[max(0, len(c.recent)-maxRecent):]
 	for _, b := range p {
 		if b == '\n' || b == '\r' || len(c.line) == maxLine {
 			c.endLine()
@@ -56,6 +62,13 @@ func (c *console) endLine() {
 		c.guest = time.Duration(seconds * float64(time.Second))
 		c.started = c.now().Add(-c.guest)
 	}
+}
+
+// shows reports whether text was printed of late.
+func (c *console) shows(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Contains(c.recent, []byte(text))
 }
 
 // agent is when the agent started, and the guest time it took to register;

@@ -180,13 +180,14 @@ func (r *rack) until(ctx context.Context, id string, state registry.DeploymentSt
 type guest struct {
 	rack   *rack
 	vm     vm
+	user   string // signs in
 	key    string // file
 	public string
 }
 
 // newGuest makes a key for the system that is to be installed on m.
 func (r *rack) newGuest(ctx context.Context, m vm) (*guest, error) {
-	g := &guest{rack: r, vm: m, key: filepath.Join(r.dir, m.Name+".key")}
+	g := &guest{rack: r, vm: m, user: "debian", key: filepath.Join(r.dir, m.Name+".key")}
 	if err := command(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", g.key); err != nil {
 		return nil, err
 	}
@@ -204,13 +205,13 @@ func (g *guest) run(ctx context.Context, line string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	argv := inside(g.rack.net.site, "ssh", "-F", "none", "-i", g.key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=2", "-o", "LogLevel=ERROR",
-		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "debian@"+address, line)
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", g.user+"@"+address, line)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
 	if err != nil {
-		err = fmt.Errorf("ssh debian@%s %q: %w: %s", address, line, err, oneLine(complaint.Bytes()))
+		err = fmt.Errorf("ssh %s@%s %q: %w: %s", g.user, address, line, err, oneLine(complaint.Bytes()))
 	}
 	return strings.TrimSpace(string(out)), err
 }

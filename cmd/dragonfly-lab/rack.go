@@ -20,6 +20,7 @@ type rack struct {
 	net      network
 	api      *appliance
 	timeline *timeline
+	screens  map[string]*console // of the machines, by name
 	taps     int
 	notes    []string // for the report
 
@@ -32,7 +33,7 @@ type rack struct {
 // leaves nothing behind.
 func openRack(ctx context.Context, o options, name string, extra []string) (*rack, context.Context, error) {
 	ctx, fail := context.WithCancelCause(ctx)
-	r := &rack{options: o, net: newNetwork(name), timeline: newTimeline(), fail: fail}
+	r := &rack{options: o, net: newNetwork(name), timeline: newTimeline(), screens: map[string]*console{}, fail: fail}
 	var err error
 	if r.dir, err = os.MkdirTemp("", name+"-"); err != nil {
 		return nil, nil, err
@@ -148,6 +149,7 @@ func (r *rack) power(ctx context.Context, m vm) (*console, error) {
 	var screen *console
 	return screen, r.run(ctx, m.Name, func(log io.Writer) (*process, error) {
 		screen = newConsole(log)
+		r.screens[m.Name] = screen
 		return start(m.Name, screen, inside(r.net.lab, m.args(h)...)...)
 	})
 }

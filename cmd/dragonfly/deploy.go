@@ -162,7 +162,7 @@ func deploy(cmd *cobra.Command, req registry.DeployRequest, names []string) erro
 	if refused != nil && len(names) > 0 { // all that were named, or none
 		return refused
 	}
-	if err := confirm(cmd, fmt.Sprintf("Overwrite the disks of %s?", registry.Counted(len(ids), "machine"))); err != nil {
+	if err := confirm(cmd, question(req.Kind, registry.Counted(len(ids), "machine"))); err != nil {
 		return err
 	}
 	many.DryRun, many.Filter, many.Machines = false, "", ids
@@ -201,11 +201,7 @@ func showPlans(cmd *cobra.Command, would api.DeployManyReply, whole bool) (ids [
 	for _, r := range would.Results {
 		if r.Reply != nil {
 			d := r.Reply.Deployment
-			what := d.OS
-			if d.Kind == registry.KindWipe {
-				what = "wipe"
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Name, what, diskOf(d.Disk), d.Disk.Found)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Name, titleOf(d), diskOf(d.Disk), d.Disk.Found)
 		}
 		if r.Problem != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", r.Name, r.Problem))

@@ -28,14 +28,11 @@ func deploymentColumns() columns[api.Deployment] {
 	return columns[api.Deployment]{
 		heads: []string{"ID", "MACHINE", "OS", "STATE", "PROGRESS", "BY", "CREATED", "REASON"},
 		cells: func(d api.Deployment) []string {
-			progress, what := "", d.OS
+			progress, what := "", titleOf(d)
 			if d.Progress != nil {
 				progress = fmt.Sprintf("%.0f %%", d.Progress.Percent)
 			} else if d.Image != nil {
 				progress = strings.TrimSuffix("image: "+d.Image.Line, ": ")
-			}
-			if d.Kind == registry.KindWipe {
-				what = "wipe"
 			}
 			return []string{d.ID, d.MachineName, what, string(d.State), progress, d.By, moment(d.CreatedAt), d.Reason}
 		},

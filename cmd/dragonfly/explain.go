@@ -99,7 +99,7 @@ type explainInput struct {
 type explainOutput struct{ Body *explanation }
 
 // explain answers without a side effect.
-func (a *appliance) explain(_ context.Context, in *explainInput) (*explainOutput, error) {
+func (a *appliance) explain(ctx context.Context, in *explainInput) (*explainOutput, error) {
 	mac, err := registry.ParseMAC(in.MAC)
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity("the address cannot be read", &huma.ErrorDetail{Location: "path.mac", Message: err.Error()})
@@ -108,7 +108,7 @@ func (a *appliance) explain(_ context.Context, in *explainInput) (*explainOutput
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity("the firmware is not known", &huma.ErrorDetail{Location: "query.arch", Message: err.Error()})
 	}
-	e, err := a.explanation(mac, arch)
+	e, err := a.explanation(ctx, mac, arch)
 	if err != nil {
 		a.log.Error("explain", "mac", mac, "err", err)
 		return nil, huma.Error500InternalServerError("the script could not be rendered; the log says why")
@@ -116,8 +116,8 @@ func (a *appliance) explain(_ context.Context, in *explainInput) (*explainOutput
 	return &explainOutput{e}, nil
 }
 
-func (a *appliance) explanation(mac registry.MAC, arch boot.Arch) (*explanation, error) {
-	script := a.preview(mac, arch)
+func (a *appliance) explanation(ctx context.Context, mac registry.MAC, arch boot.Arch) (*explanation, error) {
+	script := a.preview(ctx, mac, arch)
 	text, err := script.Render()
 	e := &explanation{MAC: mac, Machine: script.Name, Rule: script.Plan.Rule, Script: string(text)}
 	if entry, known := a.registry.Lookup(mac); known {
@@ -130,11 +130,11 @@ func (a *appliance) explanation(mac registry.MAC, arch boot.Arch) (*explanation,
 }
 
 // explainToPeople explains what a machine would be served, by the firmware that it has.
-func (a *appliance) explainToPeople(_ context.Context, m registry.Machine) (ui.Explanation, error) {
+func (a *appliance) explainToPeople(ctx context.Context, m registry.Machine) (ui.Explanation, error) {
 	if len(m.MACs) == 0 {
 		return ui.Explanation{}, errors.New("no hardware address of this machine is known, so it could not be told from others")
 	}
-	e, err := a.explanation(m.BootMAC(), archOf(m.Hardware))
+	e, err := a.explanation(ctx, m.BootMAC(), archOf(m.Hardware))
 	if err != nil {
 		return ui.Explanation{}, err
 	}
@@ -165,11 +165,11 @@ const shownToken = "A-FRESH-BOOT-TOKEN"
 
 // preview is the script that the handler of /boot/ would write, without its token
 // and without the sighting.
-func (a *appliance) preview(mac registry.MAC, arch boot.Arch) ipxe.Script {
+func (a *appliance) preview(ctx context.Context, mac registry.MAC, arch boot.Arch) ipxe.Script {
 	files, self := a.bootFiles(), a.self()
 	files.Token = func(registry.MAC) string { return shownToken }
-	return files.Complete(ipxe.Script{MAC: mac, Arch: arch,
-		Base: "http://" + netip.AddrPortFrom(self.Addr, self.HTTPPort).String()})
+	return files.Complete(ctx, ipxe.Script{MAC: mac, Arch: arch,
+		Base: "http://" + netip.AddrPortFrom(self.Addr, self.HTTPPort).String()}, false)
 }
 
 func (a *appliance) exchange(c boot.Client) exchange {

@@ -55,6 +55,9 @@ func (j *job) run(ctx context.Context) (done bool, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	j.told.stop = stop
+	if j.work.Kind == registry.KindRescue { // where it is cancelled, the machine goes back to its disk
+		defer func() { done, err = j.leaveRescue(ctx, err) }()
+	}
 	j.wrote = j.work.Wrote
 	running := make(chan struct{})
 	go func() { defer close(running); j.told.follow(ctx) }()
@@ -79,6 +82,9 @@ func (j *job) run(ctx context.Context) (done bool, err error) {
 		if err := j.told.send(ctx, registry.ActionSucceeded, ""); err != nil {
 			return false, j.end(ctx, err)
 		}
+	}
+	if j.work.Kind == registry.KindRescue {
+		return true, nil
 	}
 	if err := j.Release(); err != nil {
 		return false, j.end(ctx, err)
@@ -195,6 +201,20 @@ func (j *job) leave(ctx context.Context, device string) (done bool, err error) {
 		j.Log.Warn("boot from the disk", "err", err)
 	}
 	return true, j.restart(ctx)
+}
+
+// leaveRescue restarts the machine from its own disk after somebody was let in. Where
+// the agent itself is stopped there is nothing to be done.
+func (j *job) leaveRescue(ctx context.Context, why error) (done bool, err error) {
+	_, taken := errors.AsType[*takenBackError](context.Cause(ctx))
+	if why != nil || ctx.Err() != nil && !taken {
+		return false, why
+	}
+	j.screen.doing("restarting from the disk")
+	if err := j.BootDisk(); err != nil {
+		j.Log.Warn("boot from the disk", "err", err)
+	}
+	return true, j.restart(context.WithoutCancel(ctx))
 }
 
 // carryOutLast runs an action that ends this boot; that it returns is a failure.

@@ -11,7 +11,7 @@ type Deployment struct {
 	ID          string                   `json:"id" doc:"never reused" example:"d-4k2j7q3mzt5a"`
 	Machine     string                   `json:"machine" doc:"ID" example:"m-7f3a9c2e1b4d"`
 	MachineName string                   `json:"machine_name,omitempty" example:"brave-otter"`
-	Kind        registry.DeploymentKind  `json:"kind" enum:"install,wipe"`
+	Kind        registry.DeploymentKind  `json:"kind" enum:"install,wipe,rescue,memtest,iso,script"`
 	OS          string                   `json:"os,omitempty" doc:"ID in the catalogue" example:"debian-12"`
 	Engine      registry.Engine          `json:"engine" enum:"builtin" doc:"what carries it out"`
 	State       registry.DeploymentState `json:"state" enum:"pending,waiting,running,verifying,succeeded,failed,cancelled,timed_out"`

@@ -36,7 +36,7 @@ func (s *Server) mountDeployments(api huma.API) {
 		Summary: "The template that a deployment carries out, secrets and all", Tags: tags, Errors: []int{404, 503},
 		Responses: plainText("the template as it was rendered for the machine", "version: \"0.1\"\nname: debian-12\n")}, s.deploymentTemplate)
 	huma.Register(api, huma.Operation{OperationID: "deploy-machine", Method: http.MethodPost, Path: machinePath + "/deploy",
-		Summary: "Put an operating system on a machine, or wipe its disk", Tags: tags, MaxBodyBytes: maxBody, DefaultStatus: http.StatusCreated,
+		Summary: "Put an operating system on a machine, wipe its disk, or boot something once", Tags: tags, MaxBodyBytes: maxBody, DefaultStatus: http.StatusCreated,
 		Description: "With dry_run nothing is changed: the answer says which disk would be written and what is on it, what would be carried out, and what the request would be refused for.",
 		Errors:      []int{404, 409, 422, 423, 503}}, s.deployMachine)
 	s.mountDeployMany(api)

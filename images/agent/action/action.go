@@ -41,6 +41,7 @@ func actions() map[string]Action {
 		"qemuimg2disk": Func(qemuimg2disk),
 		"reboot":       Func(reboot),
 		"rootio":       Func(rootio),
+		"rescue":       Func(rescue),
 		"wipe":         Func(wipe),
 		"writefile":    Func(writefile),
 	}

@@ -29,7 +29,7 @@ const maxTools = 64 << 20
 // toolbox is the directory of the tools, fetched if they are not there yet.
 func (e *Env) toolbox(ctx context.Context) (string, error) {
 	if e.Tools == nil {
-		return "", errors.New("this agent has no tools to make file systems with; its image was built without")
+		return "", errors.New("this agent has no tools to make file systems with or to let anybody in; its image was built without")
 	}
 	if _, err := os.Stat(filepath.Join(e.Tools.Dir, "bin")); err == nil {
 		return e.Tools.Dir, nil
@@ -79,14 +79,23 @@ func (t *Toolbox) fetch(ctx context.Context, env *Env) error {
 	return errors.Join(os.Remove(archive.Name()), os.Rename(fresh, t.Dir))
 }
 
-// tool runs one of the tools until it ends. Its libraries are its own, found by the
-// loader that comes with them; what it prints becomes lines of the log.
+// tool runs one of the tools until it ends; what it prints becomes lines of the log.
 func (e *Env) tool(ctx context.Context, name string, args ...string) error {
-	dir, err := e.toolbox(ctx)
+	cmd, err := e.toolCommand(ctx, name, args...)
 	if err != nil {
 		return err
 	}
 	e.logf("run %s %s", name, strings.Join(args, " "))
+	return e.runProgram(ctx, cmd, name)
+}
+
+// toolCommand is one of the tools, about to run. Its libraries are its own, found by
+// the loader that comes with them.
+func (e *Env) toolCommand(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
+	dir, err := e.toolbox(ctx)
+	if err != nil {
+		return nil, err
+	}
 	loader := []string{"--library-path", filepath.Join(dir, "lib"), "--argv0", name, filepath.Join(dir, "bin", name)}
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "lib", "ld.so"), append(loader, args...)...)
 	cmd.Dir = "/"
@@ -96,5 +105,5 @@ func (e *Env) tool(ctx context.Context, name string, args ...string) error {
 		"LVM_SYSTEM_DIR=" + filepath.Join(dir, "etc"), "LVM_SUPPRESS_FD_WARNINGS=1", "DM_DISABLE_UDEV=1",
 		"MDADM_NO_UDEV=1",
 	}
-	return e.runProgram(ctx, cmd, name)
+	return cmd, nil
 }
