@@ -184,7 +184,8 @@ func (p *DeployPlan) chooseDisk(o OS) {
 		return
 	}
 	p.Hold = d.Hold(p.Machine.ID)
-	if req.Confirm != "" || slices.ContainsFunc(req.Erase, d.called) {
+	p.Recipe.Request.Erase = slices.DeleteFunc(slices.Clone(req.Erase), func(name string) bool { return !d.called(name) }) // those of other machines
+	if req.Confirm != "" || len(p.Recipe.Request.Erase) > 0 {
 		p.Hold = ""
 	}
 	if p.Hold != "" {

@@ -12,8 +12,7 @@ type Store interface {
 	EventLog
 	Records
 	Deployments
-	// Machines returns the machines that match q, in the order of its Sort.
-	Machines(ctx context.Context, q Query) ([]Machine, error)
+	Searches
 	// Versions returns the versions of machines by their IDs; an ID that there is
 	// no machine of is left out.
 	Versions(ctx context.Context, ids []string) (map[string]int64, error)
@@ -26,6 +25,14 @@ type Store interface {
 	// Ping asks whether the store answers and takes writes now, and makes it
 	// ready for use where it was not.
 	Ping(ctx context.Context) error
+}
+
+// Searches is how machines are found.
+type Searches interface {
+	// Machines returns the machines that match q, in the order of its Sort.
+	Machines(ctx context.Context, q Query) ([]Machine, error)
+	// Tally counts the machines that match the Filter of q, as [TallyBy.Of] does.
+	Tally(ctx context.Context, q Query, by TallyBy) ([]Tally, error)
 }
 
 // EventLog is everything that happened.

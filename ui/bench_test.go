@@ -37,7 +37,7 @@ func BenchmarkRows(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		html, err := fragment(b.Context(), tableRows(board.rows(k.machines, time.Now(), true), true))
+		html, err := fragment(b.Context(), tableRows(board.rows(k.machines, time.Now(), true), usualColumns(), true))
 		if err != nil {
 			b.Fatal(err)
 		}

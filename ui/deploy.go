@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -119,7 +120,7 @@ func (o order) request() registry.DeployRequest {
 
 // orderField is the field that a pointer of a request belongs to.
 func orderField(pointer string) string {
-	for _, f := range []struct{ prefix, name string }{{"/os", "os"}, {"/disk", "disk"}, {"/confirm", "typed"}, {"/seed/hostname", "hostname"},
+	for _, f := range []struct{ prefix, name string }{{"/os", "os"}, {"/disk", "disk"}, {"/confirm", "typed"}, {"/concurrency", "at_once"}, {"/seed/hostname", "hostname"},
 		{"/seed/ssh_keys", "keys"}, {"/seed/user_data", "user_data"}} {
 		if strings.HasPrefix(pointer, f.prefix) {
 			return f.name
@@ -161,13 +162,24 @@ func (u *UI) offer(ctx context.Context, m registry.Machine, o *order) error {
 		o.Systems = append(o.Systems, c)
 	}
 	for _, d := range m.Hardware.Disks {
-		c := choice{Value: "name:" + d.Name, Text: words(d.Name, d.Size(), d.Model, d.Serial)}
-		if d.Serial != "" {
-			c.Value = "serial:" + d.Serial
+		c := choice{Value: "serial:" + quoted(d.Serial), Text: words(d.Name, d.Size(), d.Model, d.Serial)}
+		if d.Serial == "" {
+			c.Value = "by-id:" + quoted(path.Base(d.ByID))
+			c.Text = words(d.Name, d.Size(), d.Model, path.Base(d.ByID))
 		}
-		o.Disks = append(o.Disks, c)
+		if d.Serial != "" || d.ByID != "" { // a name of the kernel's may be another disk tomorrow
+			o.Disks = append(o.Disks, c)
+		}
 	}
 	return nil
+}
+
+// quoted is a value as disk rules have it.
+func quoted(s string) string {
+	if !strings.ContainsAny(s, " \t\",\\") {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
 // planned asks what would be done.
@@ -182,10 +194,7 @@ func (u *UI) planned(ctx context.Context, m registry.Machine, o *order) error {
 		return nil
 	}
 	disk := made.Deployment.Disk
-	p := &plan{Found: disk.Found, Why: disk.Why, Hold: made.Hold, Notes: made.Notes, Ready: true, confirm: cmp.Or(disk.Serial, disk.ByID), Loses: disk.Found != "" && disk.Found != string(registry.Blank)}
-	if disk != (registry.DeploymentDisk{}) {
-		p.Disk = words(disk.Name, decimalSize(disk.Bytes), disk.Model, disk.Serial)
-	}
+	p := &plan{Disk: diskOf(disk), Found: disk.Found, Why: disk.Why, Hold: made.Hold, Notes: made.Notes, Ready: true, confirm: cmp.Or(disk.Serial, disk.ByID), Loses: loses(made)}
 	p.Text = made.Recipe.Text
 	for _, passed := range made.Passed {
 		p.Passed = append(p.Passed, passed.String())
@@ -203,6 +212,20 @@ func (u *UI) planned(ctx context.Context, m registry.Machine, o *order) error {
 	}
 	o.Plan = p
 	return nil
+}
+
+// diskOf names the disk that is overwritten; empty where none is.
+func diskOf(d registry.DeploymentDisk) string {
+	if d == (registry.DeploymentDisk{}) {
+		return ""
+	}
+	return words(d.Name, decimalSize(d.Bytes), d.Model, d.Serial)
+}
+
+// loses reports whether something is on the disk, or may be.
+func loses(p registry.DeployPlan) bool {
+	found := p.Deployment.Disk.Found
+	return p.Hold != "" || found != "" && found != string(registry.Blank)
 }
 
 // fault adds what is wrong, unless it is there already.

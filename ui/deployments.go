@@ -47,12 +47,9 @@ type logLine struct{ Clock, Action, Text string }
 // viewOf is d, of machine m, which may be known by its ID only.
 func viewOf(d registry.Deployment, m registry.Machine, now time.Time) deploymentView {
 	v := deploymentView{ID: d.ID, Machine: d.Machine, Name: cmp.Or(m.Name, d.Machine), Title: titleOf(d), State: d.State, Word: wordOf(d), Reason: d.Reason,
-		Disk: words(d.Disk.Name, decimalSize(d.Disk.Bytes), d.Disk.Model, d.Disk.Serial), Found: d.Disk.Found, Why: d.Disk.Why, Wrote: d.Wrote, By: d.By,
+		Disk: diskOf(d.Disk), Found: d.Disk.Found, Why: d.Disk.Why, Wrote: d.Wrote, By: d.By,
 		Created: moment{d.CreatedAt, now}, Ended: moment{d.EndedAt, now}, Deadline: moment{d.Deadline, now}, Attempts: d.Attempt,
 		Cancellable: !d.State.Ended(), Redoable: d.State.Ended() && d.State != registry.DeploymentSucceeded}
-	if d.Disk == (registry.DeploymentDisk{}) {
-		v.Disk = ""
-	}
 	end := now
 	if !d.EndedAt.IsZero() {
 		end = d.EndedAt
@@ -295,7 +292,11 @@ func (u *UI) deploymentPageView(ctx context.Context, id string) (v deploymentPag
 }
 
 // question is what is asked before something is lost.
-type question struct{ Title, Text, Yes, Action, Back string }
+type question struct {
+	Title, Text, Yes, Action, Back string
+	Fault                          string // what became of the answer before
+	Version                        int64  // of what it is about, where that matters
+}
 
 // askCancel and askRetry say what would come of it.
 func (u *UI) askCancel(w http.ResponseWriter, r *http.Request) error {

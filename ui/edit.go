@@ -126,7 +126,7 @@ func editIn(r *http.Request) edit {
 
 // patch is what the form changes of m.
 func (e edit) patch(m registry.Machine) (registry.Patch, error) {
-	tags := strings.FieldsFunc(e.Tags, func(r rune) bool { return r == ',' || r == ' ' })
+	tags := tagsIn(e.Tags)
 	p := registry.Patch{Name: &e.Name, Owner: &e.Owner, Note: &e.Note, Tags: &tags, OS: &e.OS, Labels: map[string]*string{}}
 	for key := range m.Labels {
 		p.Labels[key] = nil
@@ -157,24 +157,29 @@ func editField(pointer string) string {
 // ends are the ways in which a machine leaves use, and comes back.
 var ends = map[string]struct {
 	title, text, yes string
-	do               func(k Keeper, ctx context.Context, id string) error
+	do               func(k Keeper, ctx context.Context, id string, version int64) error
 }{
 	"retire": {"Retire %s?", "It is taken out of use: nothing is deployed to it, and it boots its own disk. Its history stays, and it can be restored.", "Retire %s",
-		func(k Keeper, ctx context.Context, id string) error {
-			_, err := k.Retire(ctx, id, registry.AnyVersion)
+		func(k Keeper, ctx context.Context, id string, version int64) error {
+			_, err := k.Retire(ctx, id, version)
 			return err
 		}},
 	"restore": {"Restore %s?", "It is ready again, whatever it was.", "Restore %s",
-		func(k Keeper, ctx context.Context, id string) error {
-			_, err := k.Restore(ctx, id, registry.AnyVersion)
+		func(k Keeper, ctx context.Context, id string, version int64) error {
+			_, err := k.Restore(ctx, id, version)
 			return err
 		}},
 	"delete": {"Delete %s?", "Its record and its history are forgotten. Its disks are not touched. When it boots from the network it is discovered anew, under another name.", "Delete %s",
-		func(k Keeper, ctx context.Context, id string) error { return k.Delete(ctx, id, registry.AnyVersion) }},
+		Keeper.Delete},
 }
 
 // askEnd asks before a machine is retired, restored or deleted.
 func (u *UI) askEnd(w http.ResponseWriter, r *http.Request) error {
+	return u.showEnd(w, r, "", http.StatusOK)
+}
+
+// showEnd asks, about the machine as it is now.
+func (u *UI) showEnd(w http.ResponseWriter, r *http.Request, fault string, status int) error {
 	m, err := u.Records.Machine(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return u.gone(err, r.PathValue("id"))
@@ -185,16 +190,31 @@ func (u *UI) askEnd(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := u.frame(r, fmt.Sprintf(end.title, m.Name))
 	f.Still = true
-	return render(w, r, http.StatusOK, confirmation(f, question{Title: f.Title, Text: end.text, Yes: fmt.Sprintf(end.yes, m.Name), Action: r.URL.Path, Back: "/machines/" + m.ID + "/edit"}))
+	return render(w, r, status, confirmation(f, question{Title: f.Title, Text: end.text, Yes: fmt.Sprintf(end.yes, m.Name), Fault: fault,
+		Version: m.Version, Action: r.URL.Path, Back: "/machines/" + m.ID + "/edit"}))
 }
 
+// end does it to the machine as it was when it was asked: what somebody else changed
+// meanwhile is shown first.
 func (u *UI) end(w http.ResponseWriter, r *http.Request) error {
 	end, there := ends[r.PathValue("end")]
 	if !there {
 		return notFound(w, r)
 	}
+	if err := readForm(w, r); err != nil {
+		return err
+	}
 	id := r.PathValue("id")
-	if err := end.do(u.Keeper, r.Context(), id); err != nil {
+	version, err := strconv.ParseInt(r.PostFormValue("version"), 10, 64)
+	if err != nil || version == registry.AnyVersion {
+		return &httpError{status: http.StatusBadRequest, detail: "The form lacks the version of the machine that it is about, so nothing was changed. Open the page again."}
+	}
+	err = end.do(u.Keeper, r.Context(), id, version)
+	if lost, ok := errors.AsType[*registry.ConflictError](err); ok {
+		fault := fmt.Sprintf("Somebody changed it meanwhile: it is at version %d, and you saw %d. Look at it, and say it again if it still holds.", lost.Stored, lost.Read)
+		return u.showEnd(w, r, fault, http.StatusConflict)
+	}
+	if err != nil {
 		return u.gone(err, id)
 	}
 	to := "/machines/" + id

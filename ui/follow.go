@@ -86,28 +86,18 @@ func (f *follower) report(ctx context.Context, err error) {
 	}
 }
 
-// send renders a frame once, for everybody. Rows and counters are messages of
-// their own: a parser that has seen a list drops the table rows behind it.
+// send publishes a frame.
 func (f *follower) send(ctx context.Context, d delta, list bool) {
 	counted, err := fragment(ctx, counters(f.counts(), true))
-	var changed []byte
-	if err == nil && !list && len(d.machines) > 0 {
-		changed, err = fragment(ctx, tableRows(f.rows(d.machines, time.Now(), true), true))
-	}
 	if err != nil {
 		f.publish(nil) // every page reads itself again
 		return
 	}
-	f.publish(func(n int64) []byte {
-		data := message(n, "", counted)
-		if changed != nil {
-			data = append(data, message(n, "", changed)...)
-		}
-		if list {
-			data = append(data, message(n, "list", nil)...)
-		}
-		return data
-	})
+	p := &part{counted: counted, list: list}
+	if !list {
+		p.machines, p.rows = d.machines, f.rows(d.machines, time.Now(), true)
+	}
+	f.publish(p)
 }
 
 func fragment(ctx context.Context, c templ.Component) ([]byte, error) {

@@ -16,12 +16,6 @@ const (
 	maxFrames = 32                     // kept for browsers that are behind
 )
 
-// part is one frame: bytes for every browser.
-type part struct {
-	n    int64
-	data []byte
-}
-
 // live turns what the board learns into frames, as long as somebody watches.
 // Frame numbers start at the clock's microseconds and grow by one, so a number
 // from before a restart is never taken for a new one.
@@ -30,8 +24,8 @@ type live struct {
 	log *slog.Logger
 
 	mu       sync.Mutex
-	n        int64  // the last frame
-	parts    []part // the newest frames, numbered without a gap up to n
+	n        int64   // the last frame
+	parts    []*part // the newest frames, numbered without a gap up to n
 	more     chan struct{}
 	watchers int
 	stop     context.CancelFunc
@@ -51,7 +45,7 @@ func (l *live) cursor() int64 {
 
 // since returns the frames above n and a channel that closes when there is one
 // more. lost says that some are no longer there: the page must be read again.
-func (l *live) since(n int64) (parts []part, newest int64, lost bool, more <-chan struct{}) {
+func (l *live) since(n int64) (parts []*part, newest int64, lost bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	missing := l.n - n
@@ -62,15 +56,16 @@ func (l *live) since(n int64) (parts []part, newest int64, lost bool, more <-cha
 }
 
 // publish appends a frame. With nil the browsers learn that they missed one.
-func (l *live) publish(encode func(n int64) []byte) {
+func (l *live) publish(p *part) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.n++
-	if encode == nil {
+	if p == nil {
 		l.parts = nil
 	} else {
+		p.n = l.n
 		kept := l.parts[max(0, len(l.parts)+1-maxFrames):]
-		l.parts = append(append(make([]part, 0, maxFrames), kept...), part{l.n, encode(l.n)})
+		l.parts = append(append(make([]*part, 0, maxFrames), kept...), p)
 	}
 	close(l.more)
 	l.more = make(chan struct{})

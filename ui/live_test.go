@@ -142,7 +142,7 @@ func TestLiveRendersOnceForAll(t *testing.T) {
 		}
 		one, _, _, _ := u.live.since(at)
 		two, _, _, _ := u.live.since(at)
-		if len(one) != 1 || &one[0].data[0] != &two[0].data[0] {
+		if len(one) != 1 || &one[0].encoded(t.Context(), usualColumns())[0] != &two[0].encoded(t.Context(), usualColumns())[0] {
 			t.Error("the bytes of a frame are not shared")
 		}
 	})

@@ -2,7 +2,7 @@ package ui
 
 import (
 	"cmp"
-	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,6 +16,7 @@ const pageSize = 50 // of about a kilobyte each
 // listing is one page of the machine list.
 type listing struct {
 	View      view
+	Columns   []column
 	Fault     string // what is wrong with the filter
 	Rows      []row
 	Place     place
@@ -23,7 +24,41 @@ type listing struct {
 	Problems  []string
 	Answering []string
 	Cursor    int64 // the live frame it is as new as
+	Operator  bool
 }
+
+// shape is the columns as addresses have them.
+func (l listing) shape() string {
+	names := make([]string, 0, len(l.Columns))
+	for _, c := range l.Columns {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ",")
+}
+
+// below is the address of a part of the list, which is to look as the list does.
+func (l listing) below(path string) string {
+	at := l.View.url(path)
+	if strings.Contains(at, "?") {
+		return at + "&shape=" + l.shape()
+	}
+	return at + "?shape=" + l.shape()
+}
+
+// followed is the stream of what changes in the list.
+func (l listing) followed() string { return l.below("/live") + fmt.Sprintf("&after=%d", l.Cursor) }
+
+// chosen is the filter that selects everything that is listed.
+func (v view) chosen() string {
+	if v.Filter == "" {
+		return everything
+	}
+	return v.Filter
+}
+
+// everything is a filter that matches each machine: one that is empty selects none, so
+// that nobody changes all of them by leaving something out.
+const everything = "-id:none"
 
 // view is which machines are listed, and how; it is what the address says.
 type view struct {
@@ -31,10 +66,11 @@ type view struct {
 	Sort   string // as [registry.ParseSort] reads it
 	Key    string // of the sort field of the last machine of the page before
 	After  string // its name
+	Cols   string // the columns, where the address says them
 }
 
 func viewIn(r *http.Request) view {
-	return view{Filter: strings.TrimSpace(r.FormValue("q")), Sort: r.FormValue("sort"), Key: r.FormValue("key"), After: r.FormValue("after")}
+	return view{Filter: strings.TrimSpace(r.FormValue("q")), Sort: r.FormValue("sort"), Key: r.FormValue("key"), After: r.FormValue("after"), Cols: r.FormValue("cols")}
 }
 
 // whole reports whether every machine is listed, by name.
@@ -43,7 +79,7 @@ func (v view) whole() bool { return v.Filter == "" && v.Sort == "" }
 // url is the address of the view below a path.
 func (v view) url(path string) string {
 	values := url.Values{}
-	for _, p := range [][2]string{{"q", v.Filter}, {"sort", v.Sort}, {"key", v.Key}, {"after", v.After}} {
+	for _, p := range [][2]string{{"q", v.Filter}, {"sort", v.Sort}, {"key", v.Key}, {"after", v.After}, {"cols", v.Cols}} {
 		if p[1] != "" {
 			values.Set(p[0], p[1])
 		}
@@ -69,8 +105,11 @@ func (v view) sorted(field string) view {
 	if field == "name" {
 		field = ""
 	}
-	return view{Filter: v.Filter, Sort: field}
+	return view{Filter: v.Filter, Sort: field, Cols: v.Cols}
 }
+
+// first is the view from its beginning.
+func (v view) first() view { return view{Filter: v.Filter, Sort: v.Sort, Cols: v.Cols} }
 
 // order says how a field is sorted by, as aria-sort does; empty where it is not.
 func (v view) order(field string) string {
@@ -85,7 +124,7 @@ func (v view) order(field string) string {
 }
 
 func (u *UI) machines(w http.ResponseWriter, r *http.Request) error {
-	list, err := u.listing(r.Context(), viewIn(r))
+	list, err := u.listing(r, viewIn(r))
 	if err != nil {
 		return err
 	}
@@ -93,22 +132,38 @@ func (u *UI) machines(w http.ResponseWriter, r *http.Request) error {
 }
 
 // machineRows is the part of the page that a change of the list, or of its filter,
-// replaces.
+// replaces. What is followed changes with the filter.
 func (u *UI) machineRows(w http.ResponseWriter, r *http.Request) error {
-	list, err := u.listing(r.Context(), viewIn(r))
+	list, err := u.listing(r, viewIn(r))
 	if err != nil {
 		return err
 	}
-	return render(w, r, http.StatusOK, machineList(list))
+	return render(w, r, http.StatusOK, machineRows(list, r.FormValue("typed") != ""))
+}
+
+// columnsOf are the columns of a list: those that the page has already, those of its
+// address, or the usual ones.
+func (u *UI) columnsOf(r *http.Request, v view) ([]column, error) {
+	for _, text := range []string{r.FormValue("shape"), v.Cols} {
+		if names, err := columnsIn(text); err != nil || names != nil {
+			return shown(names), err
+		}
+	}
+	return shown(usualColumns()), nil
 }
 
 // listing reads a page. The cursor is taken before the machines are, so that no
 // change falls between the two.
-func (u *UI) listing(ctx context.Context, v view) (listing, error) {
+func (u *UI) listing(r *http.Request, v view) (listing, error) {
+	ctx := r.Context()
 	if err := u.live.catchUp(ctx); err != nil {
 		return listing{}, err
 	}
-	list := listing{View: v, Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering, Counts: u.live.counts()}
+	cols, err := u.columnsOf(r, v)
+	if err != nil {
+		return listing{}, err
+	}
+	list := listing{View: v, Columns: cols, Operator: operator(r), Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering, Counts: u.live.counts()}
 	q, err := v.query()
 	if err != nil {
 		list.Fault = sentence(err)

@@ -131,7 +131,7 @@ func TestPageBehindTheLast(t *testing.T) {
 }
 
 func TestRowsAreTheListOnly(t *testing.T) {
-	body := wantPage(t, get(t, newUI(t, newRack(3)), "/machines/rows?after=amber-b"), "amber-basalt-0001", `hx-get="/machines/rows?after=amber-b"`)
+	body := wantPage(t, get(t, newUI(t, newRack(3)), "/machines/rows?after=amber-b"), "amber-basalt-0001", `hx-get="/machines/rows?after=amber-b&amp;shape=state,net,product,cpu,disks,doing"`)
 	if strings.Contains(body, "<html") || strings.Contains(body, "amber-amber-0000") {
 		t.Error("the fragment is more than the rows asked for")
 	}

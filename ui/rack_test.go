@@ -42,7 +42,7 @@ func (k *rack) Machines(ctx context.Context, q registry.Query) ([]registry.Machi
 	}
 	var found []registry.Machine
 	for _, m := range k.machines {
-		if m.Name > q.After.Name && (len(q.IDs) == 0 || slices.Contains(q.IDs, m.ID)) {
+		if m.Name > q.After.Name && (len(q.IDs) == 0 || slices.Contains(q.IDs, m.ID)) && q.Filter.Match(m, q.Now) {
 			found = append(found, m)
 		}
 		if q.Limit > 0 && len(found) == q.Limit {
@@ -50,6 +50,11 @@ func (k *rack) Machines(ctx context.Context, q registry.Query) ([]registry.Machi
 		}
 	}
 	return found, ctx.Err()
+}
+
+func (k *rack) Tally(ctx context.Context, q registry.Query, by registry.TallyBy) ([]registry.Tally, error) {
+	machines, err := k.Machines(ctx, registry.Query{Filter: q.Filter, Now: q.Now})
+	return by.Of(machines, q.Now), err
 }
 
 func (k *rack) Glances(ids ...string) (found []registry.Glance) {

@@ -39,6 +39,11 @@ func (u *UI) serveLive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		seen = -1 // no such frame: read the page again
 	}
+	rd, err := readerOf(r, viewIn(r))
+	if err != nil {
+		return err
+	}
+	rd.seen = seen
 	leave := u.live.join(r.Context())
 	defer leave()
 	h := w.Header()
@@ -46,29 +51,33 @@ func (u *UI) serveLive(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // a proxy must not hold it back
 	s := stream{w: w, control: http.NewResponseController(w)}
-	u.stream(r, &s, seen)
+	u.stream(r, &s, rd)
 	return nil // it has been answered; a browser that left is no error
 }
 
-func (u *UI) stream(r *http.Request, s *stream, seen int64) {
+func (u *UI) stream(r *http.Request, s *stream, rd *reader) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	s.send(u.pulse(r, seen))
+	s.send(u.pulse(r, rd.seen))
 	for s.err == nil {
-		parts, newest, lost, more := u.live.since(seen)
+		parts, newest, lost, more := u.live.since(rd.seen)
 		if lost {
 			s.send(message(newest, "list", nil))
 		}
 		for _, p := range parts {
-			s.send(p.data)
+			s.send(rd.take(r.Context(), p))
 		}
-		seen = newest
+		rd.seen = newest
+		if rd.stale(time.Now()) {
+			s.send(message(newest, "list", nil))
+		}
 		select {
 		case <-r.Context().Done():
 			return
 		case <-more:
+		case <-rd.later(time.Now()):
 		case <-beat.C:
-			s.send(u.pulse(r, seen))
+			s.send(u.pulse(r, rd.seen))
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 type Machines interface {
 	// Machines returns the machines that match q, ordered by name.
 	Machines(ctx context.Context, q registry.Query) ([]registry.Machine, error)
+	// Tally counts the machines that match the filter of q by what they have of a field.
+	Tally(ctx context.Context, q registry.Query, by registry.TallyBy) ([]registry.Tally, error)
 	// Glances returns what is held in memory of the machines with these IDs, as
 	// far as they are there; of all where none is named.
 	Glances(ids ...string) []registry.Glance
@@ -50,6 +52,7 @@ type Config struct {
 	Deployments Deployments
 	Orders      Orders
 	Keeper      Keeper
+	Many        Many
 	Systems     Systems
 	Images      Images
 	ImageJobs   ImageJobs
@@ -97,6 +100,8 @@ func New(c Config) (*UI, error) {
 		"GET /machines/rows": u.machineRows,
 		"GET /live":          u.serveLive,
 
+		"GET /machines/count": u.count,
+
 		"GET /machines/{id}":         u.machine,
 		"GET /machines/{id}/live":    u.machineLive,
 		"POST /machines/{id}/lock":   u.lock,
@@ -105,6 +110,7 @@ func New(c Config) (*UI, error) {
 		"POST /machines/{id}/deploy": u.deploy,
 		"GET /machines/{id}/edit":    u.editForm,
 		"POST /machines/{id}/edit":   u.edit,
+		"POST /machines/bulk":        u.bulk,
 
 		"GET /machines/{id}/end/{end}":  u.askEnd,
 		"POST /machines/{id}/end/{end}": u.end,

@@ -3,6 +3,8 @@ package ui
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +26,14 @@ type row struct {
 	Doing           string // the last event, or why it failed
 	DoingAt         moment
 	Flash           string // alternates where the row just changed, which starts its animation
+	Left            bool   // it is in a list whose filter it does not match any more
+	Locked          bool
+	Tags            string
+	Owner, Note     string
+	OS              string // that is assigned
+	Labels          string
+	Vendor, BMC     string
+	Known           moment // when it registered
 }
 
 // moment is a point in time as a page shows it; it is zero where nothing is known.
@@ -38,6 +48,11 @@ func rowOf(m registry.Machine, last note, now time.Time) row {
 		Product: product(m.Hardware.System), Serial: m.Hardware.System.Serial,
 		CPU: cpuName(m.Hardware.CPU), Size: cpuSize(m.Hardware),
 		Doing: last.text, DoingAt: moment{last.at, now},
+		Locked: m.Lock != nil, Tags: strings.Join(m.Tags, " "), Owner: m.Owner, Note: cut(m.Note, maxMessage), OS: m.OS,
+		Labels: labelText(m.Labels), Vendor: m.Hardware.System.Vendor, Known: moment{m.RegisteredAt, now},
+	}
+	if bmc := m.Hardware.BMC; bmc != nil && bmc.Address.IsValid() {
+		r.BMC = bmc.Address.String()
 	}
 	if mac := m.BootMAC(); mac != (registry.MAC{}) {
 		r.MAC = mac.String()
@@ -56,6 +71,15 @@ func rowOf(m registry.Machine, last note, now time.Time) row {
 		r.Doing, r.DoingAt.at = "seen for the first time", m.CreatedAt
 	}
 	return r
+}
+
+// labelText is labels in the order of their keys.
+func labelText(labels map[string]string) string {
+	parts := make([]string, 0, len(labels))
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, key+"="+labels[key])
+	}
+	return cut(strings.Join(parts, " "), maxMessage)
 }
 
 // product is vendor and product without what carries no news.

@@ -108,6 +108,8 @@ func pagePolicy() auth.Policy {
 		"GET /machines/rows": auth.Viewer,
 		"GET /live":          auth.Viewer,
 
+		"GET /machines/count": auth.Viewer,
+
 		"GET /machines/{id}":         auth.Viewer,
 		"GET /machines/{id}/live":    auth.Viewer,
 		"POST /machines/{id}/lock":   auth.Operator,
@@ -116,6 +118,7 @@ func pagePolicy() auth.Policy {
 		"POST /machines/{id}/deploy": auth.Operator,
 		"GET /machines/{id}/edit":    auth.Operator,
 		"POST /machines/{id}/edit":   auth.Operator,
+		"POST /machines/bulk":        auth.Operator,
 
 		"GET /machines/{id}/end/{end}":  auth.Operator,
 		"POST /machines/{id}/end/{end}": auth.Operator,

@@ -2,10 +2,7 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"strings"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -52,68 +49,24 @@ type deployManyOutput struct{ Body DeployManyReply }
 
 func (s *Server) deployMany(ctx context.Context, in *struct{ Body DeployManyRequest }) (*deployManyOutput, error) {
 	req := in.Body
-	if err := req.check(); err != nil {
-		return nil, err
-	}
-	if !s.registry.Outage().Since.IsZero() {
-		return nil, s.problem(registry.ErrUnavailable)
-	}
 	if req.DryRun {
 		ctx = registry.WithDryRun(ctx)
 	}
-	targets, err := s.targets(ctx, BulkRequest{Machines: req.Machines, Filter: req.Filter})
+	batch, all, err := s.registry.DeployMany(ctx, registry.Selection{Machines: req.Machines, Filter: req.Filter}, req.Deployment, req.Concurrency)
 	if err != nil {
-		return nil, err
-	}
-	batch := registry.NewBatch(req.Concurrency)
-	replies := newReplies(targets)
-	s.each(ctx, targets, func(ctx context.Context, id string) error {
-		plan, err := s.registry.Deploy(ctx, id, req.Deployment, batch)
-		if err != nil {
-			return err
-		}
-		reply := s.deployReply(plan, req.DryRun)
-		replies.put(id, &reply)
-		return nil
-	})
-	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return nil, s.problem(err)
 	}
-	out := &deployManyOutput{DeployManyReply{DryRun: req.DryRun, Batch: batch.ID, Results: make([]DeployResult, 0, len(targets))}}
-	for _, t := range targets {
-		result := DeployResult{BulkResult: t, Reply: replies.of[t.ID]}
-		if reply := result.Reply; reply != nil && reply.Plan != nil && len(reply.Plan.Problems) > 0 {
-			result.fail(&reply.Plan.Problems[0])
-		}
-		if result.Problem == nil {
-			out.Body.Done++
+	out := &deployManyOutput{DeployManyReply{DryRun: req.DryRun, Batch: batch.ID, Done: registry.Done(all), Results: make([]DeployResult, 0, len(all))}}
+	out.Body.Refused = len(all) - out.Body.Done
+	for _, o := range all {
+		result := DeployResult{BulkResult: s.result(o)}
+		if o.Plan != nil {
+			reply := s.deployReply(*o.Plan, req.DryRun)
+			result.Reply = &reply
 		}
 		out.Body.Results = append(out.Body.Results, result)
 	}
-	out.Body.Refused = len(targets) - out.Body.Done
 	return out, nil
-}
-
-// check reports what is wrong with the request as a whole.
-func (req DeployManyRequest) check() error {
-	invalid := &registry.InvalidError{}
-	wrong := func(pointer, message string) {
-		invalid.Fields = append(invalid.Fields, registry.FieldError{Pointer: pointer, Message: message})
-	}
-	if (len(req.Machines) == 0) == (strings.TrimSpace(req.Filter) == "") {
-		wrong("/machines", "say which machines: either machines or a filter")
-	}
-	many := req.Filter != "" || len(req.Machines) > 1
-	if many && req.Deployment.Seed.Hostname != "" {
-		wrong("/deployment/seed/hostname", "a host name is for one machine; without one each is called by its own name")
-	}
-	if many && req.Deployment.Confirm != "" {
-		wrong("/deployment/confirm", "it names the disk of one machine; for many, say erase, with the disks of all of them")
-	}
-	if len(invalid.Fields) > 0 {
-		return refused(invalid)
-	}
-	return nil
 }
 
 // DeployMany deploys many machines. What became of each is in the reply, also where
@@ -122,20 +75,4 @@ func (c *Client) DeployMany(ctx context.Context, req DeployManyRequest) (DeployM
 	var reply DeployManyReply
 	err := c.do(ctx, http.MethodPost, deploymentsPath, req, &reply)
 	return reply, err
-}
-
-// replies gathers the answers of many machines.
-type replies struct {
-	mu sync.Mutex
-	of map[string]*DeployReply // by ID of the machine
-}
-
-func newReplies(targets []BulkResult) *replies {
-	return &replies{of: make(map[string]*DeployReply, len(targets))}
-}
-
-func (r *replies) put(id string, reply *DeployReply) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.of[id] = reply
 }

@@ -21,6 +21,11 @@ func (s *BrokenStore) Machines(context.Context, registry.Query) ([]registry.Mach
 	return nil, s.err
 }
 
+// Tally fails.
+func (s *BrokenStore) Tally(context.Context, registry.Query, registry.TallyBy) ([]registry.Tally, error) {
+	return nil, s.err
+}
+
 // Versions fails.
 func (s *BrokenStore) Versions(context.Context, []string) (map[string]int64, error) {
 	return nil, s.err

@@ -25,6 +25,7 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"a query matches any of what it names", testQuery},
 		{"machines are ordered by name and paged", testPaging},
 		{"a filter finds what matches, in every order", testFilter},
+		{"machines are counted by what they have", testTally},
 		{"a field that is not known is an error", testUnknownField},
 		{"lists may be brief", testBrief},
 		{"history, timeline and audit are kept", testRecords},

@@ -111,6 +111,42 @@ func testFilter(t *testing.T, s registry.Store) {
 	}
 }
 
+// testTally asks a store and [registry.TallyBy.Of] the same questions.
+func testTally(t *testing.T, s registry.Store) {
+	r := rand.New(rand.NewPCG(3, 4))
+	c := registry.Change{Op: "1"}
+	for i := range 60 {
+		c.Put = append(c.Put, anyMachine(r, i))
+	}
+	commit(t, s, c)
+	all := find(t, s, registry.Query{})
+	for i := range 300 {
+		fields := append(registry.TallyFields(), registry.FieldAny)
+		by := registry.TallyBy{Field: fields[i%len(fields)], Limit: r.IntN(3) * 4}
+		if r.IntN(2) == 0 {
+			by.Key = word(r)
+		}
+		if r.IntN(3) == 0 && by.Field != registry.FieldAny {
+			by.Part = word(r)
+		}
+		q := registry.Query{Filter: anyFilter(r), Now: noon()}
+		var matching []registry.Machine
+		for _, m := range all {
+			if q.Filter.Match(m, q.Now) {
+				matching = append(matching, m)
+			}
+		}
+		got, err := s.Tally(t.Context(), q, by)
+		if err != nil {
+			t.Fatalf("%+v: %v", by, err)
+		}
+		wantEqual(t, fmt.Sprintf("%+v of %+v", by, q.Filter), got, by.Of(matching, q.Now))
+	}
+	if found, err := s.Tally(t.Context(), registry.Query{}, registry.TallyBy{Field: registry.FieldMAC}); err == nil {
+		t.Errorf("counted by a field that machines do not share: %v", found)
+	}
+}
+
 // places is where the machines stand.
 func places(s registry.Sort, machines []registry.Machine) []registry.Position {
 	list := make([]registry.Position, 0, len(machines))

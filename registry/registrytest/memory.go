@@ -72,6 +72,15 @@ func (s *MemoryStore) Machines(ctx context.Context, q registry.Query) ([]registr
 	return found, nil
 }
 
+// Tally is [registry.Searches.Tally].
+func (s *MemoryStore) Tally(ctx context.Context, q registry.Query, by registry.TallyBy) ([]registry.Tally, error) {
+	if err := by.Check(); err != nil {
+		return nil, err
+	}
+	machines, err := s.Machines(ctx, registry.Query{Filter: q.Filter, Now: q.Now})
+	return by.Of(machines, q.Now), err
+}
+
 // Versions is [registry.Store.Versions].
 func (s *MemoryStore) Versions(ctx context.Context, ids []string) (map[string]int64, error) {
 	s.mu.Lock()

@@ -64,13 +64,18 @@ func condition(t registry.Term, now time.Time, b *builder) (string, error) {
 	case registry.FieldLocked:
 		return compare("(CASE m.locked WHEN 0 THEN 'no' ELSE 'yes' END)", t.Part, wanted), nil
 	case registry.FieldOnline:
-		online := fmt.Sprintf("coalesce(s.seen_ms, 0) > 0 AND %s - s.seen_ms < %d", b.param(now.UnixMilli()), registry.OnlineFor.Milliseconds())
-		return compare("(CASE WHEN "+online+" THEN 'yes' ELSE 'no' END)", t.Part, wanted), nil
+		return compare(onlineText(now, b), t.Part, wanted), nil
 	}
 	if column := column(t.Field); column != "" {
 		return columnIs(b.plain+column, t, wanted), nil
 	}
 	return "", fmt.Errorf("field %q is not known", t.Field)
+}
+
+// onlineText is whether machines are online, as filters have it.
+func onlineText(now time.Time, b *builder) string {
+	online := fmt.Sprintf("coalesce(s.seen_ms, 0) > 0 AND %s - s.seen_ms < %d", b.param(now.UnixMilli()), registry.OnlineFor.Milliseconds())
+	return "(CASE WHEN " + online + " THEN 'yes' ELSE 'no' END)"
 }
 
 // columnIs compares a column in a way that lets SQLite use its index. That of the

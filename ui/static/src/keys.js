@@ -1,3 +1,5 @@
+import { chooseBy } from "./choose.js";
+
 // Keys for those who keep their hands on them. None changes anything.
 const go = { m: "/machines", d: "/deployments" };
 
@@ -39,7 +41,7 @@ export function followKeys() {
         move(-1);
         break;
       default:
-        return;
+        if (!chooseBy(event)) return;
     }
     event.preventDefault();
   });

@@ -7,8 +7,8 @@ const grace = 2_000; // a break shorter than this is not worth a word
 export function watchLink(Alpine) {
   Alpine.store("link", { lost: false, heard: false, since: "", word: "Connecting" });
   const link = Alpine.store("link");
-  const stream = document.getElementById("live");
-  if (!stream) return;
+  const stream = () => document.getElementById("live"); // a list with another filter has another
+  if (!stream()) return;
   let last = Date.now();
   let broken = 0; // since when
   let connection = null;
@@ -25,7 +25,7 @@ export function watchLink(Alpine) {
   document.addEventListener("htmx:sse:before:message", heard);
   document.addEventListener("htmx:sse:before:connection", (event) => event.detail.connection.attempt > 0 && broke());
   for (const name of ["htmx:sse:error", "htmx:sse:close", "htmx:error", "htmx:response:error"]) {
-    document.addEventListener(name, (event) => event.target === stream && broke());
+    document.addEventListener(name, (event) => event.target === stream() && broke());
   }
   document.addEventListener("visibilitychange", () => {
     last = Date.now(); // a hidden page lets go of the stream on purpose
@@ -42,6 +42,6 @@ export function watchLink(Alpine) {
     if (!silent && (!broken || now - broken < grace)) return;
     const clock = new Date(last).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     Object.assign(link, { lost: true, since: clock, word: "Retrying" });
-    if (seconds % 5 === 0) stream.dispatchEvent(new Event("retry")); // no-op while it is connecting
+    if (seconds % 5 === 0) stream().dispatchEvent(new Event("retry")); // no-op while it is connecting
   }, 1000);
 }
