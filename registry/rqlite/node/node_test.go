@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -44,6 +45,29 @@ func post(t *testing.T, n *node.Node, path, body string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(text)
+}
+
+// What a long log would have the next start do again is a snapshot when a node stops.
+func TestCloseMakesASnapshotOfMuch(t *testing.T) {
+	for _, c := range []struct{ kilobytes, snapshots int }{{4, 0}, {6000, 1}} {
+		dir := t.TempDir()
+		n := start(t, dir)
+		write := fmt.Sprintf(`["CREATE TABLE a (x)", "INSERT INTO a VALUES (zeroblob(%d))"]`, c.kilobytes<<10)
+		if status, text := post(t, n, "/db/execute?transaction", write); status != 200 || strings.Contains(text, "error") {
+			t.Fatalf("write: %d %s", status, text)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		found, err := filepath.Glob(filepath.Join(dir, "rqlite", "rsnapshots", "*-*", "meta.json"))
+		if err != nil || len(found) != c.snapshots {
+			t.Errorf("%d kB: %d snapshots, %v; want %d", c.kilobytes, len(found), err, c.snapshots)
+		}
+		again := start(t, dir)
+		if _, text := post(t, again, "/db/query?level=none", `["SELECT length(x) FROM a"]`); !strings.Contains(text, fmt.Sprintf("[[%d]]", c.kilobytes<<10)) {
+			t.Errorf("after a restart: %s", text)
+		}
+	}
 }
 
 func TestDataIsThereAtTheSecondStart(t *testing.T) {
