@@ -107,15 +107,21 @@ func orderIn(r *http.Request) order {
 // request is what the form asks for.
 func (o order) request() registry.DeployRequest {
 	req := registry.DeployRequest{OS: o.OS, Disk: o.Disk, Seed: registry.Seed{Hostname: o.Hostname, UserData: o.UserData}}
-	for key := range strings.Lines(o.Keys) {
-		if key = strings.TrimSpace(key); key != "" {
-			req.Seed.SSHKeys = append(req.Seed.SSHKeys, key)
-		}
-	}
+	req.Seed.SSHKeys = keysIn(o.Keys)
 	if o.OS == wipe {
 		req = registry.DeployRequest{Kind: registry.KindWipe, Disk: o.Disk}
 	}
 	return req
+}
+
+// keysIn are the keys in a field, one a line.
+func keysIn(text string) (keys []string) {
+	for key := range strings.Lines(text) {
+		if key = strings.TrimSpace(key); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // orderField is the field that a pointer of a request belongs to.

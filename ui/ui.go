@@ -108,6 +108,8 @@ func New(c Config) (*UI, error) {
 		"POST /machines/{id}/unlock": u.unlock,
 		"GET /machines/{id}/deploy":  u.deployForm,
 		"POST /machines/{id}/deploy": u.deploy,
+		"GET /machines/{id}/once":    u.onceForm,
+		"POST /machines/{id}/once":   u.once,
 		"GET /machines/{id}/edit":    u.editForm,
 		"POST /machines/{id}/edit":   u.edit,
 		"POST /machines/bulk":        u.bulk,

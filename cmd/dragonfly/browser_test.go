@@ -76,6 +76,24 @@ func TestFailureInBrowser(t *testing.T) {
 	w.Says("#deployment", "waiting for the machine to boot")
 }
 
+// What a machine boots once is asked for, refused beside the field, and given to it once.
+func TestBootOnceInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID), chromedp.Click(chromedp.CSS("a[href$=once]")), chromedp.WaitVisible(chromedp.CSS("#keys")),
+		chromedp.Click(chromedp.CSS("button.btn-primary")), chromedp.WaitVisible(chromedp.CSS("#keys-why")))
+	w.Says("#keys-why", "without a key nobody can sign in")
+	w.Do(chromedp.Click(chromedp.CSS("[value=script]")), chromedp.SetValue(chromedp.CSS("#script"), "#!ipxe\necho hello\n"), chromedp.Click(chromedp.CSS("button.btn-primary")),
+		chromedp.WaitVisible(chromedp.CSS("#deployment")))
+	w.Says("#deployment", "waiting for the machine to boot")
+	for _, given := range []bool{true, false} {
+		if _, script := f.get(t, "/boot/"+f.mac+"/auto.ipxe?arch=bios"); strings.Contains(script, "echo hello") != given {
+			t.Errorf("the machine is given %q", script)
+		}
+	}
+	w.Says("#deployment", "succeeded")
+}
+
 // The list is narrowed while one types, sorted by its heads, and says where a filter
 // is wrong; the address has it all.
 func TestFilterInBrowser(t *testing.T) {
@@ -174,7 +192,7 @@ func TestOperatorsPagesAreAccessible(t *testing.T) {
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1440} {
 			for _, page := range []string{"/machines", machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=deployments", machine + "?tab=boot",
-				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", machine + "/edit", machine + "/end/delete", "/deployments", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
+				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", "/machines/" + other.ID + "/once", machine + "/edit", machine + "/end/delete", "/deployments", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
 				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
 				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)
 			}

@@ -116,6 +116,8 @@ func pagePolicy() auth.Policy {
 		"POST /machines/{id}/unlock": auth.Operator,
 		"GET /machines/{id}/deploy":  auth.Operator,
 		"POST /machines/{id}/deploy": auth.Operator,
+		"GET /machines/{id}/once":    auth.Operator,
+		"POST /machines/{id}/once":   auth.Operator,
 		"GET /machines/{id}/edit":    auth.Operator,
 		"POST /machines/{id}/edit":   auth.Operator,
 		"POST /machines/bulk":        auth.Operator,

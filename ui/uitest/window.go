@@ -34,7 +34,7 @@ func New(t *testing.T) *Window {
 	if err != nil {
 		t.Fatalf("these tests need a browser: apt-get install chromium (%v)", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
@@ -99,7 +99,7 @@ func (w *Window) Do(steps ...chromedp.Action[chromedp.Void]) {
 // Wait returns when the expression is true in the page.
 func (w *Window) Wait(expression string) {
 	w.t.Helper()
-	if _, err := chromedp.Run(w.Context, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
+	if _, err := chromedp.Run(w.Context, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(time.Minute))); err != nil {
 		html, _ := chromedp.Run(w.Context, chromedp.OuterHTML(chromedp.CSS("main")))
 		w.t.Fatalf("%s: %v\n%.3000s\n%q", expression, err, html, w.complain)
 	}
