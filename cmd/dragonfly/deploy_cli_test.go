@@ -11,9 +11,8 @@ import (
 )
 
 func TestDeployCommands(t *testing.T) {
-	r := start(t, testConfig(t))
-	defer r.end(t)
-	agent, m := r.rack(t, 1, 100e9)
+	r := newOffice(t)
+	agent, m := r.agent, r.m
 	_, small := r.rack(t, 2, 1e9)
 	file := func(text string) string {
 		name := filepath.Join(t.TempDir(), "file")
@@ -22,7 +21,7 @@ func TestDeployCommands(t *testing.T) {
 		}
 		return name
 	}
-	mine := "id: mine\nname: Mine\nimages: {amd64: {url: http://x/y, format: raw, sha256: " + strings.Repeat("ab", 32) + "}}\ntemplate: plain-image\nfirst_boot: none\n"
+	mine := "id: mine\nname: Mine\nimages: {amd64: {sha256: " + sumText(rawDisk()) + "}}\ntemplate: plain-image\nfirst_boot: none\n"
 	run := func(code int, want string, args ...string) string {
 		t.Helper()
 		got, out, errs := r.cli(t, "", args...)
@@ -54,7 +53,7 @@ func TestDeployCommands(t *testing.T) {
 	run(1, "no such file", "deploy", m.Name, "--os", "mine", "--ssh-key", "/nonexistent")
 	run(2, "there is none in", "deploy", m.Name, "--os", "mine", "--ssh-key", file("# none\n"))
 	run(3, "not found", "deploy", "nobody", "--os", "mine", "--yes")
-	run(0, "IMG_URL: \"http://x/y\"", "deploy", m.Name, "--os", "mine", "--dry-run")
+	run(0, "/boot/images/", "deploy", m.Name, "--os", "mine", "--dry-run")
 	run(0, "DEST_DISK: \"/dev/disk/by-id/ata-S1\"", "template", "render", "--machine", m.Name, "--os", "mine")
 	run(2, "want either a file with a template, or --os", "template", "render", "--machine", m.Name)
 	run(3, "not found", "template", "render", "--machine", "nobody", "--os", "mine")

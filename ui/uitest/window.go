@@ -88,11 +88,18 @@ func hostOf(address string) string {
 	return at.Host
 }
 
-// Do does steps, one after the other.
+// Do does steps, one after the other. A live page may put another element in the place
+// of one between finding it and using it: then that step is done again.
 func (w *Window) Do(steps ...chromedp.Action[chromedp.Void]) {
 	w.t.Helper()
-	if err := chromedp.Do(w.Context, steps...); err != nil {
-		w.t.Fatal(err)
+	for _, step := range steps {
+		err := chromedp.Do(w.Context, step)
+		for err != nil && strings.Contains(err.Error(), "No node with given id found") {
+			err = chromedp.Do(w.Context, step)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 
