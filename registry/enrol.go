@@ -110,11 +110,10 @@ func mergeMACs(now, before []MAC) []MAC {
 	return macs
 }
 
-// discover is the record of an address seen for the first time.
+// discover is the record of an address seen for the first time. That is a step of a
+// boot; what is online is the agent.
 func (r *Registry) discover(mac MAC, at time.Time, taken int) Machine {
-	m := r.newMachine(newID(), Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
-	m.SeenAt = at
-	return m
+	return r.newMachine(newID(), Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
 }
 
 // newMachine is a fresh record for reg. taken counts the names that turned out to
