@@ -20,6 +20,7 @@ import (
 
 	"dragonfly/boot"
 	"dragonfly/registry"
+	"dragonfly/tinkerbell/cluster"
 )
 
 // config is what `dragonfly serve` runs with. A flag beats the environment
@@ -39,6 +40,10 @@ type config struct {
 	BootInterfaces []string      `koanf:"boot-interface"`
 	IPXEROM        string        `koanf:"ipxe-rom"`
 	HurryIPXE      bool          `koanf:"hurry-ipxe"`
+	Tinkerbell     string        `koanf:"tinkerbell"`
+	Kubeconfig     string        `koanf:"kubeconfig"`
+	KubeContext    string        `koanf:"kube-context"`
+	KubeNamespace  string        `koanf:"kube-namespace"`
 	DeployWait     time.Duration `koanf:"deploy-wait"`
 	DeployVerify   time.Duration `koanf:"deploy-verify"`
 	LogLevel       string        `koanf:"log-level"`
@@ -74,6 +79,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.Bool("hurry-ipxe", true, "tell an iPXE that waits for an IPv6 router that there is none, which saves four seconds; only the machine that boots hears it")
 	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot; 5m at least")
 	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed; 5m at least")
+	tinkerbellFlags(flags)
 	oidcFlags(flags)
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
@@ -127,13 +133,17 @@ func loadFile(k *koanf.Koanf, path string, known map[string]any) error {
 	return k.Load(confmap.Provider(values.Raw(), ""), nil)
 }
 
-// loadEnviron takes DRAGONFLY_DATA_DIR as data-dir, and RQLITE_HOST as rqlite.
+// loadEnviron takes DRAGONFLY_DATA_DIR as data-dir, RQLITE_HOST as rqlite and KUBECONFIG
+// as kubeconfig.
 // DRAGONFLY_CONFIG names the file and was read before.
 func loadEnviron(k *koanf.Koanf, environ []string, known map[string]any) error {
 	var unknown error
 	key := func(name, value string) (string, any) {
 		if name == "RQLITE_HOST" {
 			return "rqlite", value
+		}
+		if name == "KUBECONFIG" {
+			return "kubeconfig", value
 		}
 		rest, ours := strings.CutPrefix(name, envPrefix)
 		if !ours || rest == "CONFIG" || rest == "SERVER" || rest == "TOKEN" { // the last two are for the other commands
@@ -149,7 +159,7 @@ func loadEnviron(k *koanf.Koanf, environ []string, known map[string]any) error {
 		}
 		return key, value
 	}
-	slices.Sort(environ) // DRAGONFLY_RQLITE, where both are set, is read first; RQLITE_HOST wins
+	slices.Sort(environ) // DRAGONFLY_RQLITE, where both are set, is read first; RQLITE_HOST wins, and KUBECONFIG as well
 	provider := env.Provider("\x00", env.Opt{TransformFunc: key, EnvironFunc: func() []string { return environ }})
 	if err := k.Load(provider, nil); err != nil {
 		return fmt.Errorf("environment: %w", err)
@@ -178,6 +188,9 @@ func (c config) check() error {
 		errs = append(errs, err)
 	}
 	if _, err := c.oidc(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := cluster.ParseMode(c.Tinkerbell); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.checkCluster(); err != nil {

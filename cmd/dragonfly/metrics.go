@@ -47,6 +47,9 @@ func (a *appliance) metrics() http.Handler {
 	all.MustRegister(a.standby.metrics(a.registry)...)
 	all.MustRegister(a.db.metrics()...)
 	all.MustRegister(imageMetrics(a.images)...)
+	if a.kube != nil {
+		all.MustRegister(kubeMetrics(a.kube)...)
+	}
 	for _, b := range a.boot {
 		b.register(all)
 	}

@@ -166,6 +166,9 @@ func (a *appliance) problems() []string {
 	if short := a.spaceProblem(); short != "" {
 		found = append(found, short)
 	}
+	if problem := a.tinkerbellProblem(); problem != "" {
+		found = append(found, problem)
+	}
 	build := ": run `dragonfly image build --out " + a.cfg.ImageDir + "`"
 	kernel := filepath.Join(a.cfg.ImageDir, runtime.GOARCH, "vmlinuz")
 	if _, err := os.Stat(kernel); err != nil {

@@ -118,6 +118,7 @@ type appliance struct {
 	crowd    *crowd
 	deployed *prometheus.HistogramVec // how long deployments took
 	keys     sshkeys.Fetcher
+	kube     *kube // nil: Tinkerbell is not used
 	seeds    *metadata.Handler
 }
 
@@ -151,6 +152,9 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 		tokens: tokens, accounts: accounts, sessions: sessions}
 	a.keys.Client = &http.Client{Transport: outward()}
 	a.seeds = metadata.New(seeds{a}, reg.Sight, log)
+	if a.kube, err = cfg.dialTinkerbell(log); err != nil {
+		return nil, err
+	}
 	tools, err := a.deployTools()
 	reg.Equip(tools)
 	return a, err
@@ -175,6 +179,9 @@ func (a *appliance) run(ctx context.Context) error {
 	group.Go(func() error {
 		return a.serveHTTP(ctx, a.ports.control, &http.Server{Handler: handler, ConnContext: auth.WithControlSocket})
 	})
+	if a.kube != nil {
+		group.Go(func() error { return a.kube.watch.Run(ctx) })
+	}
 	for _, b := range a.boot {
 		b.serve(ctx, group)
 	}
