@@ -65,3 +65,16 @@ func shown(names []string) (out []column) {
 	}
 	return out
 }
+
+// hidden are the columns that a list does not show.
+func (l listing) hidden() (rest []column) {
+	for _, c := range columns() {
+		if !slices.Contains(l.Columns, c) {
+			rest = append(rest, c)
+		}
+	}
+	return rest
+}
+
+// shapeOf is the names of a list's columns.
+func shapeOf(l listing) []string { return strings.Split(l.shape(), ",") }

@@ -66,8 +66,8 @@ type reader struct {
 	listed time.Time
 }
 
-// readerOf is the page that asks. A filter that is wrong matches nothing, and its page
-// says so.
+// readerOf is the page that asks. The page of a filter that is wrong
+// says so, and has no rows to keep.
 func readerOf(r *http.Request, v view) (*reader, error) {
 	rd := &reader{whole: v.whole(), cols: usualColumns()}
 	if shape, err := columnsIn(r.FormValue("shape")); err != nil {
@@ -75,7 +75,13 @@ func readerOf(r *http.Request, v view) (*reader, error) {
 	} else if shape != nil {
 		rd.cols = shape
 	}
-	rd.filter, _ = registry.ParseFilter(v.Filter)
+	filter, err := v.selects()
+	if err != nil {
+		return nil, err
+	}
+	if rd.filter, err = registry.ParseFilter(filter); err != nil {
+		rd.filter = nil
+	}
 	return rd, nil
 }
 

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -17,6 +19,9 @@ const pageSize = 50 // of about a kilobyte each
 type listing struct {
 	View      view
 	Columns   []column
+	Groups    []group // what the machines are grouped by; none: they are not
+	MoreGroup bool    // there are more than are shown
+	Views     []savedView
 	Fault     string // what is wrong with the filter
 	Rows      []row
 	Place     place
@@ -50,10 +55,11 @@ func (l listing) followed() string { return l.below("/live") + fmt.Sprintf("&aft
 
 // chosen is the filter that selects everything that is listed.
 func (v view) chosen() string {
-	if v.Filter == "" {
+	filter, err := v.selects()
+	if err != nil || filter == "" {
 		return everything
 	}
-	return v.Filter
+	return filter
 }
 
 // everything is a filter that matches each machine: one that is empty selects none, so
@@ -67,19 +73,24 @@ type view struct {
 	Key    string // of the sort field of the last machine of the page before
 	After  string // its name
 	Cols   string // the columns, where the address says them
+	Group  string // what machines are grouped by; empty: they are not
+	Open   string // "=" and the value of the group that is open; empty: none is
 }
 
-func viewIn(r *http.Request) view {
-	return view{Filter: strings.TrimSpace(r.FormValue("q")), Sort: r.FormValue("sort"), Key: r.FormValue("key"), After: r.FormValue("after"), Cols: r.FormValue("cols")}
+func viewIn(r *http.Request) view { return viewAt(r.FormValue) }
+
+// viewAt is the view of an address.
+func viewAt(get func(string) string) view {
+	return view{Filter: strings.TrimSpace(get("q")), Sort: get("sort"), Key: get("key"), After: get("after"), Cols: get("cols"), Group: get("group"), Open: get("open")}
 }
 
 // whole reports whether every machine is listed, by name.
-func (v view) whole() bool { return v.Filter == "" && v.Sort == "" }
+func (v view) whole() bool { return v.Filter == "" && v.Sort == "" && v.Group == "" }
 
 // url is the address of the view below a path.
 func (v view) url(path string) string {
 	values := url.Values{}
-	for _, p := range [][2]string{{"q", v.Filter}, {"sort", v.Sort}, {"key", v.Key}, {"after", v.After}, {"cols", v.Cols}} {
+	for _, p := range [][2]string{{"q", v.Filter}, {"sort", v.Sort}, {"key", v.Key}, {"after", v.After}, {"cols", v.Cols}, {"group", v.Group}, {"open", v.Open}} {
 		if p[1] != "" {
 			values.Set(p[0], p[1])
 		}
@@ -105,11 +116,21 @@ func (v view) sorted(field string) view {
 	if field == "name" {
 		field = ""
 	}
-	return view{Filter: v.Filter, Sort: field, Cols: v.Cols}
+	first := v.first()
+	first.Sort = field
+	return first
 }
 
 // first is the view from its beginning.
-func (v view) first() view { return view{Filter: v.Filter, Sort: v.Sort, Cols: v.Cols} }
+func (v view) first() view {
+	v.Key, v.After = "", ""
+	return v
+}
+
+// by is the view grouped by something else.
+func (v view) by(group string) view {
+	return view{Filter: v.Filter, Sort: v.Sort, Cols: v.Cols, Group: group}
+}
 
 // order says how a field is sorted by, as aria-sort does; empty where it is not.
 func (v view) order(field string) string {
@@ -142,12 +163,15 @@ func (u *UI) machineRows(w http.ResponseWriter, r *http.Request) error {
 }
 
 // columnsOf are the columns of a list: those that the page has already, those of its
-// address, or the usual ones.
-func (u *UI) columnsOf(r *http.Request, v view) ([]column, error) {
+// address, those that are preferred, or the usual ones.
+func (u *UI) columnsOf(r *http.Request, v view, l liking) ([]column, error) {
 	for _, text := range []string{r.FormValue("shape"), v.Cols} {
 		if names, err := columnsIn(text); err != nil || names != nil {
 			return shown(names), err
 		}
+	}
+	if len(l.Columns) > 0 {
+		return shown(l.Columns), nil
 	}
 	return shown(usualColumns()), nil
 }
@@ -159,29 +183,54 @@ func (u *UI) listing(r *http.Request, v view) (listing, error) {
 	if err := u.live.catchUp(ctx); err != nil {
 		return listing{}, err
 	}
-	cols, err := u.columnsOf(r, v)
+	likes, err := u.likingOf(r)
+	if err != nil && !errors.Is(err, registry.ErrUnavailable) { // the list is there without the database, too
+		return listing{}, err
+	}
+	cols, err := u.columnsOf(r, v, likes)
 	if err != nil {
 		return listing{}, err
 	}
-	list := listing{View: v, Columns: cols, Operator: operator(r), Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering, Counts: u.live.counts()}
+	list := listing{View: v, Columns: cols, Views: likes.Views, Operator: operator(r), Cursor: u.live.cursor(), Problems: u.Problems(), Answering: u.Answering, Counts: u.live.counts()}
+	return list, u.fill(ctx, &list)
+}
+
+// fill reads what is listed.
+func (u *UI) fill(ctx context.Context, list *listing) error {
+	v := list.View
 	q, err := v.query()
+	if _, refused := errors.AsType[*httpError](err); refused {
+		return err
+	}
 	if err != nil {
 		list.Fault = sentence(err)
-		return list, nil
+		return nil
+	}
+	if v.Group != "" {
+		if list.Groups, list.MoreGroup, err = u.groups(ctx, v, q); err != nil {
+			return err
+		}
+		if _, open := v.opened(); !open {
+			return nil
+		}
 	}
 	machines, err := u.Machines.Machines(ctx, q)
 	if err != nil {
-		return listing{}, err
+		return err
 	}
 	list.Rows = u.live.rows(machines, time.Now(), false)
 	list.Place = u.placeOf(v, q.Sort, machines)
-	return list, nil
+	return nil
 }
 
 // query is what the store is asked for.
 func (v view) query() (q registry.Query, err error) {
 	q = registry.Query{After: registry.Position{Key: v.Key, Name: v.After}, Limit: pageSize, Brief: true, Now: time.Now()}
-	if q.Filter, err = registry.ParseFilter(v.Filter); err != nil {
+	filter, err := v.selects()
+	if err != nil {
+		return q, err
+	}
+	if q.Filter, err = registry.ParseFilter(filter); err != nil {
 		return q, err
 	}
 	q.Sort, err = registry.ParseSort(v.Sort)

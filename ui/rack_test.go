@@ -204,10 +204,20 @@ func (d *desk) User(context.Context) string {
 	return d.user
 }
 
+// drawer keeps nothing but what was put into it last.
+type drawer struct{ doc []byte }
+
+func (d *drawer) Preferences(context.Context, string) ([]byte, error) { return d.doc, nil }
+
+func (d *drawer) PutPreferences(_ context.Context, _ string, doc []byte) error {
+	d.doc = doc
+	return nil
+}
+
 // newUI returns pages over k with ana signed in; change may alter the rest.
 func newUI(t testing.TB, k *rack, change ...func(*Config)) *UI {
 	t.Helper()
-	c := Config{Machines: k, Feed: k, Sessions: &desk{user: "ana"}, Answering: []string{"eth0 10.77.0.2"},
+	c := Config{Machines: k, Feed: k, Sessions: &desk{user: "ana"}, Preferences: &drawer{}, Answering: []string{"eth0 10.77.0.2"},
 		Version: "1.2.3", Log: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&c)

@@ -53,6 +53,7 @@ type Config struct {
 	Orders      Orders
 	Keeper      Keeper
 	Many        Many
+	Preferences Preferences
 	Systems     Systems
 	Images      Images
 	ImageJobs   ImageJobs
@@ -100,7 +101,10 @@ func New(c Config) (*UI, error) {
 		"GET /machines/rows": u.machineRows,
 		"GET /live":          u.serveLive,
 
-		"GET /machines/count": u.count,
+		"GET /machines/count":    u.count,
+		"GET /machines/complete": u.complete,
+		"POST /machines/columns": u.chooseColumns,
+		"POST /machines/views":   u.saveView,
 
 		"GET /machines/{id}":         u.machine,
 		"GET /machines/{id}/live":    u.machineLive,

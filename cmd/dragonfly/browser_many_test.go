@@ -144,3 +144,44 @@ func TestDeployManyInBrowser(t *testing.T) {
 	w.Do(chromedp.Navigate(f.url + "/machines/" + m.ID))
 	w.Says("main", "install mine-none")
 }
+
+// The list is grouped, shows the columns somebody wants in their order, in the next
+// browser too, is kept by a name, and the filter box says how it may go on.
+func TestListIsArrangedInBrowser(t *testing.T) {
+	f, names := hall(t, 3)
+	f.run(t, "", "machine", "edit", names[0], "--label", "rack=a1")
+	f.run(t, "", "machine", "edit", names[1], "--label", "rack=a1")
+	w := uitest.New(t)
+	w.Do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(f.url+"/machines"), chromedp.SendKeys(chromedp.CSS("#q"), "label.ra"))
+	w.Wait(`document.querySelector("#hints option")?.value === "label.rack:"`)
+	w.Do(chromedp.SendKeys(chromedp.CSS("#q"), "ck:"))
+	w.Wait(`document.querySelector("#hints option")?.value === "label.rack:a1" && document.querySelector("#hints option").textContent === "2 machines"`)
+
+	w.Do(chromedp.Navigate(f.url+"/machines?group=label.rack"), chromedp.WaitVisible(chromedp.CSS(".group-head")))
+	counts(w, ".group-head", 2)
+	w.Do(chromedp.Click(chromedp.CSS(".group-head a")), chromedp.WaitVisible(chromedp.CSS("[aria-expanded=true]")))
+	counts(w, ".machines tr[id]", 2)
+	w.Says(".machines", names[0])
+	w.Do(chromedp.Navigate(f.url+"/machines?group=label.rack&open=%3D"), chromedp.WaitVisible(chromedp.CSS("[aria-expanded=true]")))
+	counts(w, ".machines tr[id]", 2)
+	w.Says(".machines", names[2])
+
+	w.Do(chromedp.Navigate(f.url+"/machines?q=state:ready"), chromedp.Click(chromedp.CSS("[title='Choose the columns']")))
+	w.Eval(`for (const box of document.querySelectorAll(".order input")) box.checked = box.value === "labels" || box.value === "state"`)
+	w.Eval(`for (let i = 0; i < 12; i++) document.querySelector(".order [value=labels]").closest("li").querySelector("button").click()`)
+	w.Do(chromedp.Click(chromedp.CSS("form[action$=columns] .btn-primary")), chromedp.WaitVisible(chromedp.CSS(".c-labels")))
+	w.Wait(`location.search === "?cols=labels%2Cstate&q=state%3Aready"`)
+	w.Wait(`[...document.querySelectorAll(".machines thead th")].map((th) => th.className).join() === "pick,c-name,c-labels,c-state"`)
+	w.Says(".machines tbody", "rack=a1")
+	w.Do(chromedp.Click(chromedp.CSS("[title='Lists that you keep']")), chromedp.SetValue(chromedp.CSS("#view-name"), "<b>Mine</b>"), chromedp.Click(chromedp.CSS("form[action$=views] .btn-primary")), chromedp.WaitReady(chromedp.CSS("form[action$=views] li")))
+	w.Says("form[action$=views]", "<b>Mine</b>")
+
+	other := uitest.New(t)
+	other.Do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(f.url+"/machines"), chromedp.WaitVisible(chromedp.CSS(".c-labels")), chromedp.Click(chromedp.CSS("[title='Lists that you keep']")),
+		chromedp.Click(chromedp.CSS("form[action$=views] li a")), chromedp.WaitVisible(chromedp.CSS("#q[value]:not([value=''])")))
+	other.Wait(`document.querySelector("#q").value === "state:ready"`)
+	f.run(t, "", "machine", "edit", names[0], "--label", "rack=b7")
+	other.Says(".machines tbody", "rack=b7")
+	other.Clean(f.url)
+	w.Clean(f.url)
+}

@@ -108,7 +108,10 @@ func pagePolicy() auth.Policy {
 		"GET /machines/rows": auth.Viewer,
 		"GET /live":          auth.Viewer,
 
-		"GET /machines/count": auth.Viewer,
+		"GET /machines/count":    auth.Viewer,
+		"GET /machines/complete": auth.Viewer,
+		"POST /machines/columns": auth.Viewer, // one's own
+		"POST /machines/views":   auth.Viewer,
 
 		"GET /machines/{id}":         auth.Viewer,
 		"GET /machines/{id}/live":    auth.Viewer,

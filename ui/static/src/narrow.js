@@ -1,0 +1,30 @@
+// The filter box says how it may go on, and columns are moved.
+let asked = null;
+
+async function hint(text) {
+  asked?.abort();
+  asked = new AbortController();
+  try {
+    const answer = await fetch("/machines/complete?q=" + encodeURIComponent(text), { signal: asked.signal });
+    const list = document.getElementById("hints");
+    if (answer.ok && list) list.innerHTML = await answer.text();
+  } catch {
+    // another letter was typed, or the server is away: there are no hints
+  }
+}
+
+export function followNarrowing() {
+  const box = document.getElementById("q");
+  if (!box) return;
+  box.addEventListener("input", () => hint(box.value));
+  box.addEventListener("focus", () => hint(box.value), { once: true });
+  document.addEventListener("click", (event) => {
+    const move = event.target.closest?.("[data-move=up]");
+    if (move) {
+      const item = move.closest("li");
+      item.previousElementSibling?.before(item);
+      move.focus();
+    }
+    for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+}
