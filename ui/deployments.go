@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,18 +146,33 @@ func progressOf(d registry.Deployment, now time.Time) (percent int, line string)
 
 // deploymentList is the page of deployments.
 type deploymentList struct {
-	Show  string // underway, failed, or empty for all
-	All   []deploymentView
-	Older string // the query of the next page; empty on the last
+	Show     string // underway, failed, or empty for all
+	Batch    string // that they were ordered in; empty: any
+	All      []deploymentView
+	Older    string           // the query of the next page; empty on the last
+	Last     []deploymentView // how the last ones went, the newest at the end; on the first page of all
+	LastText string
+}
+
+// url is the address of the list below a path.
+func (l deploymentList) url(path string) string {
+	at := path + "?show=" + l.Show
+	if l.Batch != "" {
+		at += "&batch=" + url.QueryEscape(l.Batch)
+	}
+	return at
 }
 
 // shows are what the list of deployments may be narrowed to.
-var shows = []tab{{"", "All"}, {"underway", "Under way"}, {"failed", "Without success"}}
+var shows = []tab{{"", "All"}, {"underway", "Under way"}, {"failed", "Without success"}, {"durations", "Durations"}}
 
 const deploymentsPage = 50
 
 func (u *UI) deployments(w http.ResponseWriter, r *http.Request) error {
-	list, err := u.deploymentList(r.Context(), r.FormValue("show"), r.FormValue("before"))
+	if r.FormValue("show") == "durations" {
+		return u.durations(w, r)
+	}
+	list, err := u.deploymentList(r.Context(), deploymentList{Show: r.FormValue("show"), Batch: r.FormValue("batch")}, r.FormValue("before"))
 	if err != nil {
 		return err
 	}
@@ -163,27 +180,30 @@ func (u *UI) deployments(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *UI) deploymentsLive(w http.ResponseWriter, r *http.Request) error {
-	show, before := r.FormValue("show"), r.FormValue("before")
+	asked, before := deploymentList{Show: r.FormValue("show"), Batch: r.FormValue("batch")}, r.FormValue("before")
 	return u.watch(w, r, watched{
 		concerns: func(e registry.Event) bool { return strings.HasPrefix(string(e.Kind), "deployment.") },
 		part: func(ctx context.Context) (templ.Component, error) {
-			list, err := u.deploymentList(ctx, show, before)
+			list, err := u.deploymentList(ctx, asked, before)
 			return deploymentsPart(list, true), err
 		},
 	})
 }
 
-func (u *UI) deploymentList(ctx context.Context, show, before string) (list deploymentList, err error) {
-	list.Show = show
-	q := registry.DeploymentQuery{Limit: deploymentsPage}
-	switch show {
+// deploymentList reads a page of the list that is asked for.
+func (u *UI) deploymentList(ctx context.Context, list deploymentList, before string) (deploymentList, error) {
+	q := registry.DeploymentQuery{Limit: deploymentsPage, Batch: list.Batch}
+	if list.Show == "" && before == "" {
+		q.Limit = lastRuns
+	}
+	switch list.Show {
 	case "":
 	case "underway":
 		q.States = []registry.DeploymentState{registry.DeploymentPending, registry.DeploymentWaiting, registry.DeploymentRunning, registry.DeploymentVerifying}
 	case "failed":
 		q.States = []registry.DeploymentState{registry.DeploymentFailed, registry.DeploymentTimedOut, registry.DeploymentCancelled}
 	default:
-		return list, &httpError{status: http.StatusNotFound, detail: "Deployments cannot be narrowed to " + cut(show, 40) + "."}
+		return list, &httpError{status: http.StatusNotFound, detail: "Deployments cannot be narrowed to " + cut(list.Show, 40) + "."}
 	}
 	if at, id, ok := strings.Cut(before, "/"); ok {
 		created, err := time.Parse(time.RFC3339Nano, at)
@@ -196,15 +216,42 @@ func (u *UI) deploymentList(ctx context.Context, show, before string) (list depl
 	if err != nil {
 		return list, err
 	}
-	if list.All, err = u.named(ctx, found); err != nil {
+	all, err := u.named(ctx, found)
+	if err != nil {
 		return list, err
 	}
-	if len(found) == deploymentsPage {
+	if q.Limit == lastRuns {
+		list.lastOf(all)
+	}
+	list.All = all[:min(len(all), deploymentsPage)]
+	if found = found[:len(list.All)]; len(found) == deploymentsPage {
 		last := found[len(found)-1].Position()
 		list.Older = last.CreatedAt.Format(time.RFC3339Nano) + "/" + last.ID
 	}
 	return list, nil
 }
+
+// lastOf says how the last ones went.
+func (l *deploymentList) lastOf(newest []deploymentView) {
+	l.Last = slices.Clone(newest)
+	slices.Reverse(l.Last)
+	var parts []string
+	for _, s := range registry.DeploymentStates() {
+		n := 0
+		for _, d := range newest {
+			if d.State == s {
+				n++
+			}
+		}
+		if n > 0 {
+			parts = append(parts, fmt.Sprint(n, " ", strings.ReplaceAll(string(s), "_", " ")))
+		}
+	}
+	l.LastText = "The last " + registryCounted(len(newest)) + ": " + strings.Join(parts, ", ") + "."
+}
+
+// registryCounted is a number of deployments.
+func registryCounted(n int) string { return registry.Counted(n, "deployment") }
 
 // named shows deployments with the names of their machines.
 func (u *UI) named(ctx context.Context, found []registry.Deployment) (all []deploymentView, err error) {
@@ -233,15 +280,20 @@ func (u *UI) named(ctx context.Context, found []registry.Deployment) (all []depl
 type deploymentPageView struct {
 	deploymentView
 	Log      []logLine
-	Cut      bool // there is more of it
+	Find     string // only lines with it are shown
+	Lines    int    // how many there are, or match
+	Earlier  int    // lines before those that are shown
 	Operator bool
 }
 
-// shownLines is how much of a log is on the page; the rest is in the API's.
-const shownLines = 2000
+// shownLines is how much of a log is on the page, of readLines; the rest is in the API's.
+const (
+	shownLines = 2000
+	readLines  = 4 * (registry.FirstLines + registry.NewestLines)
+)
 
 func (u *UI) deployment(w http.ResponseWriter, r *http.Request) error {
-	v, err := u.deploymentPageView(r.Context(), r.PathValue("id"))
+	v, err := u.deploymentPageView(r.Context(), r.PathValue("id"), r.FormValue("find"))
 	if err != nil {
 		return err
 	}
@@ -250,8 +302,8 @@ func (u *UI) deployment(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *UI) deploymentLive(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	v, err := u.deploymentPageView(r.Context(), id)
+	id, find := r.PathValue("id"), r.FormValue("find")
+	v, err := u.deploymentPageView(r.Context(), id, find)
 	if err != nil {
 		return err
 	}
@@ -259,14 +311,14 @@ func (u *UI) deploymentLive(w http.ResponseWriter, r *http.Request) error {
 	return u.watch(w, r, watched{
 		concerns: func(e registry.Event) bool { return e.Machine == v.Machine },
 		part: func(ctx context.Context) (templ.Component, error) {
-			v, err := u.deploymentPageView(ctx, id)
+			v, err := u.deploymentPageView(ctx, id, find)
 			v.Operator = may
 			return deploymentPart(v, true), err
 		},
 	})
 }
 
-func (u *UI) deploymentPageView(ctx context.Context, id string) (v deploymentPageView, err error) {
+func (u *UI) deploymentPageView(ctx context.Context, id, find string) (v deploymentPageView, err error) {
 	d, err := u.Deployments.Deployment(ctx, id)
 	if err != nil {
 		return v, err
@@ -276,8 +328,20 @@ func (u *UI) deploymentPageView(ctx context.Context, id string) (v deploymentPag
 		return v, err
 	}
 	v.deploymentView = all[0]
-	lines, err := u.Deployments.Lines(ctx, id, registry.LinePosition{}, shownLines)
-	for _, l := range lines {
+	v.Find = cut(strings.TrimSpace(find), 100)
+	lines, err := u.Deployments.Lines(ctx, id, registry.LinePosition{}, readLines)
+	v.take(d, lines)
+	return v, err
+}
+
+// take shows the end of a log, or of those lines that are looked for.
+func (v *deploymentPageView) take(d registry.Deployment, lines []registry.DeploymentLine) {
+	if v.Find != "" {
+		want := strings.ToLower(v.Find)
+		lines = slices.DeleteFunc(lines, func(l registry.DeploymentLine) bool { return !strings.Contains(strings.ToLower(l.Text), want) })
+	}
+	v.Lines, v.Earlier = len(lines), max(0, len(lines)-shownLines)
+	for _, l := range lines[v.Earlier:] {
 		name := ""
 		if l.Action < len(d.Actions) {
 			name = d.Actions[l.Action].Name
@@ -287,8 +351,6 @@ func (u *UI) deploymentPageView(ctx context.Context, id string) (v deploymentPag
 		}
 		v.Log = append(v.Log, logLine{l.At.UTC().Format("15:04:05"), name, l.Text})
 	}
-	v.Cut = len(lines) == shownLines
-	return v, err
 }
 
 // question is what is asked before something is lost.
@@ -318,7 +380,7 @@ func (u *UI) askRetry(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *UI) ask(w http.ResponseWriter, r *http.Request, about func(deploymentPageView) question) error {
-	v, err := u.deploymentPageView(r.Context(), r.PathValue("id"))
+	v, err := u.deploymentPageView(r.Context(), r.PathValue("id"), "")
 	if err != nil {
 		return err
 	}

@@ -185,3 +185,38 @@ func TestListIsArrangedInBrowser(t *testing.T) {
 	other.Clean(f.url)
 	w.Clean(f.url)
 }
+
+// How deployments went is seen at a glance, how long they took in a chart and a table,
+// and a log is searched, and followed to its end.
+func TestRunsInBrowser(t *testing.T) {
+	f := newOffice(t)
+	for range 2 {
+		d := f.ask(t, registry.FirstBootNone)
+		work := f.claim(t, "boot-0001")
+		f.tell(t, api.ReportRequest{Deployment: work.Deployment, Attempt: work.Attempt, State: registry.ActionRunning, Lines: []string{"the disk is sound"}}, "continue")
+		f.carryOut(t, work)
+		f.serves(t, "deployed: boot its own disk for the first time")
+		f.becomes(t, d.ID, registry.DeploymentSucceeded)
+	}
+	d := f.ask(t, registry.FirstBootNone)
+	work := f.claim(t, "boot-0001")
+	var lines []string
+	for n := range 400 {
+		lines = append(lines, fmt.Sprintf("block %d is written", n))
+	}
+	f.tell(t, api.ReportRequest{Deployment: work.Deployment, Attempt: work.Attempt, State: registry.ActionRunning, Lines: lines}, "continue")
+	w := uitest.New(t)
+	w.Do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(f.url+"/deployments"), chromedp.WaitVisible(chromedp.CSS(".last")))
+	counts(w, ".last [data-run=succeeded]", 2)
+	w.Says("#deployments", "The last 3 deployments: 1 running, 2 succeeded.")
+	w.Do(chromedp.Navigate(f.url+"/deployments?show=durations"), chromedp.WaitVisible(chromedp.CSS(".chart canvas")))
+	w.Says(".parts", "mine-none")
+	w.Do(chromedp.Navigate(f.url+"/deployments/"+d.ID), chromedp.WaitVisible(chromedp.CSS(".log")))
+	w.Says(".pulse", "Live")
+	f.tell(t, api.ReportRequest{Deployment: work.Deployment, Attempt: work.Attempt, State: registry.ActionRunning, LinesFrom: len(lines), Lines: []string{"and that was all"}}, "continue")
+	w.Says(".log", "and that was all")
+	w.Wait(`(() => { const log = document.querySelector(".log"); return log.scrollHeight > log.clientHeight && log.scrollTop + log.clientHeight > log.scrollHeight - 3 })()`)
+	w.Do(chromedp.SetValue(chromedp.CSS("#find"), "BLOCK 39"), chromedp.Submit(chromedp.CSS("#find")), chromedp.WaitVisible(chromedp.CSS("#find[value='BLOCK 39']")))
+	counts(w, ".log li", 11)
+	w.Clean(f.url)
+}

@@ -192,7 +192,7 @@ func TestOperatorsPagesAreAccessible(t *testing.T) {
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1440} {
 			for _, page := range []string{"/machines", "/machines?group=state&open=%3Dready&cols=tags,labels,os,note,bmc,known", machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=deployments", machine + "?tab=boot",
-				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", "/machines/" + other.ID + "/once", machine + "/edit", machine + "/end/delete", "/deployments", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
+				"/machines/" + other.ID + "/deploy?os=mine-cloud-init", "/machines/" + other.ID + "/once", machine + "/edit", machine + "/end/delete", "/deployments", "/deployments?show=durations", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
 				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
 				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)
 			}

@@ -9,6 +9,7 @@ import { followLeft } from "./left.js";
 import { followNarrowing } from "./narrow.js";
 import { watchLink } from "./link.js";
 import { fillFromLink } from "./setup.js";
+import { followLog } from "./tail.js";
 import { showWhole } from "./whole.js";
 
 const choices = ["system", "light", "dark"];
@@ -37,6 +38,7 @@ followKeys();
 followChoice();
 followLeft();
 followNarrowing();
+followLog();
 showWhole();
 fillFromLink();
 Alpine.start();
