@@ -111,7 +111,10 @@ func refusal(err error) (status int, text string) {
 	case invalid:
 		return http.StatusUnprocessableEntity, sentence(err)
 	}
-	return refusedByStore(err)
+	if status, text = refusedByStore(err); text == "" {
+		return refusedByAccounts(err)
+	}
+	return status, text
 }
 
 // sentence is an error as a page says it.

@@ -57,6 +57,9 @@ type Config struct {
 	Systems     Systems
 	Images      Images
 	ImageJobs   ImageJobs
+	People      People
+	Own         Own
+	Tokens      Tokens
 	// Checks are the parts of the appliance, and how each is; it must be quick.
 	Checks func(ctx context.Context) []Check
 	// Audit is what people changed, below a number (0: the newest), of one object where it is named.
@@ -65,6 +68,7 @@ type Config struct {
 	Explain func(ctx context.Context, m registry.Machine) (Explanation, error)
 	// Setup makes the first account, given the one-time code of the server's log.
 	Setup     func(ctx context.Context, code, name, password string) error
+	Provider  [][2]string            // what is set up of the identity provider, for people; without secrets
 	SignOn    string                 // path that leads to signing in at an identity provider; empty where there is none
 	Answering []string               // where DHCP is answered, such as "eth0 10.77.0.2"; empty when boot services are off
 	Problems  func() []string        // what is wrong now, each with what to do; it must be quick and safe for concurrent use
@@ -146,6 +150,9 @@ func New(c Config) (*UI, error) {
 	for pattern, page := range u.systemPages() {
 		mux.Handle(pattern, u.handle(page))
 	}
+	for pattern, page := range u.settingsPages() {
+		mux.Handle(pattern, u.handle(page))
+	}
 	u.routes = secure(mux)
 	return u, nil
 }
@@ -155,7 +162,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.routes.ServeH
 
 // places are where the bar at the top leads to.
 func places() []destination {
-	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}, {"/health", "Health"}}
+	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}, {"/health", "Health"}, {"/settings", "Settings"}}
 }
 
 type destination struct{ Path, Title string }

@@ -83,3 +83,13 @@ func (c config) signOn() string {
 	}
 	return "/login/oidc"
 }
+
+// provider is what is set up of the identity provider, for people: no secret is in it.
+func (c config) provider() [][2]string {
+	if c.OIDCIssuer == "" {
+		return nil
+	}
+	secret := map[bool]string{true: "set", false: "none: a public client"}[c.OIDCClientSecret+c.OIDCClientSecretFile != ""]
+	return [][2]string{{"Issuer", c.OIDCIssuer}, {"Client ID", c.OIDCClientID}, {"Client secret", secret}, {"Groups are in the claim", c.OIDCGroupsClaim},
+		{"Roles by group", c.OIDCRoleMap}, {"To be registered there", c.PublicURL + auth.OIDCFinishPath}}
+}

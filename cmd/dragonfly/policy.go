@@ -62,6 +62,7 @@ func policy() auth.Policy {
 		"POST /api/v1/setup":          auth.Everybody,
 		"GET /api/v1/me":              auth.Viewer,
 		"PUT /api/v1/me/password":     auth.Viewer,
+		"DELETE /api/v1/me/sessions":  auth.Viewer,
 		"GET /api/v1/users":           auth.Admin,
 		"PUT /api/v1/users/{name}":    auth.Admin,
 		"DELETE /api/v1/users/{name}": auth.Admin,
@@ -158,6 +159,21 @@ func pagePolicy() auth.Policy {
 		"GET /images/gc":                auth.Operator,
 		"POST /images/gc":               auth.Operator,
 		"POST /images/jobs/{id}/cancel": auth.Operator,
+
+		"GET /settings":                     auth.Viewer,
+		"POST /settings/password":           auth.Viewer,
+		"POST /settings/sessions/end":       auth.Viewer,
+		"GET /settings/tokens":              auth.Viewer, // one's own
+		"POST /settings/tokens":             auth.Viewer,
+		"GET /settings/tokens/{id}/revoke":  auth.Viewer,
+		"POST /settings/tokens/{id}/revoke": auth.Viewer,
+		"GET /settings/users":               auth.Admin,
+		"POST /settings/users":              auth.Admin,
+		"GET /settings/users/{name}":        auth.Admin,
+		"POST /settings/users/{name}":       auth.Admin,
+
+		"GET /settings/users/{name}/delete":  auth.Admin,
+		"POST /settings/users/{name}/delete": auth.Admin,
 
 		"GET /docs": auth.Viewer,
 	}

@@ -35,6 +35,8 @@ type Users interface {
 type OwnAccount interface {
 	Setup(ctx context.Context, token, name, password string) error
 	ChangePassword(ctx context.Context, old, password string) error
+	// EndSessions signs whoever asks out, in every browser.
+	EndSessions(ctx context.Context) error
 }
 
 // User is an account on the wire.
@@ -77,6 +79,8 @@ func (s *Server) mountUsers(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "put-own-password", Method: http.MethodPut, Path: "/api/v1/me/password",
 		Summary: "Change your own password, which ends your sessions", Tags: tags, MaxBodyBytes: maxForm,
 		DefaultStatus: http.StatusNoContent, Errors: []int{403, 422, 429}}, s.putOwnPassword)
+	huma.Register(api, huma.Operation{OperationID: "end-own-sessions", Method: http.MethodDelete, Path: "/api/v1/me/sessions",
+		Summary: "Sign yourself out in every browser; API tokens stay", Tags: tags, Errors: []int{404, 503}}, s.endOwnSessions)
 	s.mountTokens(api)
 	s.mountAudit(api)
 }
@@ -190,6 +194,13 @@ type passwordInput struct {
 
 func (s *Server) putOwnPassword(ctx context.Context, in *passwordInput) (*struct{}, error) {
 	if err := s.accounts.ChangePassword(ctx, in.Body.Old, in.Body.Password); err != nil {
+		return nil, s.refusal(err)
+	}
+	return nil, nil
+}
+
+func (s *Server) endOwnSessions(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	if err := s.accounts.EndSessions(ctx); err != nil {
 		return nil, s.refusal(err)
 	}
 	return nil, nil

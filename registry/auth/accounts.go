@@ -185,6 +185,20 @@ func (a *Accounts) ChangePassword(ctx context.Context, old, password string) err
 	return a.ChangeAccount(ctx, name, password, "")
 }
 
+// EndSessions signs whoever asks out, in every browser. API tokens stay.
+func (a *Accounts) EndSessions(ctx context.Context) error {
+	name := registry.ActorOf(ctx).Name
+	return a.book.change(ctx, func(d *directory) (entry registry.AuditEntry, err error) {
+		u, ok := d.Users[name]
+		if !ok {
+			return entry, fmt.Errorf("account %.40q: %w", name, registry.ErrNotFound)
+		}
+		u.Epoch = rand.Text()
+		d.Users[name] = u
+		return audited("account.sessions_end", accountObject(name), nil, nil), nil
+	})
+}
+
 // DeleteAccount removes an account, its sessions and its API tokens.
 func (a *Accounts) DeleteAccount(ctx context.Context, name string) error {
 	return a.book.change(ctx, func(d *directory) (entry registry.AuditEntry, err error) {

@@ -106,7 +106,11 @@ func (w *Window) Do(steps ...chromedp.Action[chromedp.Void]) {
 // Wait returns when the expression is true in the page.
 func (w *Window) Wait(expression string) {
 	w.t.Helper()
-	if _, err := chromedp.Run(w.Context, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(time.Minute))); err != nil {
+	_, err := chromedp.Run(w.Context, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(time.Minute)))
+	for err != nil && (strings.Contains(err.Error(), "navigated") || strings.Contains(err.Error(), "Cannot find context")) { // the page went away under it: ask the next one
+		_, err = chromedp.Run(w.Context, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(time.Minute)))
+	}
+	if err != nil {
 		html, _ := chromedp.Run(w.Context, chromedp.OuterHTML(chromedp.CSS("main")))
 		w.t.Fatalf("%s: %v\n%.3000s\n%q", expression, err, html, w.complain)
 	}

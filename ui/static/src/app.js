@@ -17,19 +17,35 @@ const choices = ["system", "light", "dark"];
 // theme is the button that goes round the three themes.
 Alpine.data("theme", () => ({
   choice: document.documentElement.dataset.choice,
+  init() {
+    addEventListener("theme", () => (this.choice = document.documentElement.dataset.choice));
+  },
   get label() {
     return "Theme: " + this.choice;
   },
   next() {
-    this.choice = choices[(choices.indexOf(this.choice) + 1) % choices.length];
-    try {
-      localStorage.setItem("theme", this.choice);
-    } catch {
-      // storage is blocked: the choice cannot be kept
-    }
-    dispatchEvent(new Event("theme"));
+    choose(choices[(choices.indexOf(this.choice) + 1) % choices.length]);
   },
 }));
+
+function choose(theme) {
+  try {
+    localStorage.setItem("theme", theme);
+  } catch {
+    // storage is blocked: the choice cannot be kept
+  }
+  dispatchEvent(new Event("theme"));
+}
+
+// chooseTheme is the choice of the settings.
+function chooseTheme() {
+  const select = document.querySelector("[data-theme-choice]");
+  if (!select) return;
+  const show = () => (select.value = document.documentElement.dataset.choice);
+  show();
+  addEventListener("theme", show);
+  select.addEventListener("change", () => choose(select.value));
+}
 
 watchLink(Alpine);
 copyOnClick();
@@ -41,4 +57,5 @@ followNarrowing();
 followLog();
 showWhole();
 fillFromLink();
+chooseTheme();
 Alpine.start();

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"dragonfly/ui/uitest"
+)
+
+const phrase = "correct horse battery"
+
+// submit presses the button in a form.
+func submit(form string) chromedp.Action[chromedp.Void] {
+	return chromedp.Click(chromedp.CSS(form + " button.btn"))
+}
+
+func fill(field, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.SetValue(chromedp.CSS("#"+field), text)
+}
+
+// signIn signs an account in, and arrives at what was asked for.
+func signIn(w *uitest.Window, page, name string) {
+	w.Do(chromedp.Navigate(page), chromedp.WaitVisible(chromedp.CSS("#password")), fill("name", name), fill("password", phrase), submit("form.panel"), chromedp.WaitVisible(chromedp.CSS(".who")))
+}
+
+// The first account is made in the settings, and from then on everybody signs in; it
+// makes others, gives them roles, and cannot leave nobody behind who may.
+func TestUsersInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url + "/settings"))
+	w.Says("main", "No account exists yet")
+	w.Do(chromedp.Navigate(f.url+"/settings/users"), fill("name", "Ana"), fill("password", "short"), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("#name-why")))
+	w.Says("#password-why", "want 10 to 256 characters")
+	w.Wait(`document.querySelector("#name").value === "Ana" && document.querySelector("#password").value === ""`)
+	w.Do(fill("name", "ana"), fill("password", phrase), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("form.panel")))
+	signIn(w, f.url+"/settings/users", "ana")
+	w.Do(fill("name", "ben"), fill("role", "viewer"), fill("password", phrase), submit("form.narrow"))
+	w.Says("table", "ben")
+	w.Do(fill("name", "ben"), fill("password", phrase), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS(".fault")))
+	w.Says(".fault", "exists already")
+	w.Do(chromedp.Navigate(f.url+"/settings/users/ana"), fill("role", "viewer"), submit("form.card"), chromedp.WaitVisible(chromedp.CSS(".fault")))
+	w.Says(".fault", "last administrator")
+	w.Do(chromedp.Navigate(f.url+"/settings/users/ben"), fill("role", "operator"), submit("form.card"), chromedp.WaitVisible(chromedp.CSS("table")))
+	w.Says("table", "operator")
+	w.Do(chromedp.Navigate(f.url+"/settings/users/ben/delete"), submit(".ask"), chromedp.WaitVisible(chromedp.CSS("table")))
+	w.Wait(`!document.querySelector("table").textContent.includes("ben")`)
+	w.Do(chromedp.Navigate(f.url + "/settings/users/ben"))
+	w.Says("main", "There is no account")
+}
+
+// A token is shown once and acts for whoever made it, until it is revoked.
+func TestTokensInBrowser(t *testing.T) {
+	f := newOffice(t)
+	f.run(t, phrase+"\n", "user", "create", "ana", "--role", "operator", "--password-stdin")
+	w := uitest.New(t)
+	signIn(w, f.url+"/settings/tokens", "ana")
+	w.Wait(`[...document.querySelectorAll("#role option")].map((o) => o.value).join() === "viewer,operator"`)
+	w.Do(fill("name", "two words"), fill("role", "operator"), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("#name-why")))
+	w.Wait(`document.querySelector("#name").value === "two words" && document.querySelector("#role").value === "operator"`)
+	w.Do(fill("name", "backup"), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("#secret")))
+	secret, err := chromedp.Run(w.Context, chromedp.Evaluate[string](`document.querySelector("#secret code").textContent`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/api/v1/me", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+secret)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode
+	}
+	if got := ask(); got != http.StatusOK {
+		t.Errorf("the token is answered %d", got)
+	}
+	w.Do(chromedp.Navigate(f.url + "/settings/tokens"))
+	w.Says("table", "backup")
+	w.Wait(`!document.querySelector("main").textContent.includes("df_")`)
+	w.Do(chromedp.Click(chromedp.CSS("td.does a")), submit(".ask"), chromedp.WaitVisible(chromedp.CSS("form.narrow")))
+	w.Says("main", "There is no API token")
+	if got := ask(); got != http.StatusUnauthorized {
+		t.Errorf("a revoked token is answered %d", got)
+	}
+	w.Do(chromedp.Navigate(f.url + "/settings/users"))
+	w.Says("main", "this needs the role admin; ana has the role operator")
+}
+
+// Whoever changes their password stays signed in here, and nowhere else.
+func TestOwnAccountInBrowser(t *testing.T) {
+	f := newOffice(t)
+	f.run(t, phrase+"\n", "user", "create", "ana", "--password-stdin")
+	here, there := uitest.New(t), uitest.New(t)
+	signIn(here, f.url+"/settings", "ana")
+	signIn(there, f.url+"/settings", "ana")
+	change := func(old, password, again string) {
+		here.Do(fill("old", old), fill("password", password), fill("again", again), submit("form[action$=password]"))
+	}
+	change("wrong horse battery", "another phrase", "another phrase")
+	here.Says("#old-why", "another one")
+	change(phrase, "another phrase", "anothr phrase")
+	here.Says("#again-why", "another one than above")
+	change(phrase, "another phrase", "another phrase")
+	here.Says(".note.good", "Your password was changed")
+	there.Do(chromedp.Navigate(f.url+"/settings"), chromedp.WaitVisible(chromedp.CSS("form.panel")))
+	here.Do(fill("theme", "dark"))
+	here.Eval(`document.querySelector("#theme").dispatchEvent(new Event("change"))`)
+	here.Wait(`document.documentElement.dataset.bsTheme === "dark" && document.querySelector(".tool").title === "Theme: dark"`)
+	here.Do(submit("form[action$=end]"), chromedp.WaitVisible(chromedp.CSS("form.panel")))
+}
+
+// A form that lacks what it should have, or has it twice, changes nothing.
+func TestSettingsBadForms(t *testing.T) {
+	f := newOffice(t)
+	for _, c := range []struct {
+		path, says string
+		form       url.Values
+		status     int
+	}{
+		{"/settings/users", "want a lower-case letter", url.Values{}, 422},
+		{"/settings/users", "want viewer, operator or admin", url.Values{"name": {"ana"}, "role": {"root", "admin"}, "password": {phrase}}, 422},
+		{"/settings/users/nobody", "There is no account", url.Values{"role": {"admin"}}, 404},
+		{"/settings/tokens", "A token acts for an account", url.Values{"name": {"x"}}, 422},
+		{"/settings/tokens", "A token acts for an account", url.Values{"name": {"x"}, "role": {"admin"}, "days": {"0"}}, 422},
+		{"/settings/tokens/none/revoke", "not found", url.Values{}, 404},
+		{"/settings/users/nobody/delete", "not found", url.Values{}, 404},
+		{"/settings/sessions/end", "not found", url.Values{}, 404},
+	} {
+		if status, body := f.post(t, f.url+c.path, c.form); status != c.status || !strings.Contains(body, c.says) {
+			t.Errorf("%s %v: %d, want %d and %q: %s", c.path, c.form, status, c.status, c.says, body[max(0, strings.Index(body, "<main")):])
+		}
+	}
+}
+
+// The settings are for everybody.
+func TestSettingsAreAccessible(t *testing.T) {
+	axe, err := os.ReadFile("../../ui/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newOffice(t)
+	f.run(t, phrase+"\n", "user", "create", "ana", "--password-stdin")
+	w := uitest.New(t)
+	signIn(w, f.url+"/settings", "ana")
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{360, 1440} {
+			for _, page := range settingsPages {
+				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
+				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)
+			}
+		}
+	}
+	w.Do(chromedp.Navigate(f.url + "/settings"))
+	w.Clean(f.url)
+}
+
+var settingsPages = []string{"/settings", "/settings/tokens", "/settings/users", "/settings/users/ana"}
