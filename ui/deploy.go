@@ -21,6 +21,7 @@ type order struct {
 	Hostname string
 	Keys     string // one a line
 	UserData string
+	Network  netForm
 	Typed    string // the machine's name, by which the loss of what is on the disk is confirmed
 	Systems  []choice
 	Disks    []choice
@@ -67,6 +68,9 @@ func (u *UI) deploy(w http.ResponseWriter, r *http.Request) error {
 	if r.PostFormValue("do") != "order" {
 		return u.showOrder(w, r, m, &o, http.StatusOK)
 	}
+	if o.wrong() {
+		return u.showOrder(w, r, m, &o, http.StatusUnprocessableEntity)
+	}
 	if err := u.planned(r.Context(), m, &o); err != nil {
 		return err
 	}
@@ -101,13 +105,22 @@ func (o *order) unconfirmed(m registry.Machine) bool {
 // orderIn is the form as it was sent.
 func orderIn(r *http.Request) order {
 	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	return order{OS: value("os"), Disk: value("disk"), Hostname: value("hostname"), Keys: value("keys"), UserData: value("user_data"), Typed: value("typed")}
+	return order{OS: value("os"), Disk: value("disk"), Hostname: value("hostname"), Keys: value("keys"), UserData: value("user_data"), Network: netFormIn(r), Typed: value("typed")}
+}
+
+// wrong notes what cannot be read of the form.
+func (o *order) wrong() bool {
+	_, err := o.Network.network()
+	found := faultsOf(err, orderField)
+	o.fault(found)
+	return found != nil
 }
 
 // request is what the form asks for.
 func (o order) request() registry.DeployRequest {
 	req := registry.DeployRequest{OS: o.OS, Disk: o.Disk, Seed: registry.Seed{Hostname: o.Hostname, UserData: o.UserData}}
 	req.Seed.SSHKeys = keysIn(o.Keys)
+	req.Seed.Network, _ = o.Network.network() // what is wrong with it was said
 	if o.OS == wipe {
 		req = registry.DeployRequest{Kind: registry.KindWipe, Disk: o.Disk}
 	}
@@ -127,7 +140,7 @@ func keysIn(text string) (keys []string) {
 // orderField is the field that a pointer of a request belongs to.
 func orderField(pointer string) string {
 	for _, f := range []struct{ prefix, name string }{{"/os", "os"}, {"/disk", "disk"}, {"/confirm", "typed"}, {"/concurrency", "at_once"}, {"/seed/hostname", "hostname"},
-		{"/seed/ssh_keys", "keys"}, {"/seed/user_data", "user_data"}} {
+		{"/seed/ssh_keys", "keys"}, {"/seed/user_data", "user_data"}, {"/seed/network", "net"}} {
 		if strings.HasPrefix(pointer, f.prefix) {
 			return f.name
 		}
@@ -141,7 +154,8 @@ func (u *UI) showOrder(w http.ResponseWriter, r *http.Request, m registry.Machin
 	if err := u.offer(r.Context(), m, o); err != nil {
 		return err
 	}
-	if o.OS != "" && o.Plan == nil {
+	o.Network.offer(m)
+	if !o.wrong() && o.OS != "" && o.Plan == nil {
 		if err := u.planned(r.Context(), m, o); err != nil {
 			return err
 		}

@@ -28,6 +28,11 @@ func TestDeployInBrowser(t *testing.T) {
 	w.Says("#keys-why", "no key")
 	w.Do(chromedp.SetValue(chromedp.CSS("#keys"), f.key), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("[value=order]")))
 	w.Says(".order", "sda 100 GB ACME S1")
+	w.Eval(`document.querySelector("#net").closest("details").open = true`)
+	w.Do(chromedp.SetValue(chromedp.CSS("#net"), "static"), chromedp.SetValue(chromedp.CSS("#addresses"), "10.9.0.17"), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("#net-why")))
+	w.Says("#net-why", "10.0.0.17/24")
+	w.Do(chromedp.SetValue(chromedp.CSS("#addresses"), "10.9.0.17/24"), chromedp.SetValue(chromedp.CSS("#vlan"), "42"), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("[value=order]")))
+	w.Wait(`document.querySelector(".rendered").textContent.includes("10.9.0.17/24") && document.querySelector(".rendered").textContent.includes("lan0.42")`)
 	w.Do(chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("#deployment")))
 	w.Says("#deployment", "waiting for the machine to boot")
 
