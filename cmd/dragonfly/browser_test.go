@@ -177,6 +177,9 @@ func TestViewerInBrowser(t *testing.T) {
 	w.Wait(`!document.querySelector("a.btn-primary, .pop")`)
 	w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID + "/deploy"))
 	w.Says("main", "403")
+	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.Click(chromedp.CSS(".pick input[name=machine]")))
+	w.Says("#chosen", "You may look, and an operator may change them.")
+	w.Wait(`!document.querySelector("#chosen [name=do]")`)
 }
 
 // The pages of one machine and of deployments are for everybody, by day and by night,
