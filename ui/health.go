@@ -16,6 +16,7 @@ import (
 type Check struct {
 	Title string
 	Good  bool
+	Off   bool   // by choice: neither good nor bad
 	Word  string // how it is: "answers", "3 records wait"
 	Facts [][2]string
 }

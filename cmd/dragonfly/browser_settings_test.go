@@ -165,3 +165,26 @@ func TestSettingsAreAccessible(t *testing.T) {
 }
 
 var settingsPages = []string{"/settings", "/settings/tokens", "/settings/users", "/settings/users/ana"}
+
+// A page of which a part is read again says when that fails, and when it is back; what
+// is switched off by choice is not red; a machine is edited and deployed to by key.
+func TestStaleAndKeysInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url + "/health"))
+	w.Says("[data-lamp=off]", "switched off")
+	w.Wait(`!document.querySelector(".note.warn").checkVisibility()`)
+	for _, page := range []string{"/health", "/systems"} {
+		w.Do(chromedp.Navigate(f.url + page))
+		w.Eval(`window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError("cut"))`)
+		w.Wait(`document.querySelector(".note.warn").checkVisibility()`)
+		w.Says(".note.warn", "Live updates lost since ")
+		w.Eval(`window.fetch = window.real`)
+		w.Wait(`!document.querySelector(".note.warn").checkVisibility()`)
+	}
+	for key, field := range map[string]string{"e": "#owner", "d": "#os"} {
+		w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID), chromedp.WaitVisible(chromedp.CSS("#machine")))
+		w.Eval(fmt.Sprintf("document.dispatchEvent(new KeyboardEvent('keydown', {key: %q}))", key))
+		w.Wait(fmt.Sprintf("!!document.querySelector(%q)", "form "+field))
+	}
+}

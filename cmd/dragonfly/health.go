@@ -18,7 +18,7 @@ import (
 func (a *appliance) checks(context.Context) []ui.Check {
 	all := []ui.Check{a.databaseCheck(), a.journalCheck(), a.diskCheck(), a.tinkerbellCheck()}
 	if len(a.boot) == 0 {
-		all = append(all, ui.Check{Title: "Network boots", Word: "switched off: no machine is answered; start with --boot", Facts: a.httpFacts()})
+		all = append(all, ui.Check{Title: "Network boots", Off: true, Word: "switched off: no machine is answered; start with --boot", Facts: a.httpFacts()})
 	}
 	for i, b := range a.boot {
 		all = append(all, b.check(a.ports.boot[i].on.Addr, a.httpFacts()))

@@ -1,10 +1,17 @@
 import { chooseBy } from "./choose.js";
 
 // Keys for those who keep their hands on them. None changes anything.
-const go = { m: "/machines", d: "/deployments" };
+const go = { m: "/machines", d: "/deployments", o: "/systems", h: "/health", s: "/settings" };
 
 function typing(event) {
   return event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable]");
+}
+
+// follow opens the link of the page that has the key: a page that asks, never more.
+function follow(key) {
+  const link = /^[a-z]$/.test(key) && document.querySelector(`a[data-key="${key}"]`);
+  if (link) location.assign(link.href);
+  return Boolean(link);
 }
 
 // move puts the focus on the machine that is so many rows further.
@@ -41,7 +48,7 @@ export function followKeys() {
         move(-1);
         break;
       default:
-        if (!chooseBy(event)) return;
+        if (!chooseBy(event) && !follow(event.key)) return;
     }
     event.preventDefault();
   });

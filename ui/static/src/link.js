@@ -8,7 +8,7 @@ export function watchLink(Alpine) {
   Alpine.store("link", { lost: false, heard: false, since: "", word: "Connecting" });
   const link = Alpine.store("link");
   const stream = () => document.getElementById("live"); // a list with another filter has another
-  if (!stream()) return;
+  if (!stream()) return watchPolls(link);
   let last = Date.now();
   let broken = 0; // since when
   let connection = null;
@@ -40,8 +40,26 @@ export function watchLink(Alpine) {
     const silent = now - last > silence;
     if (silent && !broken) connection?.reader?.cancel(); // half open: connect anew
     if (!silent && (!broken || now - broken < grace)) return;
-    const clock = new Date(last).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-    Object.assign(link, { lost: true, since: clock, word: "Retrying" });
+    Object.assign(link, { lost: true, since: clock(last), word: "Retrying" });
     if (seconds % 5 === 0) stream().dispatchEvent(new Event("retry")); // no-op while it is connecting
   }, 1000);
+}
+
+function clock(at) {
+  return new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
+// watchPolls does the same for a page of which a part is read again and again. Each
+// read is a try.
+function watchPolls(link) {
+  const polled = (event) => event.target.matches?.('[hx-trigger^="every"]');
+  let last = Date.now();
+  document.addEventListener("htmx:after:request", (event) => {
+    if (!polled(event) || !event.detail.ctx.response?.raw.ok) return;
+    last = Date.now();
+    link.lost = false;
+  });
+  for (const name of ["htmx:error", "htmx:response:error"]) {
+    document.addEventListener(name, (event) => polled(event) && Object.assign(link, { lost: true, since: clock(last) }));
+  }
 }
