@@ -53,8 +53,17 @@ func (u *UI) handle(p page) http.Handler {
 	})
 }
 
-// Deny answers with an error page; it is for the gate before this handler.
+// Deny answers with an error page; it is for the gate before this handler. Of a form
+// that comes after the session has ended nothing is lost.
 func (u *UI) Deny(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	if status == http.StatusUnauthorized {
+		if k, ok := keptOf(w, r); ok {
+			secure(u.handle(func(w http.ResponseWriter, r *http.Request) error {
+				return render(w, r, status, keptPage(u.frame(r, "Sign in again"), k))
+			})).ServeHTTP(w, r)
+			return
+		}
+	}
 	u.secured(w, r, explain(&httpError{status: status, detail: detail}))
 }
 

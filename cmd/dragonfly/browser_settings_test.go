@@ -188,3 +188,23 @@ func TestStaleAndKeysInBrowser(t *testing.T) {
 		w.Wait(fmt.Sprintf("!!document.querySelector(%q)", "form "+field))
 	}
 }
+
+// A session that ends while a form is filled in costs nothing that was typed.
+func TestSessionEndsInFormInBrowser(t *testing.T) {
+	f := newOffice(t)
+	f.run(t, phrase+"\n", "user", "create", "ana", "--password-stdin")
+	w := uitest.New(t)
+	edit := f.url + "/machines/" + f.m.ID + "/edit"
+	signIn(w, edit, "ana")
+	w.Do(fill("owner", "ben <b>"), fill("note", "\none line\nanother"))
+	w.Eval(`fetch("/logout", {method: "POST"}).then(() => window.out = true)`)
+	w.Wait(`window.out === true`)
+	w.Do(chromedp.Click(chromedp.CSS("main .btn-primary")), chromedp.WaitVisible(chromedp.CSS("#kept")))
+	w.Says("#kept", "what you typed is kept")
+	w.Eval(`fetch("/login", {method: "POST", body: new URLSearchParams({name: "ana", password: "` + phrase + `"})}).then(() => window.back = true)`)
+	w.Wait(`window.back === true`)
+	w.Do(chromedp.Click(chromedp.CSS("#kept .btn-primary")), chromedp.WaitVisible(chromedp.CSS(".fault")))
+	w.Wait(`document.querySelector("#owner").value === "ben <b>" && document.querySelector("#note").value.includes("one line\nanother")`)
+	w.Do(fill("owner", "ben"), chromedp.Click(chromedp.CSS("main .btn-primary")), chromedp.WaitVisible(chromedp.CSS("#machine")))
+	w.Says("#machine", "ben")
+}
