@@ -17,11 +17,14 @@ const (
 	Disk          Do = "disk"            // boot the machine's own disk
 	Once          Do = "once"            // boot what an operator has asked for, this once
 	DiskThenAgent Do = "disk-then-agent" // boot the disk; where none boots, start the agent
+	Worker        Do = "worker"          // start the agent image as a worker of Tinkerbell's
+	Hook          Do = "hook"            // start a kernel and initramfs of Tinkerbell's
+	Smee          Do = "smee"            // go on with the script of Tinkerbell's Smee
 )
 
 // PlanFor says what the machine does next. known is false where no machine has
-// the address; entry counts for nothing then.
-func PlanFor(entry registry.Entry, known bool) Plan {
+// the address; entry counts for nothing then. osie is for what Tinkerbell carries out.
+func PlanFor(entry registry.Entry, known bool, osie OSIE) Plan {
 	if !known {
 		return Plan{Agent, "unknown machine: start the agent, so that it can register"}
 	}
@@ -30,6 +33,8 @@ func PlanFor(entry registry.Entry, known bool) Plan {
 		return Plan{Agent, "deployment pending: start the agent, so that it can install"}
 	case registry.BootOnce:
 		return Plan{Once, "an operator has asked for this boot, once"}
+	case registry.BootOSIE:
+		return osie.Plan()
 	case registry.BootDisk:
 		if entry.State == registry.Installing { // and else a rescue is over
 			return Plan{Disk, "deployed: boot its own disk for the first time"}

@@ -15,6 +15,7 @@ type Entry struct {
 	Name  string
 	State State
 	Next  BootTarget // instead of what State says
+	Boots MAC        // the address it boots from, as far as is known; zero: it has none
 }
 
 // Index answers "which machine has this address" from memory, so that a boot
@@ -191,7 +192,7 @@ func (x *Index) isNamed(name string) bool {
 // put replaces what is known of m, unless something newer is: a write here and
 // what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
-	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext},
+	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext, Boots: m.BootMAC()},
 		macs: slices.Clone(m.MACs), marks: x.alike.hashes(m.Hardware.System), version: m.Version}
 	entry.stranger = m.State == Discovered && len(entry.marks) == 0 && hasGivenName(m, Registration{})
 	x.mu.Lock()

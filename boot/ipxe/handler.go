@@ -26,14 +26,17 @@ import (
 //	/boot/{cpu}/initramfs.zst          the agent's initramfs
 //	/boot/{cpu}/tools-{sha256}.tar.zst what that agent fetches when it makes file systems
 //	/boot/amd64/memtest.{bin,efi}      memtest86+, for BIOS and UEFI
+//	/boot/hook/{name}-{arch}           Tinkerbell's vmlinuz or initramfs; arch is x86_64 or aarch64
 //	/boot/nbp/{name}                   a network boot program, for HTTP Boot
 //	/boot/nbp/autoexec.ipxe            what iPXE asks for beside the program, see [Autoexec]
 type Handler struct {
-	Dir    string // holds amd64/, arm64/ and nbp/
+	Dir    string // holds amd64/, arm64/ and nbp/, and hook/ where that is used
 	Lookup func(registry.MAC) (registry.Entry, bool)
 	Token  func(registry.MAC) string // a fresh boot token; empty where there can be none
 	// Boots has what machines boot once; nil: nothing.
 	Boots Boots
+	// Tinkerbell is for the machines that it has work for.
+	Tinkerbell Tinkerbell
 	// Sight is told of every step; it must not block. May be nil.
 	Sight func(registry.Sighting)
 	Log   *slog.Logger
@@ -65,6 +68,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.autoexec(w, r)
 	case folder == "nbp":
 		h.program(w, r, name)
+	case folder == "hook":
+		h.hook(w, r, name)
 	case name == "vmlinuz":
 		h.image(w, r, image{folder, name, registry.StageKernel})
 	case name == "initramfs.zst":
@@ -151,10 +156,21 @@ func (h *Handler) Complete(ctx context.Context, s Script, take bool) Script {
 	if known {
 		s.Name = entry.Name
 	}
-	s.Plan = boot.PlanFor(entry, known)
-	if s.Plan.Do == boot.Once && s.Try < Tries {
-		s.Order, s.Problem = h.order(ctx, entry.ID, s.Arch, take)
-	} else if s.Plan.Do != boot.Disk {
+	s.Tinkerbell, s.Worker = h.Tinkerbell, entry.Boots
+	s.Plan = boot.PlanFor(entry, known, h.Tinkerbell.OSIE)
+	switch s.Plan.Do {
+	case boot.Disk:
+	case boot.Once:
+		if s.Try < Tries {
+			s.Order, s.Problem = h.order(ctx, entry.ID, s.Arch, take)
+		}
+	case boot.Smee:
+		s.Problem = h.Tinkerbell.problem(boot.Smee)
+	case boot.Hook:
+		s.Problem = cmp.Or(h.Tinkerbell.problem(boot.Hook), h.hookProblem(s))
+	case boot.Worker:
+		s.Problem = cmp.Or(h.Tinkerbell.problem(boot.Worker), h.problem(&s))
+	default:
 		s.Problem = h.problem(&s)
 	}
 	return s
@@ -194,13 +210,21 @@ func (h *Handler) noMemtest(arch boot.Arch) string {
 
 // problem says what keeps the agent from being started, and else sets the token.
 func (h *Handler) problem(s *Script) string {
-	for _, name := range []string{"vmlinuz", "initramfs.zst"} {
-		if _, err := os.Stat(filepath.Join(h.Dir, s.Arch.CPU(), name)); err != nil {
-			return fmt.Sprintf("the server has no agent image for %s (%s is missing)", s.Arch.CPU(), name)
-		}
+	if missing := h.missing(s.Arch.CPU(), "vmlinuz", "initramfs.zst"); missing != "" {
+		return fmt.Sprintf("the server has no agent image for %s (%s is missing)", s.Arch.CPU(), missing)
 	}
 	if s.Token = h.Token(s.MAC); s.Token == "" {
 		return "the server can give out no boot token now"
+	}
+	return ""
+}
+
+// missing is the first of the files that a folder has not; empty where it has all.
+func (h *Handler) missing(folder string, names ...string) string {
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(h.Dir, folder, name)); err != nil {
+			return name
+		}
 	}
 	return ""
 }

@@ -20,7 +20,11 @@ type Script struct {
 	Token string             // boot token for the agent
 	Name  string             // the machine's name; empty where it is unknown
 	Order registry.BootOrder // where Plan is [boot.Once]
-	Try   int                // how often the machine has come back for another try, from 0
+	// Worker is how Tinkerbell knows the machine: by the address that it boots from
+	// most often, which need not be MAC.
+	Worker     registry.MAC
+	Tinkerbell Tinkerbell
+	Try        int // how often the machine has come back for another try, from 0
 	// Problem is what keeps the agent from being started, in words; empty where
 	// nothing does. The script shows it, waits and asks again.
 	Problem string
@@ -62,7 +66,7 @@ func Autoexec(base string) ([]byte, error) {
 var source string
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"word": word, "text": text, "dashed": dashed,
+	"word": word, "text": text, "argument": argument, "dashed": dashed,
 }).Parse(source))
 
 func render(name string, s Script) ([]byte, error) {

@@ -2,6 +2,7 @@ package ipxe
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,20 +34,30 @@ func golden(t *testing.T, name string, got []byte) {
 
 // agent is the script for an unknown machine.
 func agent() Script {
-	return Script{Plan: boot.PlanFor(registry.Entry{}, false), MAC: mac, Arch: boot.UEFIX64,
+	return Script{Plan: boot.PlanFor(registry.Entry{}, false, ""), MAC: mac, Arch: boot.UEFIX64,
 		Base: "http://10.0.0.2:3000", Token: "b7Kq-_x.9"}
 }
 
 func known(state registry.State) Script {
 	s := agent()
-	s.Name, s.Plan = "brave-otter", boot.PlanFor(registry.Entry{State: state}, true)
+	s.Name, s.Plan = "brave-otter", boot.PlanFor(registry.Entry{State: state}, true, "")
 	return s
 }
 
 // once is the script for a machine that boots something once.
 func once(order registry.BootOrder) Script {
 	s := agent()
-	s.Name, s.Plan, s.Order = "brave-otter", boot.PlanFor(registry.Entry{State: registry.Ready, Next: registry.BootOnce}, true), order
+	s.Name, s.Plan, s.Order = "brave-otter", boot.PlanFor(registry.Entry{State: registry.Ready, Next: registry.BootOnce}, true, ""), order
+	return s
+}
+
+// tinkerbell is the script for a machine that Tinkerbell has work for. It boots from
+// another port than the one Tinkerbell knows it by.
+func tinkerbell(osie boot.OSIE) Script {
+	s := known(registry.Installing)
+	s.Plan = boot.PlanFor(registry.Entry{State: registry.Installing, Next: registry.BootOSIE}, true, osie)
+	s.Worker = registry.MAC{0x52, 0x54, 0, 0xab, 0xcd, 0xef}
+	s.Tinkerbell = Tinkerbell{OSIE: osie, Server: "10.0.0.3:42113", Smee: "http://10.0.0.3:7080"}
 	return s
 }
 
@@ -67,10 +78,19 @@ func TestScripts(t *testing.T) {
 		"iso.ipxe":           once(registry.BootOrder{Kind: registry.KindISO, ISO: "http://10.0.0.9/tool.iso"}),
 		"script.ipxe":        once(registry.BootOrder{Kind: registry.KindScript, Script: "#!ipxe\necho ${net0/mac} && sleep 1"}),
 		"once-problem.ipxe":  with(once(registry.BootOrder{}), func(s *Script) { s.Problem = "the server cannot look up now what is to be booted" }),
-		"problem.ipxe":       with(agent(), func(s *Script) { s.Problem, s.Token = "the server can give out no boot token now", "" }),
-		"problem-last.ipxe":  with(agent(), func(s *Script) { s.Problem, s.Try = "the server can give out no boot token now", Tries }),
-		"retry.ipxe":         with(agent(), func(s *Script) { s.Try = 2 }),
-		"retry-last.ipxe":    with(agent(), func(s *Script) { s.Try = Tries }),
+		"worker.ipxe":        tinkerbell(boot.OSIEAgent),
+		"hook.ipxe":          tinkerbell(boot.OSIEHook),
+		"hook-arm64.ipxe": with(tinkerbell(boot.OSIEHook), func(s *Script) {
+			s.Arch, s.Tinkerbell.TLS, s.Tinkerbell.Syslog = boot.UEFIARM64, true, "logs.lab.example"
+		}),
+		"hook-outside.ipxe": with(tinkerbell(boot.OSIEHook), func(s *Script) {
+			s.Tinkerbell.HookURL, s.Tinkerbell.Arguments = "http://10.0.0.9/captain/", []string{"tink_worker_image=ghcr.io/tinkerbell/tink-agent:v0.25.0", "insecure_registries=10.0.0.9:5000,10.0.0.8:5000"}
+		}),
+		"smee.ipxe":         tinkerbell(boot.OSIESmee),
+		"problem.ipxe":      with(agent(), func(s *Script) { s.Problem, s.Token = "the server can give out no boot token now", "" }),
+		"problem-last.ipxe": with(agent(), func(s *Script) { s.Problem, s.Try = "the server can give out no boot token now", Tries }),
+		"retry.ipxe":        with(agent(), func(s *Script) { s.Try = 2 }),
+		"retry-last.ipxe":   with(agent(), func(s *Script) { s.Try = Tries }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := script.Render()
@@ -96,6 +116,22 @@ func TestRenderRefuses(t *testing.T) {
 		for field, script := range map[string]func(*Script){
 			"base":  func(s *Script) { s.Base = bad },
 			"token": func(s *Script) { s.Token = bad },
+			"server": func(s *Script) {
+				*s = tinkerbell(boot.OSIEAgent)
+				s.Tinkerbell.Server = bad
+			},
+			"smee": func(s *Script) {
+				*s = tinkerbell(boot.OSIESmee)
+				s.Tinkerbell.Smee = bad
+			},
+			"syslog": func(s *Script) {
+				*s = tinkerbell(boot.OSIEHook)
+				s.Tinkerbell.Server, s.Tinkerbell.Syslog = cmp.Or(bad, "x"), bad
+			},
+			"argument": func(s *Script) {
+				*s = tinkerbell(boot.OSIEHook)
+				s.Tinkerbell.Arguments = []string{bad}
+			},
 		} {
 			s := agent()
 			script(&s)
