@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,7 @@ type agent struct {
 	machine string        // its ID, once it is registered
 	online  chan struct{} // closed with the first address
 	once    sync.Once
+	acting  sync.Mutex // held while an action of Tinkerbell runs
 }
 
 // errRefused says that the server no longer takes our token: only a fresh boot
@@ -81,7 +83,9 @@ func Run(ctx context.Context, cfg Config) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	a.screen.change(func(v *View) { v.Server, v.Doing = cfg.Boot.URL, "looking for hardware" })
+	a.screen.change(func(v *View) {
+		v.Server, v.Doing = cmp.Or(cfg.Boot.URL, cfg.Boot.Tink.Authority), "looking for hardware"
+	})
 	wg.Go(func() { a.screen.run(ctx) })
 	wg.Go(func() {
 		if err := cfg.Network(ctx, a.portsChanged); err != nil && ctx.Err() == nil {
@@ -114,6 +118,14 @@ func (a *agent) work(ctx context.Context, hardware registry.Hardware) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if a.Boot.Tink.Authority != "" {
+		return a.workForTinkerbell(ctx, hardware)
+	}
+	return a.workForDragonfly(ctx, hardware)
+}
+
+// workForDragonfly registers and follows instructions until one ends this boot.
+func (a *agent) workForDragonfly(ctx context.Context, hardware registry.Hardware) error {
 	reply, err := a.register(ctx, hardware)
 	if err != nil {
 		return err

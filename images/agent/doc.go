@@ -14,4 +14,8 @@
 // The agent writes to a disk for a deployment alone: to the one disk that was agreed
 // to, after the server has taken a report that says so. What it has begun to write
 // it marks as this machine's.
+//
+// Booted with the kernel arguments of HookOS ([ParseCmdline]) it is a worker of
+// Tinkerbell instead, and carries out the actions of Workflows with what is in
+// package action: no container, and what a Workflow says is written to is.
 package agent

@@ -82,10 +82,11 @@ func (h *host) serve(cfg *Config) {
 	cfg.LinkDisks = func() error { return linkDisks(h.root, "/dev/disk/by-id") }
 }
 
-// tools are the programs that this image was built with and does not have in it.
+// tools are the programs that this image was built with and does not have in it; the
+// server that it was booted from has them.
 func (h *host) tools(boot Boot) *action.Toolbox {
 	sum := h.root.text(packed.Tools)
-	if sum == "" {
+	if sum == "" || boot.URL == "" {
 		return nil
 	}
 	return &action.Toolbox{URL: fmt.Sprintf("%s/boot/%s/tools-%s.tar.zst", boot.URL, runtime.GOARCH, sum), SHA256: sum, Dir: "/run/tools"}

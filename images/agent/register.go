@@ -142,7 +142,7 @@ func (a *agent) obey(ctx context.Context, reply api.RegisterReply) error {
 	next := api.NextReply{Name: reply.Name, State: reply.State, Next: reply.Next}
 	for asked := (time.Time{}); ; {
 		a.screen.change(func(v *View) { v.Name, v.State = next.Name, string(next.State) })
-		if next.Next == registry.Deploy {
+		if next.Next == registry.Deploy && a.Boot.Tink.Authority == "" {
 			if done, err := a.deploy(ctx, client); done || err != nil {
 				return err
 			}
@@ -170,10 +170,15 @@ func (a *agent) act(ctx context.Context, what registry.Instruction) (done bool, 
 	switch what {
 	case registry.Wait, "":
 		return false, nil
+	case registry.Deploy:
+		a.Log.Warn("a deployment of the built-in engine waits, and this boot works for Tinkerbell; restart the machine for it")
+		return false, nil
 	case registry.Reboot:
+		a.acting.Lock() // not amid an action
 		a.screen.doing("restarting")
 		return true, a.restart(ctx)
 	case registry.LocalBoot:
+		a.acting.Lock()
 		a.screen.doing("restarting from the local disk")
 		if err := a.BootDisk(); err != nil {
 			a.problem(fmt.Errorf("boot from the disk: %w; the server will send this machine there", err))
