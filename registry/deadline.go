@@ -107,7 +107,7 @@ func (r *Registry) expire(ctx context.Context, id string, deadline time.Time) er
 		return err
 	}
 	if m.Deployment != "" {
-		return r.expireDeployment(ctx, m.Deployment, deadline, lastSeen(timeline))
+		return r.expireDeployment(ctx, m.Deployment, deadline, timeline)
 	}
 	m, event, err := expired(m, timeline, r.now())
 	if err != nil {
@@ -130,17 +130,24 @@ func expired(m Machine, timeline []Event, now time.Time) (Machine, Event, error)
 	if err != nil {
 		return m, Event{}, err
 	}
-	m.Reason = fmt.Sprintf("%s until %s and did not end; %s", m.State, clock(m.Deadline), lastSeen(timeline))
+	m.Reason = fmt.Sprintf("%s until %s and did not end; %s", m.State, clock(m.Deadline), lastSeen(timeline, time.Time{}))
 	m.State, m.Deadline, m.Pending = next, time.Time{}, ""
 	return m, m.event(MachineFailed, now, m.Reason+": look at its screen; restore makes it ready again"), nil
 }
 
-// lastSeen is the newest thing that the machine itself did.
-func lastSeen(timeline []Event) string {
-	for _, e := range timeline {
-		if slices.Contains([]Kind{MachineBoot, MachineRegistered, MachineTold, MachineOnline, MachineOffline}, e.Kind) {
-			return fmt.Sprintf("the last of it was %q at %s", e.Message, clock(e.At))
+// lastSeen is the newest thing that the machine itself did: a step of a boot rather
+// than that it went on or off, and whether nothing came after a time.
+func lastSeen(timeline []Event, since time.Time) string {
+	for _, kinds := range [][]Kind{{MachineBoot, MachineRegistered}, {MachineTold, MachineOnline, MachineOffline}} {
+		at := slices.IndexFunc(timeline, func(e Event) bool { return slices.Contains(kinds, e.Kind) })
+		if at < 0 {
+			continue
 		}
+		last := fmt.Sprintf("the last of it was %q at %s", timeline[at].Message, clock(timeline[at].At))
+		if !timeline[at].At.After(since) {
+			return "it was not seen booting since; " + last
+		}
+		return last
 	}
 	return "nothing was seen of it"
 }

@@ -9,11 +9,54 @@ import (
 	"unicode/utf8"
 )
 
+// AgentBoot is a boot of the agent on a machine. Its token is given with the boot
+// script and goes on into the machine token, so that whoever kept one of an earlier
+// boot cannot pass for this one.
+type AgentBoot struct {
+	Token string // names the boot in its tokens; empty: nobody knows
+	ID    string // what its kernel calls it
+}
+
+// MachineToken is what the token of an agent says that has registered.
+type MachineToken struct {
+	ID      string // of the machine
+	Boot    string // the Token of an [AgentBoot]
+	Renewed string // a fresh token, when this one is past half its life
+}
+
+// noBoot is of a machine whose agent has to register again before it is given
+// anything to carry out.
+const noBoot = "none"
+
+// StaleBootError is of an agent whose token is from a boot that is over.
+type StaleBootError struct{ Machine string }
+
+func (e *StaleBootError) Error() string {
+	return "another boot of " + e.Machine + " has registered since this one, or it was installed: its deployments are not for this one; restart to register again"
+}
+
+// ClaimByAgent is [Registry.ClaimDeployment] for the agent. It errs with a
+// [*StaleBootError] where another boot has registered since, or the machine was
+// installed.
+func (r *Registry) ClaimByAgent(ctx context.Context, machine string, boot AgentBoot) (Deployment, Recipe, error) {
+	return r.claim(ctx, machine, boot, func(m Machine) error {
+		if m.AgentBoot != "" && m.AgentBoot != boot.Token {
+			return &StaleBootError{m.Name}
+		}
+		return nil
+	})
+}
+
 // ClaimDeployment gives a boot of a machine its deployment to carry out. The first
 // boot that asks gets it, and may ask again; another one gets it while nothing has
 // been written. It errs with a [*RefusalError] that says why there is nothing to be
 // carried out, or [ErrUnavailable].
 func (r *Registry) ClaimDeployment(ctx context.Context, machine, boot string) (d Deployment, recipe Recipe, err error) {
+	return r.claim(ctx, machine, AgentBoot{ID: boot}, func(Machine) error { return nil })
+}
+
+// claim gives a boot that may have it the deployment of its machine.
+func (r *Registry) claim(ctx context.Context, machine string, boot AgentBoot, may func(Machine) error) (d Deployment, recipe Recipe, err error) {
 	m, err := r.Machine(ctx, machine)
 	if err != nil {
 		return d, recipe, err
@@ -26,6 +69,9 @@ func (r *Registry) ClaimDeployment(ctx context.Context, machine, boot string) (d
 	}
 	refusal := ""
 	d, m, err = r.turn(ctx, m.Deployment, func(t *turn) (err error) {
+		if err := may(t.m); err != nil {
+			return err
+		}
 		before := t.d
 		t.d, refusal, err = t.d.claimed(t.m, boot, r.now())
 		switch {

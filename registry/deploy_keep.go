@@ -202,13 +202,13 @@ func (r *Registry) verified(ctx context.Context, id string, how func(Deployment)
 }
 
 // expireDeployment ends a deployment whose deadline passed, if that is still its
-// deadline.
-func (r *Registry) expireDeployment(ctx context.Context, id string, deadline time.Time, seen string) error {
+// deadline. timeline is the newest events of its machine, newest first.
+func (r *Registry) expireDeployment(ctx context.Context, id string, deadline time.Time, timeline []Event) error {
 	_, _, err := r.turn(ctx, id, func(t *turn) (err error) {
 		if !t.d.Deadline.Equal(deadline) {
 			return nil
 		}
-		t.d, err = t.d.expired(seen, r.now())
+		t.d, err = t.d.expired(lastSeen(timeline, t.d.StateAt), r.now())
 		t.tellState(r, t.d.name()+" timed out: "+t.d.Reason)
 		return err
 	})

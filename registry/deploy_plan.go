@@ -20,6 +20,8 @@ type DeployPlan struct {
 	Hold       string       // why the disk's loss has to be confirmed; empty where it need not be, or was
 	Notes      []string     // worth knowing
 	Problems   []error      // what keeps it from being carried out
+
+	last Deployment // of the machine; zero: none is known
 }
 
 // refusal is why the plan is not carried out; nil where it is. What is wrong with the
@@ -103,6 +105,7 @@ func (r *Registry) mayDeploy(ctx context.Context, p *DeployPlan) error {
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
+		p.last = d
 		if err == nil && !d.State.Ended() {
 			p.Problems = append(p.Problems, &RefusalError{fmt.Sprintf("the %s, %s, is %s on it; cancel that first", d.name(), d.ID, d.State)})
 			return nil
@@ -179,6 +182,9 @@ func (p *DeployPlan) chooseDisk(o OS) {
 	p.Passed = choice.Passed
 	p.Deployment.Disk = DeploymentDisk{ByID: d.ByID, Name: d.Name, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Bytes: d.Bytes,
 		Found: d.Describe(hardware.OSFound), Why: choice.Why}
+	if p.Deployment.Disk.Left = p.last.left(d); p.Deployment.Disk.Left != "" { // the agent may have looked at it before
+		p.Deployment.Disk.Found = "written in part by deployment " + p.Deployment.Disk.Left
+	}
 	if req.Confirm != "" && !d.called(req.Confirm) {
 		p.problem("/confirm", "it names another disk than the one that was chosen, %s", d)
 		return
@@ -191,6 +197,21 @@ func (p *DeployPlan) chooseDisk(o OS) {
 	if p.Hold != "" {
 		p.problem("/confirm", "%s (%s) would be overwritten, and %s; to go on, name the disk here by its serial number or by-id path", d, p.Deployment.Disk.Found, p.Hold)
 	}
+}
+
+// left is the deployment that has written a disk in part, as far as d, the last one
+// of its machine, knows; empty: none has.
+func (d Deployment) left(disk Disk) string {
+	if d.Disk == (DeploymentDisk{}) || d.Disk.Serial != disk.Serial || d.Disk.WWN != disk.WWN || d.Disk.ByID != disk.ByID {
+		return ""
+	}
+	switch {
+	case !d.Wrote:
+		return d.Disk.Left
+	case d.Action == len(d.Actions): // to the end
+		return ""
+	}
+	return d.ID
 }
 
 // called reports whether a text names the disk: its serial number, WWN, or by-id path.

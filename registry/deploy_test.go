@@ -576,7 +576,7 @@ func TestDeploymentDeadlines(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				d, m := g.is(t, d.ID, registry.DeploymentTimedOut, registry.Failed, "")
-				if !strings.HasPrefix(d.Reason, c.reason) || m.Reason != d.Reason {
+				if !strings.HasPrefix(d.Reason, c.reason) || m.Reason != d.Reason || !strings.Contains(d.Reason, `it was not seen booting since; the last of it was "registered for the first time`) {
 					t.Errorf("reason %q", d.Reason)
 				}
 				if n := countOf(t, store, "deployment.timed_out"); n != 1 {
@@ -606,6 +606,9 @@ func TestRetry(t *testing.T) {
 	second := plan.Deployment
 	g.is(t, second.ID, registry.DeploymentWaiting, registry.Installing, registry.BootAgent)
 	recipe, err := g.Recipe(t.Context(), second.ID)
+	if second.Disk.Found != "written in part by deployment "+first.ID || second.Disk.Left != first.ID {
+		t.Errorf("what was left on the disk: %+v", second.Disk)
+	}
 	if second.ID == first.ID || second.Disk.Serial != "S2" || second.By != "ben" || err != nil || recipe.Parameters["colour"] != "blue" {
 		t.Errorf("the second: %+v, %+v, %v", second, recipe, err)
 	}
@@ -615,6 +618,93 @@ func TestRetry(t *testing.T) {
 	}
 	if _, err := g.Retry(by(t, "ben"), second.ID, registry.Batch{}); !refusedFor(err, "it is succeeded") {
 		t.Errorf("retried after it succeeded: %v", err)
+	}
+}
+
+// What was left on a disk is told until it is written to the end.
+func TestWhatIsLeftOnTheDisk(t *testing.T) {
+	g := newRig(t, registrytest.Memory())
+	first := g.deploy(t, "quiet")
+	g.claim(t, "boot-1")
+	g.report(t, registry.ActionReport{Deployment: first.ID, Attempt: 1, State: registry.ActionRunning, Wrote: true})
+	if _, err := g.Cancel(by(t, "ben"), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	second := g.deploy(t, "quiet")
+	if _, err := g.Cancel(by(t, "ben"), second.ID); err != nil { // before anything is written
+		t.Fatal(err)
+	}
+	third := g.deploy(t, "quiet")
+	if second.Disk.Left != first.ID || third.Disk.Left != first.ID || third.Disk.Found != "written in part by deployment "+first.ID {
+		t.Errorf("the second time %+v, the third %+v", second.Disk, third.Disk)
+	}
+	g.carryOut(t, g.claim(t, "boot-2"))
+	if _, err := g.Cancel(by(t, "ben"), third.ID); err != nil { // it was written to the end
+		t.Fatal(err)
+	}
+	if fourth := g.deploy(t, "quiet"); fourth.Disk.Left != "" || fourth.Disk.Found != "blank" {
+		t.Errorf("after it was written to the end: %+v", fourth.Disk)
+	}
+}
+
+// A token of a boot before the last registration takes up nothing, nor one of before
+// the machine was installed; the boot that registers again does.
+func TestClaimsOfEarlierBoots(t *testing.T) {
+	g := newRig(t, registrytest.Memory())
+	register := func(boot string) {
+		t.Helper()
+		reg := registration(1, "", "SN-1")
+		reg.Hardware, reg.Boot = g.m.Hardware, boot
+		mustRegister(t, g.Registry, reg)
+	}
+	claim := func(token, id string) (registry.Deployment, error) {
+		d, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{Token: token, ID: id})
+		return d, err
+	}
+	stale := func(when, token string) {
+		t.Helper()
+		_, err := claim(token, "boot-"+token)
+		if _, is := errors.AsType[*registry.StaleBootError](err); !is {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	register("aa")
+	register("bb")
+	d := g.deploy(t, "quiet")
+	stale("a boot before", "aa")
+	stale("no boot", "")
+	for range 2 { // the second time, the answer to the first got lost
+		if got, err := claim("bb", "boot-1"); err != nil || got.Attempt != 1 || got.Boot != "bb" {
+			t.Fatalf("the boot that registered: %+v, %v", got, err)
+		}
+	}
+	for n := range 9 {
+		if _, err := claim("bb", fmt.Sprint("made-up-", n)); !refusedFor(err, "one boot of the machine has one ID") {
+			t.Fatalf("a made-up ID: %v", err)
+		}
+	}
+	running := registry.ActionReport{Deployment: d.ID, Attempt: 1, State: registry.ActionRunning}
+	if cancel, err := g.Report(t.Context(), g.m.ID, running); err != nil || cancel == "" {
+		t.Errorf("a report by another token: %q, %v", cancel, err)
+	}
+	register("cc") // it restarted before anything was written
+	stale("the boot before the restart", "bb")
+	got, err := claim("cc", "boot-2")
+	if err != nil || got.Attempt != 2 {
+		t.Fatalf("after a restart: %+v, %v", got, err)
+	}
+	for i := range got.Actions {
+		g.report(t, registry.ActionReport{Deployment: d.ID, Boot: "cc", Attempt: 2, Action: i, State: registry.ActionRunning, Wrote: true})
+		g.report(t, registry.ActionReport{Deployment: d.ID, Boot: "cc", Attempt: 2, Action: i, State: registry.ActionSucceeded})
+	}
+	if err := g.PhoneHome(t.Context(), d.ID, "from 10.0.0.17"); err != nil {
+		t.Fatal(err)
+	}
+	d = g.deploy(t, "quiet") // for the next tenant
+	stale("a copy from before the machine was installed", "cc")
+	register("dd")
+	if got, err := claim("dd", "boot-3"); err != nil || got.ID != d.ID {
+		t.Errorf("the next boot: %+v, %v", got, err)
 	}
 }
 

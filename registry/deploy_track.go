@@ -40,7 +40,7 @@ func (t *tracks) note(machine string, report ActionReport, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k := t.by[report.Deployment]
-	if k == nil || !k.follows || k.Machine != machine || k.Attempt != report.Attempt || k.Action != report.Action || report.Wrote && !k.Wrote {
+	if k == nil || !k.follows || k.Machine != machine || k.Attempt != report.Attempt || k.Boot != report.Boot || k.Action != report.Action || report.Wrote && !k.Wrote {
 		return false
 	}
 	t.set(k, *report.Progress, now)

@@ -35,6 +35,7 @@ type Deployment struct {
 
 	Attempt int       `json:"attempt,omitempty"` // how many boots of the machine took it up
 	BootID  string    `json:"boot_id,omitempty"` // of the boot that carries it out, as its kernel calls it
+	Boot    string    `json:"boot,omitempty"`    // the same, as its token calls it; see [AgentBoot]
 	Wrote   bool      `json:"wrote,omitempty"`   // the disk is not what it was
 	WroteAt time.Time `json:"wrote_at,omitzero"` // since then
 
@@ -102,6 +103,7 @@ type DeploymentDisk struct {
 	WWN    string `json:"wwn,omitempty"`
 	Bytes  int64  `json:"bytes,omitempty"`
 	Found  string `json:"found,omitempty" doc:"what was on it" example:"Debian GNU/Linux 12"`
+	Left   string `json:"left,omitempty" doc:"the deployment that had written it in part"`
 	Why    string `json:"why,omitempty" doc:"why this one was chosen"`
 }
 

@@ -76,10 +76,12 @@ func (d Deployment) failed(reason string, now time.Time) (Deployment, error) {
 
 // claimed is d after a boot of its machine asked for it. Where refusal is not empty
 // that boot must not carry it out; d may have failed by it.
-func (d Deployment) claimed(m Machine, boot string, now time.Time) (_ Deployment, refusal string, err error) {
+func (d Deployment) claimed(m Machine, boot AgentBoot, now time.Time) (_ Deployment, refusal string, err error) {
 	switch {
-	case d.State == DeploymentRunning && d.BootID == boot:
+	case d.State == DeploymentRunning && d.BootID == boot.ID && d.Boot == boot.Token:
 		return d, "", nil // after a connection broke, or the server was away
+	case d.State == DeploymentRunning && d.Boot == boot.Token && boot.Token != "":
+		return d, "one boot of the machine has one ID, and this is another one", nil
 	case d.State == DeploymentRunning && d.Wrote:
 		refusal = fmt.Sprintf("the machine restarted while %s was being written, since %s: what is on it is incomplete. It is not written again by itself: look at why it restarted, and retry",
 			d.Disk.title(), clock(d.WroteAt))
@@ -106,8 +108,8 @@ func (d Deployment) claimed(m Machine, boot string, now time.Time) (_ Deployment
 }
 
 // begun is d when a boot takes it up from its first action.
-func (d Deployment) begun(boot string, now time.Time) Deployment {
-	d.BootID, d.Action = boot, 0
+func (d Deployment) begun(boot AgentBoot, now time.Time) Deployment {
+	d.BootID, d.Boot, d.Action = boot.ID, boot.Token, 0
 	d.Attempt++
 	if d.StartedAt.IsZero() {
 		d.StartedAt = now
@@ -137,6 +139,7 @@ func (d Deployment) unfit(m Machine) string {
 // ActionReport is what an agent says of an action.
 type ActionReport struct {
 	Deployment string // ID
+	Boot       string // that says so, as its token calls it; see [AgentBoot]
 	Attempt    int
 	Action     int // index
 	State      ActionState
@@ -151,7 +154,7 @@ type ActionReport struct {
 // to stop, for that reason. A report that was heard before changes nothing.
 func (d Deployment) reported(r ActionReport, now time.Time) (_ Deployment, cancel string, err error) {
 	switch {
-	case r.Attempt != d.Attempt:
+	case r.Attempt != d.Attempt || r.Boot != d.Boot:
 		return d, fmt.Sprintf("this is attempt %d, and another boot of the machine has taken it up since", r.Attempt), nil
 	case r.Action < 0 || r.Action >= len(d.Actions):
 		return d, "", &InvalidError{Fields: []FieldError{{"/action", fmt.Sprintf("there are %d actions", len(d.Actions))}}}
@@ -265,7 +268,9 @@ func (m Machine) with(d Deployment) (Machine, error) {
 			m.Reason = ""
 		}
 	case DeploymentVerifying:
-		m.BootNext = BootDisk
+		// What is installed now belongs to somebody: no token of a boot before it takes up
+		// what comes after it.
+		m.BootNext, m.AgentBoot = BootDisk, noBoot
 	case DeploymentSucceeded:
 		cause := CauseWipe
 		if d.Kind == KindInstall {

@@ -31,7 +31,7 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 	reg.MACs = slices.DeleteFunc(slices.Clone(reg.MACs), isKept)
 	m.MACs = slices.DeleteFunc(mergeMACs(reg.MACs, m.MACs), isKept)
 	m.Hostname, m.Address, m.Hardware = reg.Hostname, reg.Address, reg.Hardware
-	m.RegisteredAt, m.SeenAt = now, now
+	m.RegisteredAt, m.SeenAt, m.AgentBoot = now, now, reg.Boot
 
 	change := Change{Op: e.Op, Put: []Machine{m}}
 	for _, other := range others {

@@ -22,6 +22,7 @@ type Machine struct {
 	Labels       map[string]string // the operator's own keys
 	OS           string            // assigned to it, such as debian-12, or installed. Empty: none
 	Deployment   string            // ID of the one that is under way, or the last one. Empty: none
+	AgentBoot    string            // the boot that registered last, and may take up a deployment; see [AgentBoot]
 	BootNext     BootTarget        // what it boots instead of what its State says. Empty: that
 	Lock         *Lock             // while set, nothing that destroys is done; nil: not locked
 	Deadline     time.Time         // when a State that passes fails by itself; zero for one that lasts
@@ -191,6 +192,7 @@ type Registration struct {
 	Hostname string
 	Address  netip.Addr
 	Hardware Hardware
+	Boot     string // names the boot it comes from, as the token of it does; empty: nobody knows
 }
 
 // Stage is a step of a boot that can be seen from outside the machine.

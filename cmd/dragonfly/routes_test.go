@@ -92,7 +92,7 @@ var parameter = regexp.MustCompile(`\{\w+\}|\*`)
 func TestEveryRoute(t *testing.T) {
 	a := unserved(t)
 	callers := []struct{ name, token string }{
-		{"anonymous", ""}, {"boot", a.tokens.Boot(registry.MAC{0x52, 0x54, 0, 0, 0, 1})}, {"machine", a.tokens.Machine("m-1")},
+		{"anonymous", ""}, {"boot", a.tokens.Boot(registry.MAC{0x52, 0x54, 0, 0, 0, 1})}, {"machine", a.tokens.Machine("m-1", "")},
 		{"viewer", a.bearer(t, registry.Viewer)}, {"operator", a.bearer(t, registry.Operator)}, {"admin", a.bearer(t, registry.Admin)},
 	}
 	router, handler := a.gated()

@@ -72,11 +72,12 @@ func remote(ctx context.Context) netip.Addr {
 	return peer.Addr().Unmap()
 }
 
-type machineBearer struct{ id, renewed string }
+// machineBearer is the machine, and the boot of it, that a token was given to.
+type machineBearer struct{ id, boot, renewed string }
 
 func (s *Server) checkMachine(token string) (machineBearer, error) {
-	id, renewed, err := s.tokens.CheckMachine(token)
-	return machineBearer{id, renewed}, err
+	m, err := s.tokens.CheckMachine(token)
+	return machineBearer{m.ID, m.Boot, m.Renewed}, err
 }
 
 type registerInput struct {
@@ -99,13 +100,13 @@ func (s *Server) register(ctx context.Context, in *registerInput) (*registerOutp
 	}
 	m, created, err := s.registry.Register(ctx, registry.Registration{
 		MAC: in.Body.MAC, MACs: in.Body.MACs, Hostname: in.Body.Hostname,
-		Address: remote(ctx), Hardware: in.Body.Hardware,
+		Address: remote(ctx), Hardware: in.Body.Hardware, Boot: s.tokens.BootOf(token),
 	})
 	if err != nil {
 		return nil, s.problem(err)
 	}
 	out := &registerOutput{Status: http.StatusOK, Body: RegisterReply{
-		Status: "committed", ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID), Next: registry.Wait,
+		Status: "committed", ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID, s.tokens.BootOf(token)), Next: registry.Wait,
 	}}
 	if m.Deployment != "" && m.BootNext == registry.BootAgent && !m.Journaled {
 		out.Body.Next = registry.Deploy

@@ -82,7 +82,10 @@ type workOutput struct{ Body Work }
 
 func (s *Server) claimDeployment(ctx context.Context, in *struct{ Body ClaimRequest }) (*workOutput, error) {
 	who := bearer[machineBearer](ctx)
-	d, recipe, err := s.registry.ClaimDeployment(ctx, who.id, in.Body.BootID)
+	d, recipe, err := s.registry.ClaimByAgent(ctx, who.id, registry.AgentBoot{Token: who.boot, ID: in.Body.BootID})
+	if stale, is := errors.AsType[*registry.StaleBootError](err); is { // its agent restarts, and registers again
+		return nil, huma.Error401Unauthorized(stale.Error())
+	}
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, huma.Error401Unauthorized("this machine's record was removed; boot it again to register")
 	}
@@ -96,7 +99,7 @@ type reportOutput struct{ Body ReportReply }
 
 func (s *Server) reportDeployment(ctx context.Context, in *struct{ Body ReportRequest }) (*reportOutput, error) {
 	r, who := in.Body, bearer[machineBearer](ctx)
-	cancel, err := s.registry.Report(ctx, who.id, registry.ActionReport{Deployment: r.Deployment, Attempt: r.Attempt,
+	cancel, err := s.registry.Report(ctx, who.id, registry.ActionReport{Deployment: r.Deployment, Boot: who.boot, Attempt: r.Attempt,
 		Action: r.Action, State: r.State, Message: r.Message, Wrote: r.Wrote, Progress: r.Progress, LinesFrom: r.LinesFrom, Lines: r.Lines})
 	if err != nil {
 		return nil, s.problem(err)

@@ -187,7 +187,7 @@ func TestRegisterRefuses(t *testing.T) {
 		{"no token", "", good, 401, "Bearer"},
 		{"no token and no JSON", "", "{", 401, "Bearer"},
 		{"forged token", boot[:len(boot)-2] + "AA", good, 401, "not valid"},
-		{"machine token", s.tokens.Machine("m-1"), good, 401, "not valid"},
+		{"machine token", s.tokens.Machine("m-1", ""), good, 401, "not valid"},
 		{"token of another machine", s.tokens.Boot(registry.MAC{2, 0, 0, 0, 0, 9}), good, 403, "was given to 02:00:00:00:00:09"},
 		{"no body", boot, "", 400, "body"},
 		{"not JSON", boot, "mac=52:54:00:01:02:03", 400, ""},
@@ -292,7 +292,7 @@ func TestNext(t *testing.T) {
 	for name, client := range map[string]*api.Client{
 		"boot token":        s.agent(),
 		"no token":          {Base: s.URL},
-		"a removed machine": {Base: s.URL, Token: s.tokens.Machine("m-gone")},
+		"a removed machine": {Base: s.URL, Token: s.tokens.Machine("m-gone", "")},
 	} {
 		if _, err := client.Next(t.Context(), 0); api.Status(err) != http.StatusUnauthorized {
 			t.Errorf("%s: %v", name, err)

@@ -217,7 +217,7 @@ func TestAgentDeploymentRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	agent := &api.Client{Base: s.URL, Token: s.tokens.Machine(m.ID)}
+	agent := &api.Client{Base: s.URL, Token: s.tokens.Machine(m.ID, "")}
 	if _, err := agent.Claim(t.Context(), "boot-0001"); err != nil {
 		t.Fatal(err)
 	}
@@ -230,8 +230,8 @@ func TestAgentDeploymentRefuses(t *testing.T) {
 	}{
 		"no token":                  {"", "report", "{" + good + "}", 401, "Bearer"},
 		"a boot token":              {s.tokens.Boot(mac), "report", "{" + good + "}", 401, "not valid"},
-		"a machine that is gone":    {s.tokens.Machine("m-gone"), "claim", `{"boot_id":"boot-0001"}`, 401, "record was removed"},
-		"another machine":           {s.tokens.Machine("m-other"), "report", "{" + good + "}", 409, "not this machine's"},
+		"a machine that is gone":    {s.tokens.Machine("m-gone", ""), "claim", `{"boot_id":"boot-0001"}`, 401, "record was removed"},
+		"another machine":           {s.tokens.Machine("m-other", ""), "report", "{" + good + "}", 409, "not this machine's"},
 		"no boot":                   {agent.Token, "claim", `{}`, 422, "/boot_id"},
 		"a strange boot":            {agent.Token, "claim", `{"boot_id":"../../etc"}`, 422, "/boot_id"},
 		"another deployment":        {agent.Token, "report", `{"deployment":"d-none","attempt":1,"action":0,"state":"running"}`, 404, "not found"},
@@ -268,7 +268,7 @@ func bearerOf(token string) string {
 func TestDeploymentLog(t *testing.T) {
 	s := deploying(t)
 	m := s.racked(t, 1)[0]
-	client, agent := &api.Client{Base: s.URL}, &api.Client{Base: s.URL, Token: s.tokens.Machine(m.ID)}
+	client, agent := &api.Client{Base: s.URL}, &api.Client{Base: s.URL, Token: s.tokens.Machine(m.ID, "")}
 	reply, err := client.Deploy(t.Context(), m.ID, registry.DeployRequest{OS: "linux"}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +321,7 @@ func TestDeploymentLog(t *testing.T) {
 func TestProgressIsStreamed(t *testing.T) {
 	s := deploying(t)
 	m := s.racked(t, 1)[0]
-	client, agent := &api.Client{Base: s.URL}, &api.Client{Base: s.URL, Token: s.tokens.Machine(m.ID)}
+	client, agent := &api.Client{Base: s.URL}, &api.Client{Base: s.URL, Token: s.tokens.Machine(m.ID, "")}
 	reply, err := client.Deploy(t.Context(), m.ID, registry.DeployRequest{OS: "linux"}, false)
 	if err != nil {
 		t.Fatal(err)

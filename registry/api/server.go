@@ -16,8 +16,11 @@ type Tokens interface {
 	CheckBoot(token string) (registry.MAC, error)
 	// BindBoot is CheckBoot, and makes a boot token good for one machine only.
 	BindBoot(token, identity string) (registry.MAC, error)
-	CheckMachine(token string) (id, renewed string, err error)
-	Machine(id string) string
+	CheckMachine(token string) (registry.MachineToken, error)
+	// BootOf names the boot that a boot token was given to, which was checked.
+	BootOf(token string) string
+	// Machine is a token for the agent of a machine, in the boot it registered from.
+	Machine(id, boot string) string
 }
 
 // Server answers /api/v1. Who may call the operators' routes is decided before a

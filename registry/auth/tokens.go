@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -49,7 +50,8 @@ const (
 //
 // The subject of a boot token is the address and a few random bytes. Without them
 // the scripts of one second would carry one token, and a stranger who asks for
-// another machine's script could use up that machine's own.
+// another machine's script could use up that machine's own. They name the boot: a
+// machine token has them before the machine's ID.
 const (
 	tokenHead = 1 + 8
 	tokenTail = 16
@@ -97,22 +99,35 @@ func (t *Tokens) CheckBoot(token string) (registry.MAC, error) {
 	return registry.MAC(subject[:len(registry.MAC{})]), nil
 }
 
-// Machine is a token for the agent of a registered machine.
-func (t *Tokens) Machine(id string) string {
-	return t.issue(machineKind, []byte(id), machineTokenLife)
+// BootOf names the boot that a boot token was given to, which was checked.
+func (*Tokens) BootOf(token string) string {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if at := len(b) - tokenTail - bootNonce; err == nil && at >= tokenHead {
+		return hex.EncodeToString(b[at : at+bootNonce])
+	}
+	return ""
 }
 
-// CheckMachine returns the ID of the machine that a token was given to and, when
-// the token is past half its life, a fresh one; or [ErrToken].
-func (t *Tokens) CheckMachine(token string) (id, renewed string, err error) {
+// Machine is a token for the agent of a registered machine, in the boot that it
+// registered from; empty: nobody knows which.
+func (t *Tokens) Machine(id, boot string) string {
+	nonce, _ := hex.DecodeString(boot)
+	return t.issue(machineKind, append(nonce, id...), machineTokenLife)
+}
+
+// CheckMachine returns what a machine token says, or [ErrToken].
+func (t *Tokens) CheckMachine(token string) (m registry.MachineToken, err error) {
 	subject, left, err := t.check(machineKind, token)
 	if err != nil {
-		return "", "", err
+		return m, err
+	}
+	if m.ID = string(subject); len(subject) > bootNonce && strings.HasPrefix(m.ID[bootNonce:], "m-") {
+		m.Boot, m.ID = hex.EncodeToString(subject[:bootNonce]), m.ID[bootNonce:]
 	}
 	if left < machineTokenLife/2 {
-		renewed = t.Machine(string(subject))
+		m.Renewed = t.Machine(m.ID, m.Boot)
 	}
-	return string(subject), renewed, nil
+	return m, nil
 }
 
 // Seed is a token for what an installed system reads at its first boot. It is good

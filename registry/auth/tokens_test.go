@@ -31,7 +31,7 @@ func TestBootToken(t *testing.T) {
 		"garbage":          "not base64 !",
 		"short":            "Yg",
 		"one bit flipped":  flip(token),
-		"of another kind":  tokens.Machine("m-1"),
+		"of another kind":  tokens.Machine("m-1", "0011223344556677"),
 		"of another key":   newTokens(t).Boot(mac),
 		"with a long tail": token + strings.Repeat("A", 64<<10),
 	} {
@@ -53,18 +53,29 @@ func flip(token string) string {
 
 func TestMachineTokenIsRenewed(t *testing.T) {
 	tokens := newTokens(t)
-	token := tokens.Machine("m-1")
-	if id, renewed, err := tokens.CheckMachine(token); err != nil || id != "m-1" || renewed != "" {
-		t.Fatalf("fresh: %q, %q, %v", id, renewed, err)
+	token := tokens.Machine("m-1", "0011223344556677")
+	if m, err := tokens.CheckMachine(token); err != nil || m != (registry.MachineToken{ID: "m-1", Boot: "0011223344556677"}) {
+		t.Fatalf("fresh: %+v, %v", m, err)
 	}
 	tokens.now = func() time.Time { return time.Now().Add(machineTokenLife/2 + time.Minute) }
-	id, renewed, err := tokens.CheckMachine(token)
-	if err != nil || id != "m-1" || renewed == "" {
-		t.Fatalf("past half its life: %q, %q, %v", id, renewed, err)
+	m, err := tokens.CheckMachine(token)
+	if err != nil || m.ID != "m-1" || m.Renewed == "" {
+		t.Fatalf("past half its life: %+v, %v", m, err)
 	}
 	tokens.now = func() time.Time { return time.Now().Add(machineTokenLife + time.Minute) }
-	if id, _, err := tokens.CheckMachine(renewed); err != nil || id != "m-1" {
-		t.Errorf("the renewed one, when the first is over: %q, %v", id, err)
+	if m, err := tokens.CheckMachine(m.Renewed); err != nil || m.ID != "m-1" || m.Boot != "0011223344556677" {
+		t.Errorf("the renewed one, when the first is over: %+v, %v", m, err)
+	}
+	if m, err := tokens.CheckMachine(tokens.Machine("m-1", "")); err != nil || m != (registry.MachineToken{ID: "m-1"}) {
+		t.Errorf("one of no boot: %+v, %v", m, err)
+	}
+}
+
+func TestBootOf(t *testing.T) {
+	tokens, mac := newTokens(t), registry.MAC{0x52, 0x54, 0, 1, 2, 3}
+	first, second := tokens.BootOf(tokens.Boot(mac)), tokens.BootOf(tokens.Boot(mac))
+	if len(first) != 2*bootNonce || first == second || tokens.BootOf("Yg") != "" || tokens.BootOf("no base64 !") != "" {
+		t.Errorf("boots %q and %q", first, second)
 	}
 }
 
@@ -125,7 +136,7 @@ func TestSeedToken(t *testing.T) {
 	if tokens.Seed("m-1", "d-3", deadline) == token || tokens.Seed("m-2", "d-2", deadline) == token {
 		t.Error("two deployments have one token")
 	}
-	for name, bad := range map[string]string{"empty": "", "one bit flipped": flip(token), "of another kind": tokens.Machine("m-1 d-2"), "of another key": newTokens(t).Seed("m-1", "d-2", deadline)} {
+	for name, bad := range map[string]string{"empty": "", "one bit flipped": flip(token), "of another kind": tokens.Machine("m-1 d-2", ""), "of another key": newTokens(t).Seed("m-1", "d-2", deadline)} {
 		machine, deployment, err := tokens.CheckSeed(bad)
 		if !errors.Is(err, ErrToken) || errors.Is(err, ErrExpired) || machine+deployment != "" {
 			t.Errorf("%s: %q, %q, %v", name, machine, deployment, err)

@@ -94,7 +94,7 @@ func full() registry.Machine {
 	m.MACs = []registry.MAC{mac(9), mac(1), mac(5)} // their order means something
 	m.Hostname, m.Address = "node1.example", netip.MustParseAddr("2001:db8::7")
 	m.Owner, m.Note, m.Tags = "ana", "ask ana first", []string{"gpu", "Rack-7"}
-	m.OS, m.Deployment, m.BootNext = "x'4142'", "d-1", registry.BootAgent
+	m.OS, m.Deployment, m.BootNext, m.AgentBoot = "x'4142'", "d-1", registry.BootAgent, "0011223344556677"
 	m.Labels = map[string]string{"rack": "x'4142'", "": "A"}
 	m.Lock, m.Deadline = &registry.Lock{By: "ana", Note: "disk is being copied", At: noon()}, noon().Add(3*time.Hour)
 	m.RegisteredAt, m.SeenAt = noon().Add(time.Hour), noon().Add(2*time.Hour)

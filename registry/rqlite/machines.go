@@ -247,6 +247,7 @@ type operatorJSON struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	OS     string            `json:"os,omitempty"`
 	Lock   *lockJSON         `json:"lock,omitempty"`
+	Boot   string            `json:"agent_boot,omitempty"` // of the machine itself
 }
 
 type lockJSON struct {
@@ -316,7 +317,7 @@ func scanOperator(text string, m *registry.Machine) error {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return fmt.Errorf("what the operator says: %w", err)
 	}
-	m.Note, m.Tags, m.Labels, m.OS = o.Note, o.Tags, o.Labels, o.OS
+	m.Note, m.Tags, m.Labels, m.OS, m.AgentBoot = o.Note, o.Tags, o.Labels, o.OS, o.Boot
 	if o.Lock != nil {
 		m.Lock = &registry.Lock{By: o.Lock.By, Note: o.Lock.Note, At: moment(o.Lock.At)}
 	}

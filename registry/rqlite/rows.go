@@ -9,7 +9,7 @@ const machineColumns = "id, name, state, reason, hostname, serial, uuid, vendor,
 // machineRow is the row of a machine in machines.
 func machineRow(m registry.Machine) []any {
 	system, address, locked := m.Hardware.System, "", int64(0)
-	operator := operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS}
+	operator := operatorJSON{Note: m.Note, Tags: m.Tags, Labels: m.Labels, OS: m.OS, Boot: m.AgentBoot}
 	if m.Address.IsValid() {
 		address = m.Address.String()
 	}
