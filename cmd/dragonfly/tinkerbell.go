@@ -58,7 +58,7 @@ func (a *appliance) tinkerbellProblem() string {
 // tinkerbellCheck is how the cluster is, for the page of the health.
 func (a *appliance) tinkerbellCheck() ui.Check {
 	if a.kube == nil {
-		return ui.Check{Title: "Tinkerbell", Good: true, Word: "not used: no Kubernetes API is named with --kubeconfig"}
+		return ui.Check{Title: "Tinkerbell", Off: true, Word: "not used: no Kubernetes API is named with --kubeconfig"}
 	}
 	h := a.kube.watch.Health()
 	c := ui.Check{Title: "Tinkerbell", Good: a.tinkerbellProblem() == "", Word: h.Problem}

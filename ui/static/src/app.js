@@ -59,3 +59,6 @@ showWhole();
 fillFromLink();
 chooseTheme();
 Alpine.start();
+
+// On a phone the places do not all fit: the one that the page is of is brought into view.
+document.querySelector(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
