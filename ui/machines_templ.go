@@ -486,7 +486,7 @@ func filterBox(l listing) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, ". All terms have to match.</p><p>Keys: <kbd>/</kbd> filter, <kbd>j</kbd> and <kbd>k</kbd> down and up, <kbd>Enter</kbd> opens, <kbd>e</kbd> edits, <kbd>x</kbd> chooses, <kbd>Shift</kbd> <kbd>x</kbd> as far as here, <kbd>a</kbd> the page, <kbd>t</kbd> tags and <kbd>d</kbd> deploys what is chosen, <kbd>g</kbd> <kbd>m</kbd> machines, <kbd>g</kbd> <kbd>d</kbd> deployments, <kbd>?</kbd> this.</p></div></details></form>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, ". All terms have to match.</p><p>Keys: <kbd>/</kbd> filter, <kbd>j</kbd> and <kbd>k</kbd> down and up, <kbd>Enter</kbd> opens, <kbd>e</kbd> edits, <kbd>x</kbd> chooses, <kbd>Shift</kbd> <kbd>x</kbd> as far as here, <kbd>a</kbd> the page, <kbd>t</kbd> tags and <kbd>d</kbd> deploys what is chosen, <kbd>g</kbd> <kbd>m</kbd> machines, <kbd>g</kbd> <kbd>d</kbd> deployments, <kbd>g</kbd> <kbd>o</kbd> systems, <kbd>g</kbd> <kbd>h</kbd> health, <kbd>g</kbd> <kbd>s</kbd> settings, <kbd>?</kbd> this.</p></div></details></form>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
