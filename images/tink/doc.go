@@ -1,6 +1,5 @@
-// Package tink speaks the protocol between Tink server and its agents, both ways: a
-// [Client] for our agent as Tinkerbell's worker, and a [Handler] for the built-in
-// engine, to which a machine that booted HookOS may come.
+// Package tink speaks the protocol between Tink server and its agents: a [Client] for
+// our agent as Tinkerbell's worker, and a [Handler], which is the other end of it.
 //
 // The protocol is two unary gRPC calls (tink.proto). gRPC's own library would add
 // 5.7 MB to the agent, 1.6 MB of them compressed, and its image has not a tenth of
