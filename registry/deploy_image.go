@@ -128,7 +128,7 @@ func (r *Registry) fetchImage(ctx context.Context, d Deployment) (why string, er
 		}
 		return "", err
 	case !under:
-		return "that was cancelled", nil
+		return "it was cancelled", nil
 	case job.State == ImageJobSucceeded: // and deleted since, or damaged
 		return "it is not there any more", nil
 	}

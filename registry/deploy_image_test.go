@@ -107,7 +107,7 @@ func TestImageDoesNotCome(t *testing.T) {
 		want string
 	}{
 		"it fails":        {&registry.ImageJob{State: registry.ImageJobFailed, Reason: "GET http://x/linux.qcow2: 404 Not Found"}, "its image was not fetched from http://x/linux.qcow2: GET http://x/linux.qcow2: 404 Not Found; nothing was begun"},
-		"it is cancelled": {nil, "that was cancelled; nothing was begun"},
+		"it is cancelled": {nil, "it was cancelled; nothing was begun"},
 		"it is deleted":   {&registry.ImageJob{State: registry.ImageJobSucceeded}, "it is not there any more; nothing was begun"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,7 @@ func TestGlances(t *testing.T) {
 		t.Fatalf("%d glances of two machines", len(all))
 	}
 	found := r.Glances(b.ID, "m-nobody")
-	if len(found) != 1 || found[0].Entry != (registry.Entry{ID: b.ID, Name: b.Name, State: registry.Ready}) {
+	if len(found) != 1 || found[0].Entry != (registry.Entry{ID: b.ID, Name: b.Name, State: registry.Ready, Boots: b.MACs[0]}) {
 		t.Errorf("%+v", found)
 	}
 	if now := time.Now(); !found[0].Online(now) || found[0].Online(now.Add(registry.OnlineFor)) {

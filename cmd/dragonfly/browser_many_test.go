@@ -192,6 +192,7 @@ func TestRunsInBrowser(t *testing.T) {
 	f := newOffice(t)
 	for range 2 {
 		d := f.ask(t, registry.FirstBootNone)
+		f.agent, f.m = f.rack(t, 1, 100e9)
 		work := f.claim(t, "boot-0001")
 		f.tell(t, api.ReportRequest{Deployment: work.Deployment, Attempt: work.Attempt, State: registry.ActionRunning, Lines: []string{"the disk is sound"}}, "continue")
 		f.carryOut(t, work)
@@ -199,6 +200,7 @@ func TestRunsInBrowser(t *testing.T) {
 		f.becomes(t, d.ID, registry.DeploymentSucceeded)
 	}
 	d := f.ask(t, registry.FirstBootNone)
+	f.agent, f.m = f.rack(t, 1, 100e9)
 	work := f.claim(t, "boot-0001")
 	var lines []string
 	for n := range 400 {

@@ -161,7 +161,7 @@ func TestDeployWithoutItsImage(t *testing.T) {
 			if err := r.client().CancelImageJob(t.Context(), d.Image.Job.ID); err != nil {
 				t.Error(err)
 			}
-		}, "that was cancelled"},
+		}, "it was cancelled"},
 	} {
 		if _, err := r.client().PutOS(t.Context(), mirror.system("far", file)); err != nil {
 			t.Fatal(err)

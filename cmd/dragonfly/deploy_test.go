@@ -374,6 +374,10 @@ func TestSecondBootIsHeld(t *testing.T) {
 	f := newOffice(t)
 	d := f.ask(t, registry.FirstBootNone)
 	f.tell(t, api.ReportRequest{Deployment: d.ID, Attempt: f.claim(t, "boot-0001").Attempt, State: registry.ActionRunning, Wrote: true}, "continue")
+	if _, err := f.agent.Claim(t.Context(), "boot-0002"); api.Status(err) != http.StatusConflict || !strings.Contains(err.Error(), "this is another one") {
+		t.Errorf("another boot with the token of the first: %v", err)
+	}
+	f.agent, f.m = f.rack(t, 1, 100e9)
 	if _, err := f.agent.Claim(t.Context(), "boot-0002"); api.Status(err) != http.StatusConflict || !strings.Contains(err.Error(), "not written again by itself") {
 		t.Errorf("a second boot: %v", err)
 	}
