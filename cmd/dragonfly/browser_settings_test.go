@@ -172,7 +172,7 @@ func TestStaleAndKeysInBrowser(t *testing.T) {
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url + "/health"))
-	w.Says("[data-lamp=off]", "switched off")
+	w.Says("[aria-label='Network boots'] [data-lamp=off]", "switched off")
 	w.Wait(`!document.querySelector(".note.warn").checkVisibility()`)
 	for _, page := range []string{"/health", "/systems"} {
 		w.Do(chromedp.Navigate(f.url + page))
