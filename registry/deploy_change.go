@@ -29,8 +29,10 @@ func (d Deployment) name() string {
 	switch d.Kind {
 	case KindInstall, "":
 		return "deployment of " + d.OS
-	case KindISO, KindScript:
-		return "boot of an " + map[DeploymentKind]string{KindISO: "ISO", KindScript: "iPXE script"}[d.Kind]
+	case KindISO:
+		return "boot of an ISO"
+	case KindScript:
+		return "boot of an iPXE script"
 	}
 	return string(d.Kind)
 }

@@ -73,7 +73,7 @@ func wrongISO(text string) string {
 	if err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil {
 		return "want the address of an ISO, such as http://10.0.0.2/tool.iso; iPXE has no certificates for https"
 	}
-	if strings.Trim(text, isoRunes) != "" || strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune(isoRunes, r) }) {
+	if strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune(isoRunes, r) }) {
 		return "an address for iPXE has only letters, digits and -._~:/[]=+"
 	}
 	return ""

@@ -103,7 +103,11 @@ func (r *Registry) filtered(ctx context.Context, s Selection) ([]Outcome, error)
 	if err != nil {
 		return nil, err
 	}
-	machines = slices.DeleteFunc(machines, func(m Machine) bool { return slices.Contains(s.Except, m.ID) })
+	except := make(map[string]bool, len(s.Except))
+	for _, id := range s.Except {
+		except[id] = true
+	}
+	machines = slices.DeleteFunc(machines, func(m Machine) bool { return except[m.ID] })
 	if len(machines) > MaxSelected {
 		return nil, &InvalidError{Fields: []FieldError{{"/filter", fmt.Sprintf("it selects more than %d machines; narrow it down", MaxSelected)}}}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 func tinkerbellFlags(flags *pflag.FlagSet) {
-	flags.String("tinkerbell", string(cluster.Auto), "whether Tinkerbell is used: on, off, or auto, which is on where a kubeconfig is named and in a pod")
+	flags.String("tinkerbell", string(cluster.Auto), "whether the Kubernetes API of Tinkerbell is connected to and checked: on, off, or auto, which is on where a kubeconfig is named and in a pod")
 	flags.String("kubeconfig", "", "`file` that says where the Kubernetes API of Tinkerbell is (also KUBECONFIG; default: the service account of the pod)")
 	flags.String("kube-context", "", "context of the kubeconfig (default: its current one)")
 	flags.String("kube-namespace", "", "namespace of Tinkerbell's objects (default: that of the context or of the pod, else "+cluster.DefaultNamespace+")")

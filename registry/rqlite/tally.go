@@ -65,13 +65,14 @@ func tally(q registry.Query, by registry.TallyBy, n narrowed) (statement, error)
 	if by.Part != "" {
 		where = append(where, "instr(lower("+value+"), "+b.text(registry.Fold(by.Part))+") > 0")
 	}
-	sql := "SELECT min(" + value + "), count(DISTINCT m.row) FROM " + from + " LEFT JOIN machine_seen s ON s.id = m.id"
-	if !strings.Contains(from, "JOIN") {
-		sql = strings.Replace(sql, "count(DISTINCT m.row)", "count(*)", 1)
+	text, count := "min("+value+")", "count(*)"
+	switch by.Field {
+	case registry.FieldTag, registry.FieldLabel: // one machine may have a value in several cases
+		count = "count(DISTINCT m.row)"
+	case registry.FieldAny:
+		text = "''"
 	}
-	if by.Field == registry.FieldAny {
-		sql = "SELECT '', count(*) FROM " + from + " LEFT JOIN machine_seen s ON s.id = m.id"
-	}
+	sql := "SELECT " + text + ", " + count + " FROM " + from + " LEFT JOIN machine_seen s ON s.id = m.id"
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}
