@@ -135,6 +135,13 @@ func expired(m Machine, timeline []Event, now time.Time) (Machine, Event, error)
 	return m, m.event(MachineFailed, now, m.Reason+": look at its screen; restore makes it ready again"), nil
 }
 
+// LastSeen is the newest thing that a machine (by its ID) itself did, for people, and
+// whether nothing came after a time.
+func (r *Registry) LastSeen(ctx context.Context, id string, since time.Time) (string, error) {
+	timeline, err := r.store.Timeline(ctx, id, 0, 100)
+	return lastSeen(timeline, since), r.heard(ctx, err)
+}
+
 // lastSeen is the newest thing that the machine itself did: a step of a boot rather
 // than that it went on or off, and whether nothing came after a time.
 func lastSeen(timeline []Event, since time.Time) string {

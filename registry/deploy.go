@@ -17,6 +17,8 @@ type Tools struct {
 	Catalogue []OS              // that comes with this version
 	Templates map[string]string // the same, by name
 	Sealer    Sealer
+	Engines   []Engine     // that there are beside builtin
+	Engine    Engine       // where nothing else is said; empty: builtin
 	Limits    DeployLimits // Run counts for nothing: that follows from the template
 
 	// Render makes of a template what is carried out on a machine. What is wrong
@@ -275,6 +277,6 @@ func (r *Registry) Recipe(ctx context.Context, id string) (Recipe, error) {
 func (r *Registry) newDeployment(ctx context.Context, m Machine, req DeployRequest) Deployment {
 	now := r.now()
 	return Deployment{ID: "d-" + strings.ToLower(rand.Text())[:12], Machine: m.ID, Kind: cmp.Or(req.Kind, KindInstall), OS: req.OS,
-		Engine: cmp.Or(req.Engine, EngineBuiltin), State: DeploymentPending, Limits: r.tools.Limits, Model: m.Hardware.System.Product,
+		Engine: EngineBuiltin, State: DeploymentPending, Limits: r.tools.Limits, Model: m.Hardware.System.Product,
 		Was: m.State, WasReason: m.Reason, By: ActorOf(ctx).Name, CreatedAt: now, StateAt: now}
 }

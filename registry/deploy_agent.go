@@ -39,11 +39,11 @@ func (e *StaleBootError) Error() string {
 // [*StaleBootError] where another boot has registered since, or the machine was
 // installed.
 func (r *Registry) ClaimByAgent(ctx context.Context, machine string, boot AgentBoot) (Deployment, Recipe, error) {
-	return r.claim(ctx, machine, boot, func(m Machine) error {
+	return r.claim(ctx, machine, boot, func(m Machine, d Deployment) error {
 		if m.AgentBoot != "" && m.AgentBoot != boot.Token {
 			return &StaleBootError{m.Name}
 		}
-		return nil
+		return d.isOf(EngineBuiltin)
 	})
 }
 
@@ -52,11 +52,11 @@ func (r *Registry) ClaimByAgent(ctx context.Context, machine string, boot AgentB
 // been written. It errs with a [*RefusalError] that says why there is nothing to be
 // carried out, or [ErrUnavailable].
 func (r *Registry) ClaimDeployment(ctx context.Context, machine, boot string) (d Deployment, recipe Recipe, err error) {
-	return r.claim(ctx, machine, AgentBoot{ID: boot}, func(Machine) error { return nil })
+	return r.claim(ctx, machine, AgentBoot{ID: boot}, func(_ Machine, d Deployment) error { return d.isOf(EngineBuiltin) })
 }
 
 // claim gives a boot that may have it the deployment of its machine.
-func (r *Registry) claim(ctx context.Context, machine string, boot AgentBoot, may func(Machine) error) (d Deployment, recipe Recipe, err error) {
+func (r *Registry) claim(ctx context.Context, machine string, boot AgentBoot, may func(Machine, Deployment) error) (d Deployment, recipe Recipe, err error) {
 	m, err := r.Machine(ctx, machine)
 	if err != nil {
 		return d, recipe, err
@@ -69,7 +69,7 @@ func (r *Registry) claim(ctx context.Context, machine string, boot AgentBoot, ma
 	}
 	refusal := ""
 	d, m, err = r.turn(ctx, m.Deployment, func(t *turn) (err error) {
-		if err := may(t.m); err != nil {
+		if err := may(t.m, t.d); err != nil {
 			return err
 		}
 		before := t.d

@@ -52,14 +52,17 @@ func (req DeployRequest) Validate() error {
 		v.add("/kind", "want install, wipe, rescue, memtest, iso or script")
 	}
 	req.validateOneShot(&v)
-	if req.Engine != "" && req.Engine != EngineBuiltin {
-		v.add("/engine", "want builtin: this version has no other")
+	if req.Engine != "" && !slices.Contains(Engines(), req.Engine) {
+		v.add("/engine", "want builtin or tinkerbell")
 	}
 	if req.Kind == KindWipe && req.OS != "" {
 		v.add("/os", "a wipe leaves no operating system")
 	}
 	if _, err := ParseDiskRule(req.Disk); err != nil {
 		v.add("/disk", err.Error())
+	}
+	if req.Kind.OneShot() && req.Engine == EngineTinkerbell {
+		v.add("/engine", "a boot that is for once is carried out by Dragonfly itself")
 	}
 	v.values("/parameters", req.Parameters)
 	return v.err()
@@ -88,6 +91,7 @@ func (r *Registry) plan(ctx context.Context, m Machine, req DeployRequest) (p De
 		return p, err
 	}
 	p.Deployment.FirstBoot = o.FirstBoot
+	r.engine(&p, o)
 	if p.chooseDisk(o); p.Deployment.Disk != (DeploymentDisk{}) {
 		r.render(ctx, &p, o)
 	}

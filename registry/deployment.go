@@ -19,7 +19,7 @@ type Deployment struct {
 	FirstBoot FirstBoot       `json:"first_boot,omitempty"` // of the operating system: how it is known to have started
 	Engine    Engine          `json:"engine"`
 	State     DeploymentState `json:"state"`
-	Reason    string          `json:"reason,omitempty"` // why it ended without success, with the evidence
+	Reason    string          `json:"reason,omitempty"` // why it ended without success, with the evidence; before it has begun, what it waits for
 	Batch     string          `json:"batch,omitempty"`  // of deployments that were asked for together; empty: alone
 	Limit     int             `json:"limit,omitempty"`  // of the batch, how many are under way at once
 	Limits    DeployLimits    `json:"limits,omitzero"`
@@ -119,12 +119,6 @@ const (
 	KindISO     DeploymentKind = "iso"     // boots an ISO over the network
 	KindScript  DeploymentKind = "script"  // has iPXE run the operator's own script
 )
-
-// Engine is what carries a deployment out.
-type Engine string
-
-// EngineBuiltin is the agent by itself.
-const EngineBuiltin Engine = "builtin"
 
 // DeploymentState is where a deployment stands.
 type DeploymentState string
@@ -324,7 +318,7 @@ func (q DeploymentQuery) Match(d Deployment) bool {
 type DeployRequest struct {
 	Kind       DeploymentKind    `json:"kind,omitempty" enum:"install,wipe,rescue,memtest,iso,script" doc:"install where it is left out; rescue, memtest, iso and script boot once and write no disk"`
 	OS         string            `json:"os,omitempty" maxLength:"64" doc:"ID in the catalogue; what is assigned to the machine where it is left out" example:"debian-12"`
-	Engine     Engine            `json:"engine,omitempty" enum:"builtin" doc:"what carries it out; builtin is the agent by itself"`
+	Engine     Engine            `json:"engine,omitempty" enum:"builtin,tinkerbell" doc:"what carries it out: builtin is the agent by itself, tinkerbell is Tinkerbell in Kubernetes; what the operating system or this installation says where it is left out"`
 	Disk       string            `json:"disk,omitempty" maxLength:"256" doc:"rule that chooses the disk; the smallest that is large enough where it is left out" example:"serial:S4EVNX0R"`
 	Confirm    string            `json:"confirm,omitempty" maxLength:"256" doc:"serial number or by-id path of the disk, where it holds what would be lost" example:"S4EVNX0R"`
 	Erase      []string          `json:"erase,omitempty" maxItems:"64" doc:"disks that may be erased whatever they hold: serial numbers or by-id paths"`

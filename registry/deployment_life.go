@@ -57,7 +57,7 @@ func (d Deployment) step(cause DeploymentCause, now time.Time) (Deployment, erro
 	if again {
 		return d, nil
 	}
-	d.StateAt, d.Deadline = now, time.Time{}
+	d.StateAt, d.Deadline, d.Reason = now, time.Time{}, ""
 	if limit := d.Limits.of(next); limit > 0 {
 		d.Deadline = now.Add(limit)
 	}
@@ -247,6 +247,9 @@ func (d Deployment) expired(seen string, now time.Time) (Deployment, error) {
 	if d.State == DeploymentRunning && d.Action < len(d.Actions) {
 		what += fmt.Sprintf("; action %q was running", d.Actions[d.Action].Name)
 	}
+	if d.State == DeploymentWaiting && d.Reason != "" {
+		seen = d.Reason + "; " + seen
+	}
 	d, err := d.step(DeployExpire, now)
 	d.Reason = fmt.Sprintf(what, minutes(limit)) + "; " + seen + "; " + state
 	return d, err
@@ -263,7 +266,7 @@ func (m Machine) with(d Deployment) (Machine, error) {
 	var err error
 	switch d.State {
 	case DeploymentWaiting, DeploymentRunning:
-		if m.BootNext = BootAgent; m.State != Installing {
+		if m.BootNext = d.Engine.boots(); m.State != Installing {
 			m.State, err = m.State.Step(CauseDeploy)
 			m.Reason = ""
 		}

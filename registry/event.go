@@ -49,6 +49,7 @@ const (
 	DeploymentCreated Kind = "deployment.created" // asked for by an operator
 	DeploymentClaimed Kind = "deployment.claimed" // an agent took it up
 	DeploymentAction  Kind = "deployment.action"  // an action began
+	DeploymentHeld    Kind = "deployment.held"    // what it waits for is another thing now
 	DeploymentWriting Kind = "deployment.writing" // from now on the disk is not what it was
 )
 

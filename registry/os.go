@@ -11,6 +11,7 @@ type OS struct {
 	Values    map[string]string  `json:"values,omitempty" doc:"what its template asks for by these names, such as root_partition"`
 	User      string             `json:"user,omitempty" doc:"who signs in where nothing else is said" example:"debian"`
 	FirstBoot FirstBoot          `json:"first_boot" enum:"cloud-init,ignition,talos,none" doc:"what configures it when it starts for the first time"`
+	Engine    Engine             `json:"engine,omitempty" enum:"builtin,tinkerbell" doc:"what carries out its deployments; what this installation says where it is left out"`
 	MinDisk   int64              `json:"min_disk,omitempty" doc:"bytes; a smaller disk is refused"`
 	MinMemory int64              `json:"min_memory,omitempty" doc:"bytes; a machine with less is refused"`
 	Seed      Seed               `json:"seed,omitzero" doc:"what each of its installations is given at its first boot; everybody who may look sees it, so it has no passwords"`

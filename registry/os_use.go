@@ -36,6 +36,9 @@ func (o OS) Validate() error {
 	if !slices.Contains(FirstBoots(), o.FirstBoot) {
 		v.add("/first_boot", fmt.Sprintf("want one of %s", join(FirstBoots())))
 	}
+	if o.Engine != "" && !slices.Contains(Engines(), o.Engine) {
+		v.add("/engine", "want builtin or tinkerbell")
+	}
 	for _, size := range []struct {
 		pointer string
 		bytes   int64

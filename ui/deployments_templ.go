@@ -932,7 +932,7 @@ func deploymentPart(v deploymentPageView, oob bool) templ.Component {
 			}
 		}
 		if v.Reason != "" {
-			var templ_7745c5c3_Var40 = []any{"note", templ.KV("bad", v.State != registry.DeploymentCancelled), templ.KV("warn", v.State == registry.DeploymentCancelled)}
+			var templ_7745c5c3_Var40 = []any{"note", templ.KV("bad", v.State.Ended() && v.State != registry.DeploymentCancelled), templ.KV("warn", !v.State.Ended() || v.State == registry.DeploymentCancelled)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var40...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -44,6 +44,7 @@ type config struct {
 	Kubeconfig     string        `koanf:"kubeconfig"`
 	KubeContext    string        `koanf:"kube-context"`
 	KubeNamespace  string        `koanf:"kube-namespace"`
+	Engine         string        `koanf:"engine"`
 	DeployWait     time.Duration `koanf:"deploy-wait"`
 	DeployVerify   time.Duration `koanf:"deploy-verify"`
 	LogLevel       string        `koanf:"log-level"`
@@ -191,6 +192,9 @@ func (c config) check() error {
 		errs = append(errs, err)
 	}
 	if _, err := cluster.ParseMode(c.Tinkerbell); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := registry.ParseEngine(c.Engine); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.checkCluster(); err != nil {

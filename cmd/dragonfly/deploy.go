@@ -77,6 +77,7 @@ machine has several.`,
 
 func deployFlags(cmd *cobra.Command) {
 	cmd.Flags().String("disk", "", "`RULE` that chooses the disk")
+	cmd.Flags().String("engine", "", "what carries it out: builtin or tinkerbell; what the operating system or the appliance says where it is left out")
 	cmd.Flags().String("confirm", "", "`SERIAL` of the disk, where it holds what would be lost")
 	cmd.Flags().StringArray("erase", nil, "`SERIAL` of a disk that may be erased whatever it holds; may be repeated")
 	cmd.Flags().Int("concurrency", 0, "how many are under way at once; 0: all")
@@ -93,7 +94,7 @@ func deployRequest(cmd *cobra.Command) (req registry.DeployRequest, err error) {
 		}
 		return value
 	}
-	req = registry.DeployRequest{OS: text("os"), Disk: text("disk"), Confirm: text("confirm")}
+	req = registry.DeployRequest{OS: text("os"), Disk: text("disk"), Engine: registry.Engine(text("engine")), Confirm: text("confirm")}
 	req.Seed.Hostname = text("hostname")
 	req.Erase, _ = cmd.Flags().GetStringArray("erase")
 	if cmd.Flags().Lookup("set") == nil {

@@ -25,7 +25,7 @@ func (a *appliance) deployTools() (registry.Tools, error) {
 		return registry.Tools{}, err
 	}
 	return registry.Tools{Catalogue: oses, Templates: templates, Sealer: a.box, Render: renderTemplate, Server: a.serverFor,
-		Image: a.storedImage, Fetch: a.images.Import, Fetching: a.images.Importing, Seed: a.seedParameters, CheckSeed: checkSeed, Ended: a.deploymentEnded,
+		Image: a.storedImage, Fetch: a.images.Import, Fetching: a.images.Importing, Seed: a.seedParameters, CheckSeed: checkSeed, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
 		Limits: registry.DeployLimits{Wait: a.cfg.DeployWait, Verify: a.cfg.DeployVerify}}, nil
 }
 

@@ -152,7 +152,7 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 		tokens: tokens, accounts: accounts, sessions: sessions}
 	a.keys.Client = &http.Client{Transport: outward()}
 	a.seeds = metadata.New(seeds{a}, reg.Sight, log)
-	if a.kube, err = cfg.dialTinkerbell(log); err != nil {
+	if a.kube, err = cfg.dialTinkerbell(reg, log); err != nil {
 		return nil, err
 	}
 	tools, err := a.deployTools()
@@ -180,7 +180,7 @@ func (a *appliance) run(ctx context.Context) error {
 		return a.serveHTTP(ctx, a.ports.control, &http.Server{Handler: handler, ConnContext: auth.WithControlSocket})
 	})
 	if a.kube != nil {
-		group.Go(func() error { return a.kube.watch.Run(ctx) })
+		a.kube.run(ctx, group)
 	}
 	for _, b := range a.boot {
 		b.serve(ctx, group)

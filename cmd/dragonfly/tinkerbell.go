@@ -1,16 +1,22 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
+	"dragonfly/registry"
 	"dragonfly/tinkerbell/cluster"
 	"dragonfly/ui"
 )
@@ -19,12 +25,13 @@ func tinkerbellFlags(flags *pflag.FlagSet) {
 	flags.String("tinkerbell", string(cluster.Auto), "whether the Kubernetes API of Tinkerbell is connected to and checked: on, off, or auto, which is on where a kubeconfig is named and in a pod")
 	flags.String("kubeconfig", "", "`file` that says where the Kubernetes API of Tinkerbell is (also KUBECONFIG; default: the service account of the pod)")
 	flags.String("kube-context", "", "context of the kubeconfig (default: its current one)")
+	flags.String("engine", string(registry.EngineBuiltin), "what carries out deployments where neither they nor their operating system say: builtin, or tinkerbell")
 	flags.String("kube-namespace", "", "namespace of Tinkerbell's objects (default: that of the context or of the pod, else "+cluster.DefaultNamespace+")")
 }
 
 // dialTinkerbell is the connection to the cluster that has Tinkerbell; nil where none is
 // named, or it is not wanted.
-func (c config) dialTinkerbell(log *slog.Logger) (*kube, error) {
+func (c config) dialTinkerbell(reg *registry.Registry, log *slog.Logger) (*kube, error) {
 	if c.Tinkerbell == "" || c.Tinkerbell == string(cluster.Off) {
 		return nil, nil
 	}
@@ -39,7 +46,9 @@ func (c config) dialTinkerbell(log *slog.Logger) (*kube, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Tinkerbell: %w; --tinkerbell off goes on without it", err)
 	}
-	return &kube{dialed, cluster.NewMonitor(dialed, log)}, nil
+	watch := cluster.NewMonitor(dialed, log)
+	hands, err := cluster.NewProvisioner(watch, reg, localNetworks, log)
+	return &kube{dialed, watch, hands}, err
 }
 
 // tinkerbellProblem is what keeps Tinkerbell from being used; empty where nothing does,
@@ -93,6 +102,9 @@ func kubeMetrics(k *kube) []prometheus.Collector {
 	gauge := func(name, help string, value func(cluster.Health) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(k.watch.Health()) })
 	}
+	counter := func(name, help string, value *atomic.Uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value.Load()) })
+	}
 	return []prometheus.Collector{
 		gauge("dragonfly_tinkerbell_up", "1 while Tinkerbell's API is reachable, complete, and lets us do what is needed.", func(h cluster.Health) float64 {
 			if h.Good() {
@@ -101,6 +113,10 @@ func kubeMetrics(k *kube) []prometheus.Collector {
 			return 0
 		}),
 		gauge("dragonfly_tinkerbell_missing_permissions", "Permissions that are needed and not there.", func(h cluster.Health) float64 { return float64(len(h.Missing)) }),
+		counter("dragonfly_tinkerbell_handed_over_total", "Deployments that were handed over to Tinkerbell.", &k.hands.Stats.HandedOver),
+		counter("dragonfly_tinkerbell_reports_total", "Changes of actions that Tinkerbell told of.", &k.hands.Stats.Reports),
+		counter("dragonfly_tinkerbell_retries_total", "Machines whose objects have to be looked at again, after an error.", &k.hands.Stats.Retries),
+		counter("dragonfly_tinkerbell_watch_errors_total", "Watches that broke; each was begun anew.", &k.hands.Stats.WatchErrors),
 		gauge("dragonfly_tinkerbell_answer_seconds", "How long the API took for its first answer when it was looked at last.", func(h cluster.Health) float64 { return h.Took.Seconds() }),
 	}
 }
@@ -109,6 +125,32 @@ func kubeMetrics(k *kube) []prometheus.Collector {
 type kube struct {
 	cluster *cluster.Cluster
 	watch   *cluster.Monitor
+	hands   *cluster.Provisioner
+}
+
+// run keeps an eye on Tinkerbell, and hands deployments over.
+func (k *kube) run(ctx context.Context, group *errgroup.Group) {
+	group.Go(func() error { return k.watch.Run(ctx) })
+	group.Go(func() error { return k.hands.Run(ctx) })
+}
+
+// engines are what carries deployments out beside the agent.
+func (a *appliance) engines() []registry.Engine {
+	if a.kube == nil {
+		return nil
+	}
+	return []registry.Engine{registry.EngineTinkerbell}
+}
+
+// localNetworks are those that this host is on.
+func localNetworks() (all []netip.Prefix) {
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && !prefix.Addr().IsLoopback() {
+			all = append(all, prefix.Masked())
+		}
+	}
+	return all
 }
 
 func tinkerbellCommand() *cobra.Command {

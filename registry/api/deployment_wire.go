@@ -13,9 +13,9 @@ type Deployment struct {
 	MachineName string                   `json:"machine_name,omitempty" example:"brave-otter"`
 	Kind        registry.DeploymentKind  `json:"kind" enum:"install,wipe,rescue,memtest,iso,script"`
 	OS          string                   `json:"os,omitempty" doc:"ID in the catalogue" example:"debian-12"`
-	Engine      registry.Engine          `json:"engine" enum:"builtin" doc:"what carries it out"`
+	Engine      registry.Engine          `json:"engine" enum:"builtin,tinkerbell" doc:"what carries it out"`
 	State       registry.DeploymentState `json:"state" enum:"pending,waiting,running,verifying,succeeded,failed,cancelled,timed_out"`
-	Reason      string                   `json:"reason,omitempty" doc:"why it ended without success, and what is on the disk"`
+	Reason      string                   `json:"reason,omitempty" doc:"why it ended without success, and what is on the disk; before it has begun, what it waits for"`
 	Batch       string                   `json:"batch,omitempty" doc:"of those that were asked for together"`
 	Concurrency int                      `json:"concurrency,omitempty" doc:"how many of the batch are under way at once"`
 	Disk        registry.DeploymentDisk  `json:"disk,omitzero"`

@@ -102,8 +102,8 @@ func ofKubernetes(err error) string {
 		return unauthorized
 	case apierrors.IsForbidden(err):
 		return "we may not: " + said.Status().Message + "; `dragonfly tinkerbell rbac` prints the role that is needed"
-	case apierrors.IsNotFound(err) && said.Status().Details != nil && said.Status().Details.Name == "":
-		return "Tinkerbell's CRDs are not there: " + said.Status().Message
+	case apierrors.IsNotFound(err) && !isGone(err):
+		return "Tinkerbell's CRDs are not there"
 	case apierrors.IsTooManyRequests(err):
 		return "the API is overloaded"
 	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):

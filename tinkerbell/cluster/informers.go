@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/tools/cache"
+
+	"dragonfly/tinkerbell/objects"
+)
+
+// informers know the Hardware of the namespace, and our Workflows in it, as they are
+// told by watches. A watch that breaks, or is too old, is begun anew from a list.
+type informers struct {
+	hardware, workflows cache.SharedIndexInformer
+	namespace           string
+}
+
+const (
+	resync    = 10 * time.Minute
+	byMachine = "machine" // index of Workflows, by the ID of our machine
+	byMAC     = "mac"     // index of Hardware
+)
+
+// newInformers are informers that tell of machines (IDs) whose Workflows have changed,
+// and of errors of their watches.
+func newInformers(c *Cluster, changed func(machine string), lost func(error)) (*informers, error) {
+	ours := func(o *metav1.ListOptions) {
+		o.LabelSelector = labels.Set{objects.ManagedBy: objects.Manager}.String()
+	}
+	i := &informers{
+		namespace: c.Namespace,
+		hardware:  dynamicinformer.NewFilteredDynamicInformer(c.objects, Hardware, c.Namespace, resync, cache.Indexers{byMAC: macsOf}, nil).Informer(),
+		workflows: dynamicinformer.NewFilteredDynamicInformer(c.objects, Workflow, c.Namespace, resync, cache.Indexers{byMachine: machineOf}, ours).Informer(),
+	}
+	tell := func(object any) {
+		if ids, _ := machineOf(object); len(ids) > 0 {
+			changed(ids[0])
+		}
+	}
+	for _, informer := range []cache.SharedIndexInformer{i.hardware, i.workflows} {
+		if err := informer.SetTransform(slim); err != nil {
+			return nil, err
+		}
+		if err := informer.SetWatchErrorHandler(func(_ *cache.Reflector, err error) { lost(err) }); err != nil {
+			return nil, err
+		}
+	}
+	_, err := i.workflows.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: tell,
+		UpdateFunc: func(_, object any) { tell(object) }, DeleteFunc: tell})
+	return i, err
+}
+
+func (i *informers) run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() { defer close(done); i.hardware.RunWithContext(ctx) }()
+	i.workflows.RunWithContext(ctx)
+	<-done
+}
+
+// synced reports whether everything that is there has been told once.
+func (i *informers) synced() bool { return i.hardware.HasSynced() && i.workflows.HasSynced() }
+
+// workflow is one of ours by its name; nil: it is not there.
+func (i *informers) workflow(name string) *unstructured.Unstructured {
+	return get(i.workflows, i.namespace, name)
+}
+
+// workflowsOf are ours of a machine.
+func (i *informers) workflowsOf(machine string) []*unstructured.Unstructured {
+	return find(i.workflows, byMachine, machine)
+}
+
+// namedHardware is the Hardware of a name; nil: it is not there.
+func (i *informers) namedHardware(name string) *unstructured.Unstructured {
+	return get(i.hardware, i.namespace, name)
+}
+
+// hardwareOf is every Hardware that has a MAC address.
+func (i *informers) hardwareOf(mac string) []*unstructured.Unstructured {
+	return find(i.hardware, byMAC, mac)
+}
+
+func get(from cache.SharedIndexInformer, namespace, name string) *unstructured.Unstructured {
+	object, _, _ := from.GetStore().GetByKey(namespace + "/" + name)
+	u, _ := object.(*unstructured.Unstructured)
+	return u
+}
+
+func find(from cache.SharedIndexInformer, index, value string) (all []*unstructured.Unstructured) {
+	found, _ := from.GetIndexer().ByIndex(index, value)
+	for _, object := range found {
+		if u, ok := object.(*unstructured.Unstructured); ok {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+// slim drops what nobody here reads.
+func slim(object any) (any, error) {
+	if u, ok := object.(*unstructured.Unstructured); ok {
+		u.SetManagedFields(nil)
+	}
+	return object, nil
+}
+
+func machineOf(object any) ([]string, error) {
+	if gone, is := object.(cache.DeletedFinalStateUnknown); is {
+		object = gone.Obj
+	}
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok || u.GetLabels()[objects.LabelMachine] == "" {
+		return nil, nil
+	}
+	return []string{u.GetLabels()[objects.LabelMachine]}, nil
+}
+
+func macsOf(object any) (macs []string, _ error) {
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return nil, nil
+	}
+	ports, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "interfaces")
+	list, _ := ports.([]any)
+	for _, entry := range list {
+		port, _ := entry.(map[string]any)
+		if mac, _, _ := unstructured.NestedString(port, "dhcp", "mac"); mac != "" {
+			macs = append(macs, strings.ToLower(mac))
+		}
+	}
+	return macs, nil
+}
+
+// ours reports whether an object is one that we made.
+func ours(u *unstructured.Unstructured) bool {
+	return u.GetLabels()[objects.ManagedBy] == objects.Manager
+}

@@ -1,0 +1,77 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"dragonfly/tinkerbell/objects"
+)
+
+// requestWithin is how long one request may take.
+const requestWithin = 10 * time.Second
+
+// Stats counts what a provisioner has done.
+type Stats struct {
+	HandedOver, Reports, Retries, WatchErrors atomic.Uint64
+}
+
+// read is an object as it is now; nil: it is not there.
+func (c *Cluster) read(ctx context.Context, kind schema.GroupVersionResource, name string) (*unstructured.Unstructured, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	defer cancel()
+	u, err := c.objects.Resource(kind).Namespace(c.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if isGone(err) {
+		return nil, nil
+	}
+	return u, err
+}
+
+// isGone reports whether an object is not there, while its kind is.
+func isGone(err error) bool {
+	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// apply makes an object what it is here, and leaves what others say of it. Fields that
+// the API does not know are an error.
+func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) error {
+	text, err := json.Marshal(object.Object)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	defer cancel()
+	kind := map[string]schema.GroupVersionResource{"Hardware": Hardware, "Template": Template, "Workflow": Workflow}[object.GetKind()]
+	_, err = c.objects.Resource(kind).Namespace(c.Namespace).Patch(ctx, object.GetName(), types.ApplyPatchType, text, applied)
+	if isMine(err) {
+		return &refused{fmt.Sprintf("Kubernetes refuses the %s %s: %s", object.GetKind(), object.GetName(), Plain(err))}
+	}
+	return err
+}
+
+// patch changes an object (RFC 6902).
+func (c *Cluster) patch(ctx context.Context, kind schema.GroupVersionResource, name string, patch []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	defer cancel()
+	_, err := c.objects.Resource(kind).Namespace(c.Namespace).Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: objects.Manager})
+	return err
+}
+
+// remove deletes an object; one that is not there is no error.
+func (c *Cluster) remove(ctx context.Context, kind schema.GroupVersionResource, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	defer cancel()
+	err := c.objects.Resource(kind).Namespace(c.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	if isGone(err) {
+		return nil
+	}
+	return err
+}
