@@ -1,0 +1,173 @@
+// Package clustertest has a Kubernetes API server for tests: the real one for custom
+// resources, with etcd, in this process. It has no namespaces, no roles and no
+// controllers; any namespace is taken, and everybody may do everything.
+package clustertest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apiextensions-apiserver/pkg/cmd/server/options"
+	generatedopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/util/webhook"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+)
+
+// Start runs an API server that keeps its data in dir, until stop is called. The
+// address is the same every time it is started with the same listener address.
+func Start(dir, address string) (config *rest.Config, stop func(), err error) {
+	store, err := startEtcd(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, stopServer, err := startServer(dir, address, store.Clients[0].Addr().String())
+	if err != nil {
+		store.Close()
+		return nil, nil, err
+	}
+	return config, func() { stopServer(); store.Close() }, nil
+}
+
+// startEtcd runs etcd on ports of its own.
+func startEtcd(dir string) (*embed.Etcd, error) {
+	c := embed.NewConfig()
+	c.Dir, c.LogLevel, c.UnsafeNoFsync = dir+"/etcd", "error", true
+	client, peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}, url.URL{Scheme: "http", Host: freeAddress()}
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	e, err := embed.StartEtcd(c)
+	if err != nil {
+		return nil, fmt.Errorf("start etcd: %w", err)
+	}
+	select {
+	case <-e.Server.ReadyNotify():
+		return e, nil
+	case err = <-e.Err():
+	case <-time.After(time.Minute):
+		err = fmt.Errorf("it is not ready after a minute")
+	}
+	e.Close()
+	return nil, fmt.Errorf("start etcd: %w", err)
+}
+
+// freeAddress is one that nobody listens on now.
+func freeAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err) // the loopback has no port left
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startServer runs the API server for custom resources and waits until it is ready.
+func startServer(dir, address, etcd string) (*rest.Config, func(), error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := serverConfig(dir, listener, etcd)
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err := config.Complete().New(genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the API server: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.GenericAPIServer.PrepareRun().RunWithContext(ctx) }()
+	stop := func() { cancel(); <-done }
+	client := rest.CopyConfig(server.GenericAPIServer.LoopbackClientConfig)
+	client.QPS = -1
+	if err := ready(client); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return client, stop, nil
+}
+
+// serverConfig is what the API server runs with. options.Config would do, and needs a
+// core API that there is none of.
+func serverConfig(dir string, listener net.Listener, etcd string) (*apiserver.Config, error) {
+	o := options.NewCustomResourceDefinitionsServerOptions(io.Discard, io.Discard)
+	r := o.RecommendedOptions
+	r.SecureServing.Listener, r.SecureServing.ServerCert.CertDirectory = listener, dir
+	r.SecureServing.ExternalAddress = net.IPv4(127, 0, 0, 1)
+	r.Etcd.StorageConfig.Transport.ServerList = []string{"http://" + etcd}
+	r.Authentication, r.Authorization, r.CoreAPI, r.Admission = nil, nil, nil, nil
+	r.Features.EnablePriorityAndFairness = false
+	if err := o.Complete(); err != nil {
+		return nil, err
+	}
+	if err := r.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{{127, 0, 0, 1}}); err != nil {
+		return nil, err
+	}
+	gc := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
+	apply := []func() error{
+		func() error { return o.ServerRunOptions.ApplyTo(&gc.Config) },
+		func() error { return r.Etcd.ApplyTo(&gc.Config) },
+		func() error {
+			return r.SecureServing.ApplyTo(&gc.Config.SecureServing, &gc.Config.LoopbackClientConfig)
+		},
+		func() error {
+			return o.APIEnablement.ApplyTo(&gc.Config, apiserver.DefaultAPIResourceConfigSource(), apiserver.Scheme)
+		},
+	}
+	for _, step := range apply {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	gc.Authorization.Authorizer = authorizerfactory.NewAlwaysAllowAuthorizer()
+	names := openapi.NewDefinitionNamer(apiserver.Scheme, scheme.Scheme)
+	gc.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(generatedopenapi.GetOpenAPIDefinitions, names)
+	gc.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, names)
+	return &apiserver.Config{GenericConfig: gc, ExtraConfig: apiserver.ExtraConfig{
+		CRDRESTOptionsGetter: options.NewCRDRESTOptionsGetter(*r.Etcd, nil, nil),
+		ServiceResolver:      noServices{},
+		AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, gc.LoopbackClientConfig, nil),
+	}}, nil
+}
+
+// noServices resolves no service: there are none.
+type noServices struct{}
+
+// ResolveEndpoint is webhook.ServiceResolver.ResolveEndpoint.
+func (noServices) ResolveEndpoint(namespace, name string, _ int32) (*url.URL, error) {
+	return nil, fmt.Errorf("there is no service %s/%s", namespace, name)
+}
+
+// ready waits until the server says that it is.
+func ready(config *rest.Config) error {
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return err
+	}
+	var last string
+	for range 600 {
+		response, err := client.Get(config.Host + "/readyz")
+		if err == nil && response.StatusCode == http.StatusOK {
+			response.Body.Close()
+			return nil
+		}
+		if last = fmt.Sprint(err); err == nil {
+			last = response.Status
+			response.Body.Close()
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("the API server is not ready after 30 s: %s", last)
+}
