@@ -61,6 +61,9 @@ const (
 	Reboot    Instruction = "reboot"     // restart, and boot from the network again
 	LocalBoot Instruction = "local_boot" // restart, and boot from the machine's own disk
 	Deploy    Instruction = "deploy"     // claim the machine's deployment, and carry it out
+	// EnterOSIE: restart into the environment that Tinkerbell has work for, unless this
+	// is it.
+	EnterOSIE Instruction = "osie"
 )
 
 // State is where a machine stands. Presence (online, last seen) and power are

@@ -179,6 +179,8 @@ func (m Machine) work() Instruction {
 		return Deploy
 	case m.Deployment != "" && m.BootNext == BootOnce:
 		return Reboot
+	case m.Deployment != "" && m.BootNext == BootOSIE:
+		return EnterOSIE
 	case m.Deployment != "" && m.BootNext == BootDisk:
 		return LocalBoot // it was to restart by itself, and waits here instead
 	}

@@ -168,7 +168,7 @@ func (a *appliance) autoexec(local netip.Addr) []byte {
 // bootFiles serves everything under /boot/.
 func (a *appliance) bootFiles() *ipxe.Handler {
 	return &ipxe.Handler{Dir: a.cfg.ImageDir, Lookup: a.registry.Lookup, Token: a.tokens.Boot, Boots: a.registry,
-		Sight: a.registry.Sight, Log: a.log}
+		Sight: a.registry.Sight, Tinkerbell: a.cfg.osie(), Log: a.log}
 }
 
 // neighbours is the kernel's neighbour table, read again when it is older than

@@ -45,10 +45,19 @@ type config struct {
 	KubeContext    string        `koanf:"kube-context"`
 	KubeNamespace  string        `koanf:"kube-namespace"`
 	Engine         string        `koanf:"engine"`
+	OSIE           string        `koanf:"osie"`
 	DeployWait     time.Duration `koanf:"deploy-wait"`
 	DeployVerify   time.Duration `koanf:"deploy-verify"`
 	LogLevel       string        `koanf:"log-level"`
 	LogFormat      string        `koanf:"log-format"`
+
+	TinkServer      string   `koanf:"tink-server"`
+	TinkTLS         bool     `koanf:"tink-tls"`
+	TinkInsecureTLS bool     `koanf:"tink-insecure-tls"`
+	Smee            string   `koanf:"smee"`
+	Hook            string   `koanf:"hook"`
+	HookArgs        []string `koanf:"hook-args"`
+	HookSyslog      string   `koanf:"hook-syslog"`
 
 	OIDCIssuer           string `koanf:"oidc-issuer"`
 	OIDCClientID         string `koanf:"oidc-client-id"`
@@ -81,6 +90,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot; 5m at least")
 	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed; 5m at least")
 	tinkerbellFlags(flags)
+	osieFlags(flags)
 	oidcFlags(flags)
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
@@ -155,7 +165,7 @@ func loadEnviron(k *koanf.Koanf, environ []string, known map[string]any) error {
 			unknown = fmt.Errorf("environment: unknown variable %s%s", name, suggestEnv(key, known))
 			return "", nil
 		}
-		if key == "boot-interface" {
+		if key == "boot-interface" || key == "hook-args" {
 			return key, strings.Split(value, ",")
 		}
 		return key, value
@@ -195,6 +205,9 @@ func (c config) check() error {
 		errs = append(errs, err)
 	}
 	if _, err := registry.ParseEngine(c.Engine); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.checkOSIE(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.checkCluster(); err != nil {

@@ -165,6 +165,10 @@ func (a *agent) obey(ctx context.Context, reply api.RegisterReply) error {
 	}
 }
 
+// hereFor is how long a worker of Tinkerbell's waits before it asks again, while there is
+// work of Tinkerbell's for the machine.
+const hereFor = 10 * time.Second
+
 // act carries out one instruction; done says that it was the last.
 func (a *agent) act(ctx context.Context, what registry.Instruction) (done bool, err error) {
 	switch what {
@@ -173,6 +177,13 @@ func (a *agent) act(ctx context.Context, what registry.Instruction) (done bool, 
 	case registry.Deploy:
 		a.Log.Warn("a deployment of the built-in engine waits, and this boot works for Tinkerbell; restart the machine for it")
 		return false, nil
+	case registry.EnterOSIE:
+		if a.Boot.Tink.Authority != "" {
+			pause(ctx, hereFor) // it is here, and the server says so at once
+			return false, nil
+		}
+		a.screen.doing("restarting, to work for Tinkerbell")
+		return true, a.restart(ctx)
 	case registry.Reboot:
 		a.acting.Lock() // not amid an action
 		a.screen.doing("restarting")

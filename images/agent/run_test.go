@@ -301,6 +301,23 @@ func TestRunBootsTheDisk(t *testing.T) {
 	}
 }
 
+// An agent that waits restarts to work for Tinkerbell; one that does already goes on,
+// without asking all the time.
+func TestRunEntersTinkerbell(t *testing.T) {
+	m, _, _ := play(t, registered(registry.Wait), told(registry.EnterOSIE, ""))
+	expect(t, "did", m.did, []string{"restart"})
+	m, s := &machine{}, &server{replies: []reply{told(registry.EnterOSIE, ""), told(registry.EnterOSIE, ""), told(registry.LocalBoot, "")}}
+	synctest.Test(t, func(t *testing.T) {
+		start, cfg := time.Now(), m.config(&http.Client{Transport: s}, "http://df")
+		cfg.Boot.Tink.Authority = "tink:1"
+		a := &agent{Config: cfg, screen: newScreen(cfg.Console)}
+		if err := a.obey(t.Context(), api.RegisterReply{}); err != nil || time.Since(start) < 2*hereFor {
+			t.Errorf("asked three times in %v, %v", time.Since(start), err)
+		}
+	})
+	expect(t, "did", m.did, []string{"boot disk", "restart"})
+}
+
 func TestRunPassesOverAnUnknownInstruction(t *testing.T) {
 	m, s, took := play(t, registered("sing"), told("dance\x1b[2J", ""), told("dance", ""), told(registry.Reboot, ""))
 	if len(s.requests) != 4 || !slices.Equal(m.did, []string{"restart"}) {

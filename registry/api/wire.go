@@ -26,7 +26,7 @@ type RegisterReply struct {
 	Name   string               `json:"name"`
 	State  registry.State       `json:"state"`
 	Token  string               `json:"token" doc:"the machine token, for every later call"`
-	Next   registry.Instruction `json:"next" enum:"wait,reboot,local_boot,deploy"`
+	Next   registry.Instruction `json:"next" enum:"wait,reboot,local_boot,deploy,osie"`
 }
 
 // NextReply is the next instruction for a waiting agent.
@@ -34,7 +34,7 @@ type NextReply struct {
 	Name  string               `json:"name"`
 	State registry.State       `json:"state"`
 	Token string               `json:"token,omitempty" doc:"a fresh machine token; set when the old one is about to expire"`
-	Next  registry.Instruction `json:"next" enum:"wait,reboot,local_boot,deploy" doc:"deploy: claim the machine's deployment"`
+	Next  registry.Instruction `json:"next" enum:"wait,reboot,local_boot,deploy,osie" doc:"deploy: claim the machine's deployment"`
 }
 
 // Machine is a machine on the wire.
@@ -54,7 +54,7 @@ type Machine struct {
 	Labels       map[string]string    `json:"labels,omitempty" doc:"keys of your own" example:"{\"rack\":\"a1\"}"`
 	OS           string               `json:"assigned_os,omitempty" doc:"the operating system that is assigned to it, or installed"`
 	Deployment   string               `json:"deployment,omitempty" doc:"ID of the one that is under way, or the last one" example:"d-4k2j7q3mzt5a"`
-	BootNext     registry.BootTarget  `json:"boot_next,omitempty" enum:"agent,disk,once" doc:"what it boots next instead of what its state says"`
+	BootNext     registry.BootTarget  `json:"boot_next,omitempty" enum:"agent,disk,osie,once" doc:"what it boots next instead of what its state says"`
 	Lock         *registry.Lock       `json:"lock,omitempty" doc:"while it is there, nothing that destroys is done"`
 	Hostname     string               `json:"hostname,omitempty" doc:"as its DHCP lease named it" example:"lease-17"`
 	Address      netip.Addr           `json:"address,omitzero" doc:"where the agent registered from" example:"10.0.0.17"`

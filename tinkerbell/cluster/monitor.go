@@ -17,17 +17,26 @@ type Monitor struct {
 	cluster *Cluster
 	log     *slog.Logger
 	health  atomic.Pointer[Health]
+	hurry   chan struct{} // holds one: look now
 }
 
 // NewMonitor is a monitor that has not looked yet; see [Monitor.Run].
 func NewMonitor(c *Cluster, log *slog.Logger) *Monitor {
-	m := &Monitor{cluster: c, log: log}
+	m := &Monitor{cluster: c, log: log, hurry: make(chan struct{}, 1)}
 	m.health.Store(&Health{})
 	return m
 }
 
 // Health is how the cluster was found last.
 func (m *Monitor) Health() Health { return *m.health.Load() }
+
+// Hurry has it looked at now: something went wrong, or right again.
+func (m *Monitor) Hurry() {
+	select {
+	case m.hurry <- struct{}{}:
+	default:
+	}
+}
 
 // Run looks until ctx ends, and says in the log what has changed.
 func (m *Monitor) Run(ctx context.Context) error {
@@ -45,6 +54,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+		case <-m.hurry:
 		case <-timer.C:
 		}
 		timer.Stop()

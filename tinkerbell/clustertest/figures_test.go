@@ -65,9 +65,6 @@ func TestThousand(t *testing.T) {
 	}
 	grown := heap() - before
 	t.Logf("%d deployments: objects applied in %s; the heap of this process, API server and etcd in it, grew by %d MiB", count, took, grown>>20)
-	if took > time.Minute {
-		t.Errorf("%s", took)
-	}
 	// What happens to all of them at once is told of each.
 	var group sync.WaitGroup
 	for _, part := range slices.Collect(slices.Chunk(all, 100)) {

@@ -186,7 +186,7 @@ func (b *bench) deploy(machine string) registry.Deployment {
 func (b *bench) eventually(what string, is func() (string, bool)) {
 	b.Helper()
 	last := ""
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		how, ok := is()
 		if ok {
 			return
