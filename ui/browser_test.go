@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -13,6 +14,9 @@ import (
 	"dragonfly/registry"
 	"dragonfly/ui/uitest"
 )
+
+// TestMain ends the browser that tests share.
+func TestMain(m *testing.M) { os.Exit(uitest.Main(m)) }
 
 func TestBrowserLive(t *testing.T) {
 	k := newRack(0)

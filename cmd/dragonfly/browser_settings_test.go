@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
@@ -144,21 +143,12 @@ func TestSettingsBadForms(t *testing.T) {
 
 // The settings are for everybody.
 func TestSettingsAreAccessible(t *testing.T) {
-	axe, err := os.ReadFile("../../ui/node_modules/axe-core/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := newOffice(t)
 	f.run(t, phrase+"\n", "user", "create", "ana", "--password-stdin")
 	w := uitest.New(t)
 	signIn(w, f.url+"/settings", "ana")
-	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{360, 1440} {
-			for _, page := range settingsPages {
-				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
-				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)
-			}
-		}
+	for _, page := range settingsPages {
+		w.Accessible(f.url + page)
 	}
 	w.Do(chromedp.Navigate(f.url + "/settings"))
 	w.Clean(f.url)

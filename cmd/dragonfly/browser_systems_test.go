@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -38,19 +36,10 @@ func TestSystemsInBrowser(t *testing.T) {
 
 // The pages for those who run the appliance are for everybody.
 func TestKeepersPagesAreAccessible(t *testing.T) {
-	axe, err := os.ReadFile("../../ui/node_modules/axe-core/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := newOffice(t)
 	w := uitest.New(t)
-	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{360, 1440} {
-			for _, page := range keepersPages {
-				w.Do(uitest.Media("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce"), chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url+page))
-				w.Accessible(string(axe), fmt.Sprint(page, ", ", theme), width)
-			}
-		}
+	for _, page := range keepersPages {
+		w.Accessible(f.url + page)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
+	"dragonfly/ui/uitest"
 )
 
 // envOutage is how long the database is away in [TestOutage]; a second by default.
@@ -32,7 +33,7 @@ type rqlited struct {
 
 // TestMain removes what tests share.
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := uitest.Main(m)
 	if shared.dir != "" {
 		_ = os.RemoveAll(shared.dir) // in a directory for what may be left behind
 	}

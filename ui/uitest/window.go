@@ -5,13 +5,11 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
@@ -27,22 +25,17 @@ type Window struct {
 	hosts    map[string]bool
 }
 
-// New starts Debian's chromium with a fresh profile.
+// New opens a window with a profile of its own in the browser that the tests of the
+// package share; [Main] ends that one.
 func New(t *testing.T) *Window {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
+	browser, err := started()
 	if err != nil {
-		t.Fatalf("these tests need a browser: apt-get install chromium (%v)", err)
+		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(browser.Context, 5*time.Minute)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.Flag("disable-dev-shm-usage", true))
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	w := &Window{t: t, Context: ctx, hosts: map[string]bool{}}
 	w.watch()
@@ -149,37 +142,4 @@ func (w *Window) Clean(base string) {
 			w.t.Errorf("the page asks %s", host)
 		}
 	}
-}
-
-// findings runs axe in the page and tells what is wrong, one line each.
-const findings = `axe.run().then(({violations}) => violations.flatMap((v) =>
-	v.nodes.map((n) => v.id + ": " + n.html.slice(0, 200) + " " + (n.any[0]?.message ?? ""))).join("\n"))`
-
-// Accessible fails the test where the page that is open is not for everybody: names
-// for screen readers, contrast (AA), and the rest of what axe checks, of which axe is
-// the script; and nothing is wider than width.
-func (w *Window) Accessible(axe, what string, width int64) {
-	w.t.Helper()
-	w.Wait(fmt.Sprintf("document.documentElement.scrollWidth <= %d", width))
-	w.Eval(axe)
-	found, err := chromedp.Run(w.Context, chromedp.Evaluate[string](findings, chromedp.EvalAwaitPromise))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if found != "" {
-		w.t.Errorf("%s, %d pixels:\n%s", what, width, found)
-	}
-}
-
-// Media emulates what a style sheet can ask for; features is pairs of names and
-// values.
-func Media(features ...string) chromedp.Action[chromedp.Void] {
-	var params emulation.SetEmulatedMediaParams
-	for i := 0; i < len(features); i += 2 {
-		params.Features = append(params.Features, &emulation.MediaFeature{Name: features[i], Value: features[i+1]})
-	}
-	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, params)
-		return err
-	})
 }
