@@ -52,7 +52,7 @@ func (s *Store) PutDirectory(ctx context.Context, data []byte, read int64, chang
 }
 
 // putAccounts replaces the document, guarded like a machine: see
-// [checkVersionsSQL]. What was kept of tokens that are gone goes with them.
+// [checkVersionsSQL]. What was kept of tokens and people that are gone goes with them.
 func putAccounts(op string, data []byte, read int64) []statement {
 	return []statement{{
 		name: "check accounts version",
@@ -69,6 +69,11 @@ func putAccounts(op string, data []byte, read int64) []statement {
 		name: "forget uses of tokens that are gone",
 		sql:  `DELETE FROM token_uses WHERE id NOT IN (SELECT key FROM json_each(?1, '$.tokens'))`,
 		args: []any{string(data)},
+	}, {
+		name: "forget what people that are gone prefer",
+		sql: `DELETE FROM settings WHERE name GLOB ?1 || '*'
+			AND substr(name, length(?1) + 1) NOT IN (SELECT key FROM json_each(?2, '$.users'))`,
+		args: []any{settingPreferences, string(data)},
 	}}
 }
 
