@@ -61,8 +61,12 @@ test: lint image
 ONLY ?=
 RUNS ?= 3
 ## lab: boot virtual machines with real firmware, install Debian on them (ONLY=bios,uefi RUNS=3)
-lab: image
+lab: image $(if $(ONLY),$(if $(findstring tinkerbell,$(ONLY)),kubelab),kubelab)
 	$(SUDO) $(BIN)/dragonfly-lab run $(if $(ONLY),--only $(ONLY)) --runs $(RUNS) --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
+
+# A Kubernetes API with Tinkerbell in it, for the lab. Building it takes minutes.
+kubelab: | $(BIN)/.deps
+	go -C tinkerbell/kubelab build -trimpath -ldflags '-s -w' -o ../../$(BIN)/kubelab .
 
 ## demo: the appliance with a virtual rack; prints the URL, Ctrl-C removes everything
 demo: image

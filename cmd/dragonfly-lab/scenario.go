@@ -79,6 +79,8 @@ func scenarios() []scenario {
 			Then: scenario.pair, Within: deployLimit},
 		{Name: "deploy-again", About: "OVMF: cancelled at the first boot, and installed again over what runs", Machine: newVM(12, ovmf),
 			Program: "snponly.efi by TFTP", Then: scenario.again, Within: deployLimit},
+		{Name: "tinkerbell", About: "SeaBIOS: Tinkerbell installs Debian, by its own controller and the agent image as its worker", Machine: newVM(15, seaBIOS),
+			Then: scenario.tinkerbell, Within: tinkLimit},
 	}
 }
 
