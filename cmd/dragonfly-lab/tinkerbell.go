@@ -74,12 +74,15 @@ func (r *rack) startKubelab(ctx context.Context) (kubeconfig, log string, err er
 	if err := errors.Join(err, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(r.dir, "roles.yaml"), roles, 0o600)); err != nil {
 		return "", "", err
 	}
-	if err := r.run(ctx, "kubelab", func(out io.Writer) (*process, error) {
-		return start("kubelab", out, inside(r.net.appliance, program, "--dir", dir, "--roles", filepath.Join(r.dir, "roles.yaml"),
+	var p *process
+	if err := r.run(ctx, "kubelab", func(out io.Writer) (_ *process, err error) {
+		p, err = start("kubelab", out, inside(r.net.appliance, program, "--dir", dir, "--roles", filepath.Join(r.dir, "roles.yaml"),
 			"--tink", applianceAddress+":"+tinkPort)...)
+		return p, err
 	}); err != nil {
 		return "", "", err
 	}
+	r.undo.add(func() error { p.kill(); return nil }) // it ends slowly, and keeps nothing
 	kubeconfig = filepath.Join(dir, "kubeconfig")
 	return kubeconfig, filepath.Join(r.dir, "kubelab.log"), poll(ctx, func() bool { return exists(kubeconfig) })
 }

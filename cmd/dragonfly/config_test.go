@@ -45,7 +45,9 @@ func TestConfigPrecedence(t *testing.T) {
 		{"RQLITE_HOST", nil, []string{"RQLITE_HOST=db:4001"}, func(c config) bool { return c.Rqlite == "db:4001" }},
 		{"Tinkerbell by its own DHCP", []string{"--engine", "tinkerbell"}, nil, func(c config) bool { return c.osie().OSIE == boot.OSIEAgent }},
 		{"HookOS", []string{"--osie", "hook", "--tink-server", "10.0.0.3:42113"}, []string{"DRAGONFLY_HOOK_ARGS=console=ttyS1,quiet"},
-			func(c config) bool { return c.osie().OSIE == boot.OSIEHook && len(c.osie().Arguments) == 2 && c.osie().Server == "10.0.0.3:42113" }},
+			func(c config) bool {
+				return c.osie().OSIE == boot.OSIEHook && len(c.osie().Arguments) == 2 && c.osie().Server == "10.0.0.3:42113"
+			}},
 		{"images below the data", nil, nil, func(c config) bool { return c.ImageDir == "/file/images" }},
 		{"others' variables", nil, []string{"HOME=/root", "DRAGON=1", "DRAGONFLY_CONFIG=x"}, func(c config) bool { return c.Port == 1 }},
 	}

@@ -88,7 +88,7 @@ func startServer(ctx context.Context, cancel context.CancelCauseFunc, dir, etcd 
 		"--service-cluster-ip-range=10.96.0.0/24"})
 	go func() { cancel(fmt.Errorf("the API server ended: %w", command.ExecuteContext(ctx))) }()
 	s := &server{admin: &rest.Config{Host: "https://" + net.JoinHostPort(host, port), BearerToken: token, QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: filepath.Join(dir, "apiserver.crt"), ServerName: "localhost"}}}
+		TLSClientConfig: rest.TLSClientConfig{CAFile: filepath.Join(dir, "apiserver.crt")}}}
 	return s, s.ready(ctx)
 }
 
@@ -209,7 +209,7 @@ func (s *server) kubeconfig(ctx context.Context, namespace, account string) ([]b
 		return nil, err
 	}
 	c := clientcmdapi.NewConfig()
-	c.Clusters["lab"] = &clientcmdapi.Cluster{Server: s.admin.Host, TLSServerName: s.admin.ServerName, CertificateAuthorityData: authority}
+	c.Clusters["lab"] = &clientcmdapi.Cluster{Server: s.admin.Host, CertificateAuthorityData: authority}
 	c.AuthInfos[account] = &clientcmdapi.AuthInfo{Token: reply.Status.Token}
 	c.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: account, Namespace: namespace}
 	c.CurrentContext = "lab"
