@@ -19,7 +19,7 @@ PACKAGES := gcc libc6-dev ca-certificates debian-archive-keyring zstd xz-utils b
 
 ## help: list the targets
 help:
-	@sed -n 's/^## \([a-z-]*\): /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^## \([a-z-]*\): /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 ## deps: install the Debian packages that building and testing need
 deps: $(BIN)/.deps
@@ -68,6 +68,10 @@ lab: image $(if $(ONLY),$(if $(findstring tinkerbell,$(ONLY)),kubelab),kubelab)
 kubelab: | $(BIN)/.deps
 	go -C tinkerbell/kubelab build -trimpath -ldflags '-s -w' -o ../../$(BIN)/kubelab .
 
+## screenshots: a picture of every page in bin/screenshots: no machine, 3 and 5,000, both themes, a phone and a desk
+screenshots: image
+	$(BIN)/dragonfly-lab shots --dragonfly $(BIN)/dragonfly --image-dir $(IMAGES) --out $(BIN)/screenshots
+
 ## demo: the appliance with a virtual rack; prints the URL, Ctrl-C removes everything
 demo: image
 	$(SUDO) $(BIN)/dragonfly-lab demo --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
@@ -114,4 +118,4 @@ clean:
 	rm -rf $(BIN) ui/node_modules
 	find ui/static/dist -mindepth 1 ! -name .gitkeep -delete
 
-.PHONY: help deps assets build image image-cloud test lab demo bench lint install clean
+.PHONY: help deps assets build image image-cloud test lab screenshots demo bench lint install clean

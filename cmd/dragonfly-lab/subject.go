@@ -34,7 +34,7 @@ const (
 
 // startSubject starts the appliance on a data directory, and returns how long it
 // took until it was ready.
-func startSubject(ctx context.Context, binary, data string) (*subject, time.Duration, error) {
+func startSubject(ctx context.Context, binary, data string, flags ...string) (*subject, time.Duration, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, 0, err
@@ -45,7 +45,8 @@ func startSubject(ctx context.Context, binary, data string) (*subject, time.Dura
 	}
 	defer log.Close() // the child has its own
 	begin := time.Now()
-	p, err := start("dragonfly", log, binary, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--data-dir", data)
+	command := append([]string{binary, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--data-dir", data}, flags...)
+	p, err := start("dragonfly", log, command...)
 	if err != nil {
 		return nil, 0, err
 	}
