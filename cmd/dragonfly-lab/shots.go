@@ -28,6 +28,7 @@ type shots struct {
 	Out       string // directory
 	Machines  []int  // how many there are, of each series
 	Pages     []string
+	Tall      int64 // pixels of a page that are taken at most
 
 	out io.Writer
 }
@@ -53,6 +54,7 @@ It needs chromium, no root and no virtual machine.`,
 	flags := cmd.Flags()
 	flags.StringVar(&s.Out, "out", "bin/screenshots", "`folder` for the pictures")
 	flags.IntSliceVar(&s.Machines, "machines", []int{0, 3, 5000}, "a series of pictures for each of these numbers of machines")
+	flags.Int64Var(&s.Tall, "tall", 2400, "how much of a page is taken at most, in `pixels`")
 	flags.StringSliceVar(&s.Pages, "page", nil, "only pages of which the `name` begins like this; may be repeated")
 	return cmd
 }
@@ -177,9 +179,6 @@ func (s *shots) wanted(name string) bool {
 	return len(s.Pages) == 0
 }
 
-// longest is how much of a page is taken, in pixels.
-const longest = 2400
-
 // picture takes the page that is open, from its top on.
 func (s *shots) picture(window context.Context, path, theme string, width int64) error {
 	height := map[int64]int64{1440: 900, 360: 740}[width]
@@ -191,7 +190,7 @@ func (s *shots) picture(window context.Context, path, theme string, width int64)
 	if err != nil {
 		return err
 	}
-	if err := chromedp.Do(window, chromedp.EmulateViewport(width, min(longest, max(height, int64(tall))))); err != nil {
+	if err := chromedp.Do(window, chromedp.EmulateViewport(width, min(s.Tall, max(height, int64(tall))))); err != nil {
 		return err
 	}
 	quality := int64(82)
