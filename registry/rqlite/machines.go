@@ -275,8 +275,8 @@ func scanMachine(rows cursor) (m registry.Machine, err error) {
 	if m.MACs, err = scanMACs(macs); err != nil {
 		return m, err
 	}
-	if err := json.Unmarshal([]byte(hardware), &m.Hardware); err != nil {
-		return m, fmt.Errorf("hardware: %w", err)
+	if m.Hardware, err = unpackHardware(hardware); err != nil {
+		return m, err
 	}
 	return m, scanOperator(operator, &m)
 }

@@ -76,7 +76,7 @@ var stepTexts = sync.OnceValue(func() *[steps][2]string {
 		storeAddresses:  {"store hardware addresses", storeAddressesSQL},
 		closeHistory: {"close hardware record", `UPDATE machine_hardware SET at_ms = 0
 			WHERE at_ms > 0 AND row IN (SELECT m.row FROM w JOIN machines m ON m.id = j ->> 0)`},
-		appendHistory: {"append hardware history", insert("hardware_history", "machine, at_ms, data", "")},
+		appendHistory: {"append hardware history", `INSERT INTO hardware_history (machine, at_ms, data) SELECT j ->> 0, j ->> 1, j ->> 2 FROM w`},
 		storeHardware: {"store hardware", storeHardwareSQL},
 		forgetHistory: {"forget old hardware history", forgetHistorySQL},
 		storeTags:     {"store tags", insert("machine_tags", "tag, machine", "ON CONFLICT DO NOTHING")},

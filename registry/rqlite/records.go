@@ -31,7 +31,8 @@ func (s *Store) History(ctx context.Context, machine string, limit int) ([]regis
 			return r, err
 		}
 		r.At = moment(at)
-		return r, json.Unmarshal([]byte(data), &r.Hardware)
+		r.Hardware, err = unpackHardware(data)
+		return r, err
 	}
 	return scan(ctx, s, read, statement{
 		name: "load hardware history",

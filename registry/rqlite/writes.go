@@ -24,7 +24,7 @@ type writes struct {
 type hardwareRow struct {
 	machine string
 	at      int64 // when it was recorded for the history; 0: it was not
-	data    []byte
+	data    string
 }
 
 // raw is JSON that is a value of a row as it is.
@@ -116,7 +116,7 @@ func hardwareStatement(name string, rows []hardwareRow) statement {
 	const place = ", (? ->> '$', ?, ?)"
 	args := make([]any, 0, 3*len(rows))
 	for _, h := range rows {
-		args = append(args, text(h.machine), h.at, string(h.data))
+		args = append(args, text(h.machine), h.at, h.data)
 	}
 	sql := fmt.Sprintf(storeHardwareSQL, strings.Repeat(place, len(rows))[2:])
 	return statement{name: name, sql: sql, args: args}
@@ -165,9 +165,9 @@ func plan(c registry.Change) (*writes, error) {
 
 // put stores a machine. What a filter compares is stored folded, beside the whole.
 func (w *writes) put(op string, m registry.Machine, recorded time.Time) error {
-	hardware, err := json.Marshal(m.Hardware)
+	hardware, err := packHardware(m.Hardware)
 	if err != nil {
-		return fmt.Errorf("store hardware: %w", err)
+		return err
 	}
 	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), hardware})
 	var errs []error
@@ -221,5 +221,6 @@ func (w *writes) record(c registry.Change, i int, beside map[string]bool) error 
 		}
 		return w.add(forgetHistory, r.Machine)
 	}
-	return errors.Join(w.add(closeHistory, r.Machine), w.add(appendHistory, r.Machine, millis(r.At), r.Hardware), w.add(forgetHistory, r.Machine))
+	hardware, err := packHardware(r.Hardware)
+	return errors.Join(err, w.add(closeHistory, r.Machine), w.add(appendHistory, r.Machine, millis(r.At), hardware), w.add(forgetHistory, r.Machine))
 }

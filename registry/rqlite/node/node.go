@@ -132,12 +132,19 @@ func (n *Node) assemble() {
 	}
 	network := newSolo()
 	n.store = newStore(cfg, network)
+	n.store.SnapshotThreshold = entriesAlone
 	n.gate, n.network = newGate(httpd.New("", n.store, cluster.NewClient(network, time.Second), nil)), network
 }
 
 // snapshotFrom is how much SQLite's log may hold, in bytes, before it is worth a
 // snapshot.
 const snapshotFrom = 4 << 20
+
+// entriesAlone is how many entries the log of a node without peers may have, about:
+// rqlite keeps a quarter more than it takes for a snapshot. They are for members that
+// fall behind. The log is mapped, so all of it that a start looks at is memory, and one
+// entry may be a megabyte.
+const entriesAlone = 256
 
 // newStore sets every knob that rqlited's flags set: left alone they are zero,
 // and zero switches some of them off.
