@@ -84,6 +84,14 @@ bench: build
 	go test -run '^$$' -bench Images -benchtime 1x -v ./cmd/dragonfly
 	$(BIN)/dragonfly-lab bench --dragonfly $(BIN)/dragonfly $(if $(ENFORCE),--enforce)
 
+LOSSES ?= 50
+## kills: the database killed under load, alone and as leader of three, and away for a minute: nothing acknowledged is missing (LOSSES=50)
+kills: assets
+	DRAGONFLY_TEST_KILLS=$(LOSSES) go test -count=1 -timeout 30m -v -run KilledProcess ./registry/rqlite
+	DRAGONFLY_TEST_KILLS=$(LOSSES) go test -count=1 -timeout 30m -v -run KilledAppliance ./cmd/dragonfly
+	DRAGONFLY_TEST_LEADER_LOSSES=$(LOSSES) go test -count=1 -timeout 60m -v -run LosesItsLeader ./cmd/dragonfly
+	DRAGONFLY_TEST_OUTAGE=60s go test -count=1 -timeout 30m -v -run 'TestOutage$$' ./cmd/dragonfly
+
 ## lint: gofmt, templ, go vet, staticcheck, and govulncheck where its database is reachable
 lint: assets
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
@@ -118,4 +126,4 @@ clean:
 	rm -rf $(BIN) ui/node_modules
 	find ui/static/dist -mindepth 1 ! -name .gitkeep -delete
 
-.PHONY: help deps assets build image image-cloud test lab screenshots demo bench lint install clean
+.PHONY: help deps assets build image image-cloud test lab screenshots demo bench kills lint install clean
