@@ -31,7 +31,7 @@ func BenchmarkPage(b *testing.B) {
 // BenchmarkRows is the rendering alone.
 func BenchmarkRows(b *testing.B) {
 	k := newRack(100)
-	board := newBoard(k, k)
+	board := newBoard(k, k, k)
 	if _, err := board.step(b.Context(), time.Now()); err != nil {
 		b.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func BenchmarkRows(b *testing.B) {
 // changed.
 func BenchmarkStep(b *testing.B) {
 	k := newRack(5000)
-	board := newBoard(k, k)
+	board := newBoard(k, k, k)
 	if _, err := board.step(b.Context(), time.Now()); err != nil {
 		b.Fatal(err)
 	}

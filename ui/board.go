@@ -24,17 +24,19 @@ const (
 type board struct {
 	source Machines
 	feed   Feed
+	runs   runs
 	busy   chan struct{} // held by the one that steps
 
 	mu      sync.RWMutex
 	facts   facts
+	works   works
 	seq     int64     // the last event taken
 	checked time.Time // when it was looked for machines that fell silent
 	loaded  bool
 }
 
-func newBoard(source Machines, feed Feed) *board {
-	return &board{source: source, feed: feed, busy: make(chan struct{}, 1), facts: newFacts()}
+func newBoard(source Machines, feed Feed, runs runs) *board {
+	return &board{source: source, feed: feed, runs: runs, busy: make(chan struct{}, 1), facts: newFacts()}
 }
 
 // delta is what a step changed.
@@ -42,12 +44,13 @@ type delta struct {
 	machines []registry.Machine // ordered by name; none where too many changed
 	many     bool               // more than maxRows of them
 	list     bool               // machines appeared, vanished or changed their place
+	works    map[string]work    // how far deployments are, by machine
 }
 
-func (d delta) empty() bool { return !d.list && !d.many && len(d.machines) == 0 }
+func (d delta) empty() bool { return !d.list && !d.many && len(d.machines)+len(d.works) == 0 }
 
-// step takes the events that are there and reads the machines they are about.
-// Nothing is taken when a read fails.
+// step takes the events that are there, reads the machines they are about, and looks
+// how far deployments are. Nothing is taken when a read fails.
 func (b *board) step(ctx context.Context, now time.Time) (delta, error) {
 	select {
 	case b.busy <- struct{}{}:
@@ -55,6 +58,15 @@ func (b *board) step(ctx context.Context, now time.Time) (delta, error) {
 	case <-ctx.Done():
 		return delta{}, ctx.Err()
 	}
+	d, err := b.take(ctx, now)
+	if err == nil {
+		d.works = b.lookAtWorks(ctx, now)
+	}
+	return d, err
+}
+
+// take takes the events that are there.
+func (b *board) take(ctx context.Context, now time.Time) (delta, error) {
 	events, seq, err := b.events(ctx)
 	if err != nil {
 		return delta{}, err
@@ -210,6 +222,7 @@ func (b *board) replace(all []registry.Glance, events []registry.Event, seq int6
 	b.facts.rename(names, nil)
 	b.seq, b.loaded = seq, true
 	b.facts.note(events)
+	b.works.end(events)
 	return delta{list: true}
 }
 
@@ -237,6 +250,7 @@ func (b *board) apply(seen map[string]look, changed []string, events []registry.
 	b.facts.rename(come, gone)
 	b.facts.turn(changed)
 	b.facts.note(events)
+	b.works.end(events)
 	return len(come)+len(gone) > 0
 }
 

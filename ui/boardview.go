@@ -28,6 +28,9 @@ func (b *board) rows(machines []registry.Machine, now time.Time, lively bool) []
 	for _, m := range machines {
 		f := b.facts.byID[m.ID]
 		r := rowOf(m, f.last, now)
+		if w, runs := b.works.now[m.ID]; runs && m.State == registry.Installing {
+			r.Work = &w
+		}
 		switch {
 		case lively:
 			r.Flash = [...]string{"a", "b"}[f.turns%2]

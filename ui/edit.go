@@ -37,6 +37,9 @@ type edit struct {
 	Restorable        bool
 }
 
+// editFields are the fields of the form.
+var editFields = []string{"name", "owner", "note", "tags", "labels", "os"}
+
 // editOf is the form as the machine is.
 func editOf(m registry.Machine) edit {
 	e := edit{Version: m.Version, Name: m.Name, Owner: m.Owner, Note: m.Note, Tags: strings.Join(m.Tags, ", "), OS: m.OS}
@@ -56,17 +59,8 @@ func (u *UI) editForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *UI) showEdit(w http.ResponseWriter, r *http.Request, m registry.Machine, e *edit, status int) error {
-	systems, err := u.Deployments.OSes(r.Context())
-	if err != nil {
+	if err := u.systemsFor(r.Context(), e); err != nil {
 		return err
-	}
-	for _, s := range systems {
-		if !s.Disabled {
-			e.Systems = append(e.Systems, choice{Value: s.ID, Text: s.Name})
-		}
-	}
-	if e.OS != "" && !slices.ContainsFunc(e.Systems, func(c choice) bool { return c.Value == e.OS }) {
-		e.Systems = append(e.Systems, choice{Value: e.OS, Text: e.OS + ", which is not in the catalogue"})
 	}
 	_, fixed := m.State.Step(registry.CauseRestore)
 	e.Machine, e.Retired, e.Locked, e.Restorable = rowOf(m, note{}, time.Now()), m.State == registry.Retired, m.Lock != nil, fixed == nil
@@ -85,10 +79,8 @@ func (u *UI) edit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return u.gone(err, r.PathValue("id"))
 	}
-	for _, name := range []string{"version", "name", "owner", "note", "tags", "labels", "os"} {
-		if !r.PostForm.Has(name) { // it is not empty: nobody said so
-			return &httpError{status: http.StatusBadRequest, detail: "The form lacks its field " + name + ", so nothing was changed. Open the page again."}
-		}
+	if err := wholeForm(r, append([]string{"version"}, editFields...)); err != nil {
+		return err
 	}
 	e := editIn(r)
 	patch, err := e.patch(m)
@@ -106,9 +98,8 @@ func (u *UI) edit(w http.ResponseWriter, r *http.Request) error {
 	if errNow != nil {
 		return u.gone(errNow, r.PathValue("id"))
 	}
-	if lost, ok := errors.AsType[*registry.ConflictError](err); ok && lost.Object == "machine "+m.ID {
-		e.Faults = faults{"": {fmt.Sprintf("Somebody changed %s meanwhile: it is at version %d. Your changes are still here; save again to put them over that.", m.Name, m.Version)}}
-		e.Version = m.Version
+	if overtaken(err, m) {
+		e.overtake(m, editFields)
 	}
 	return u.showEdit(w, r, m, &e, status)
 }
@@ -148,7 +139,7 @@ func (e edit) patch(m registry.Machine) (registry.Patch, error) {
 // editField is the field that a pointer of a patch belongs to.
 func editField(pointer string) string {
 	field, _, _ := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
-	if slices.Contains([]string{"name", "owner", "note", "tags", "labels", "os"}, field) {
+	if slices.Contains(editFields, field) {
 		return field
 	}
 	return ""

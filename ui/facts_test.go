@@ -15,7 +15,7 @@ import (
 // made anew, while machines come, go, and take one another's names.
 func TestFactsStayInOrder(t *testing.T) {
 	k := newRack(200)
-	b := newBoard(k, k)
+	b := newBoard(k, k, k)
 	now := time.Now()
 	for round := range 60 {
 		if _, err := b.step(t.Context(), now); err != nil {
@@ -66,7 +66,7 @@ func TestFirstPageReadsOnePage(t *testing.T) {
 // answer changes nothing.
 func TestOtherServersSeeMachines(t *testing.T) {
 	k := newRack(3)
-	b := newBoard(k, k)
+	b := newBoard(k, k, k)
 	now := time.Now()
 	if _, err := b.step(t.Context(), now); err != nil {
 		t.Fatal(err)

@@ -42,6 +42,9 @@ func (f *follower) wait(ctx context.Context) {
 	if f.listDue {
 		limit = max(0, listTick-time.Since(f.lastList))
 	}
+	if due, any := f.workDue(); any {
+		limit = min(limit, max(0, time.Until(due)))
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	f.board.mu.RLock()
@@ -93,7 +96,7 @@ func (f *follower) send(ctx context.Context, d delta, list bool) {
 		f.publish(nil) // every page reads itself again
 		return
 	}
-	p := &part{counted: counted, list: list}
+	p := &part{counted: counted, list: list, works: d.works}
 	if !list {
 		p.machines, p.rows = d.machines, f.rows(d.machines, time.Now(), true)
 	}

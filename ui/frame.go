@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type part struct {
 	machines []registry.Machine // that changed
 	rows     []row              // the same, as the list shows them
 	list     bool               // every page has to be read again
+	works    map[string]work    // how far deployments are, by machine
 
 	mu     sync.Mutex
 	shapes map[string][]byte // encoded, by the columns
@@ -43,17 +45,24 @@ func (p *part) encoded(ctx context.Context, cols []string) []byte {
 	return data
 }
 
-// with is the counters, and rows.
+// with is the counters, rows, and how far deployments are.
 func (p *part) with(ctx context.Context, rows []row, cols []string) []byte {
+	ctx = context.WithoutCancel(ctx)
 	data := message(p.n, "", p.counted)
-	if len(rows) == 0 {
-		return data
+	if len(rows) > 0 {
+		html, err := fragment(ctx, tableRows(rows, cols, true))
+		if err != nil {
+			return append(data, message(p.n, "list", nil)...) // the page reads itself again
+		}
+		data = append(data, message(p.n, "", html)...)
 	}
-	html, err := fragment(context.WithoutCancel(ctx), tableRows(rows, cols, true))
-	if err != nil {
-		return append(data, message(p.n, "list", nil)...) // the page reads itself again
+	if len(p.works) > 0 && slices.Contains(cols, "doing") {
+		html, err := fragment(ctx, workCells(p.works))
+		if err == nil { // the next one is a second away
+			data = append(data, message(p.n, "", html)...)
+		}
 	}
-	return append(data, message(p.n, "", html)...)
+	return data
 }
 
 // reader is an open page: what it shows, and what it was told.

@@ -62,6 +62,11 @@ type Config struct {
 	Tokens      Tokens
 	// Checks are the parts of the appliance, and how each is; it must be quick.
 	Checks func(ctx context.Context) []Check
+	// Network is how the server stands on its networks; it must be quick. Probe asks
+	// which other DHCP servers there are, and takes a few seconds; what it errs with is
+	// for the operator.
+	Network func() registry.Networks
+	Probe   func(ctx context.Context) error
 	// Audit is what people changed, below a number (0: the newest), of one object where it is named.
 	Audit func(ctx context.Context, object string, before int64, limit int) ([]registry.AuditEntry, error)
 	// Explain is what a machine would be served if it booted now, and why.
@@ -95,7 +100,7 @@ func New(c Config) (*UI, error) {
 	if c.Problems == nil {
 		c.Problems = func() []string { return nil }
 	}
-	board := newBoard(c.Machines, c.Feed)
+	board := newBoard(c.Machines, c.Feed, c.Deployments)
 	u := &UI{Config: c, assets: loaded, live: newLive(board, c.Log, time.Now())}
 	mux := http.NewServeMux()
 	mux.Handle("GET /static/", http.StripPrefix("/static/", loaded))
@@ -120,6 +125,8 @@ func New(c Config) (*UI, error) {
 		"POST /machines/{id}/once":   u.once,
 		"GET /machines/{id}/edit":    u.editForm,
 		"POST /machines/{id}/edit":   u.edit,
+		"GET /machines/{id}/inline":  u.inlineForm,
+		"POST /machines/{id}/inline": u.inline,
 		"POST /machines/bulk":        u.bulk,
 
 		"GET /machines/{id}/end/{end}":  u.askEnd,
@@ -147,6 +154,9 @@ func New(c Config) (*UI, error) {
 	for pattern, page := range u.keepersPages() {
 		mux.Handle(pattern, u.handle(page))
 	}
+	for pattern, page := range u.networkPages() {
+		mux.Handle(pattern, u.handle(page))
+	}
 	for pattern, page := range u.systemPages() {
 		mux.Handle(pattern, u.handle(page))
 	}
@@ -162,7 +172,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.routes.ServeH
 
 // places are where the bar at the top leads to.
 func places() []destination {
-	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}, {"/health", "Health"}, {"/settings", "Settings"}}
+	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}, {"/network", "Network"}, {"/health", "Health"}, {"/settings", "Settings"}}
 }
 
 type destination struct{ Path, Title string }

@@ -25,6 +25,7 @@ type row struct {
 	DiskList        string
 	Doing           string // the last event, or why it failed
 	DoingAt         moment
+	Work            *work  // how far its deployment is, while one runs
 	Flash           string // alternates where the row just changed, which starts its animation
 	Left            bool   // it is in a list whose filter it does not match any more
 	Locked          bool

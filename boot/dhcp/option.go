@@ -4,19 +4,22 @@ import "errors"
 
 // The options that matter here (RFC 2132; 82: RFC 3046; 93, 94, 97: RFC 4578).
 const (
-	optPad       = 0
-	optVendor    = 43 // vendor-specific: PXE sub-options
-	optOverload  = 52
-	optMessage   = 53
-	optServerID  = 54
-	optClass     = 60 // vendor class
-	optBootFile  = 67
-	optUserClass = 77
-	optRelay     = 82
-	optArch      = 93
-	optGUID      = 97
-	optIPXE      = 175 // iPXE's own sub-options
-	optEnd       = 255
+	optPad        = 0
+	optVendor     = 43 // vendor-specific: PXE sub-options
+	optOverload   = 52
+	optMessage    = 53
+	optServerID   = 54
+	optWanted     = 55 // parameter request list
+	optClass      = 60 // vendor class
+	optServerName = 66 // boot server
+	optBootFile   = 67
+	optUserClass  = 77
+	optRelay      = 82
+	optArch       = 93
+	optUNDI       = 94
+	optGUID       = 97
+	optIPXE       = 175 // iPXE's own sub-options
+	optEnd        = 255
 )
 
 var (

@@ -20,18 +20,19 @@ const (
 	Unsupported                // a boot client that [boot.Decide] offers nothing
 	Malformed                  // could not be read
 	Failed                     // the answer could not be sent, or the socket could not be read
+	Probed                     // a server of our kind looks for others: see [Server.Probe]
 	outcomes
 )
 
 // Outcomes lists every outcome.
 func Outcomes() []Outcome {
-	return []Outcome{Offered, Acked, NotBoot, NotAsked, NotForUs, Unsupported, Malformed, Failed}
+	return []Outcome{Offered, Acked, NotBoot, NotAsked, NotForUs, Unsupported, Malformed, Failed, Probed}
 }
 
 // String is the outcome as a metric's label, such as "not_for_us".
 func (o Outcome) String() string {
 	return [...]string{"offered", "acked", "not_boot", "not_asked", "not_for_us",
-		"unsupported", "malformed", "failed", "unknown"}[min(o, outcomes)]
+		"unsupported", "malformed", "failed", "probed", "unknown"}[min(o, outcomes)]
 }
 
 // Stats counts packets by outcome. It is safe for concurrent use.
@@ -55,6 +56,8 @@ const (
 func Judge(req *Request, via Service, self netip.Addr, policy boot.Policy) (boot.Offer, Outcome) {
 	answer := Offered
 	switch {
+	case req.Probe:
+		return boot.Offer{Rule: "a server of our kind looks for others: left alone"}, Probed
 	case via == ProxyDHCP && req.Message == Discover:
 	case via == BINL && (req.Message == Ask || req.Message == Inform):
 		answer = Acked

@@ -35,6 +35,7 @@ type Request struct {
 	ServerID netip.Addr // the server it is meant for; the zero Addr where it names none
 	GUID     []byte     // option 97 as sent, to be echoed; nil where absent
 	Agent    []byte     // option 82 as the relay sent it, to be echoed; nil where absent
+	Probe    bool       // a server of our kind looks for others; see [Server.Probe]
 }
 
 // Offsets into the fixed part of a packet (RFC 2131 section 2).
@@ -179,6 +180,7 @@ func (p *parser) option(code byte, value []byte) error {
 		p.arch = value
 	case optUserClass:
 		p.ipxe = p.ipxe || isIPXE(value)
+		p.Probe = string(value) == probeUser
 	case optIPXE:
 		p.ipxe = true
 		p.Client.IPXE = features(value)

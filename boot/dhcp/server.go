@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,10 +29,22 @@ type Server struct {
 	Answered func(boot.Client)
 	Log      *slog.Logger
 	Stats    Stats
+	// Replies hears the answers of other servers; see [ListenReplies]. May be nil: then
+	// they are known only by what clients say.
+	Replies *net.IPConn
+	// Watch is the other servers of the network.
+	Watch Watch
 	// Client is where clients without an address are answered. The zero value is
 	// 255.255.255.255:68; tests on loopback have no broadcast.
 	Client netip.AddrPort
+
+	recent recent
+	probed atomic.Pointer[time.Time]
 }
+
+// Recent are the last requests of clients, the newest first: of boot clients, and of
+// some of the others.
+func (s *Server) Recent() []Asked { return s.recent.all() }
 
 // maxPacket is the longest UDP packet.
 const maxPacket = 64 << 10
@@ -40,15 +53,25 @@ const maxPacket = 64 << 10
 const relayPort = 67
 
 // Serve answers until ctx ends, when it returns nil, or until a socket is lost.
-// It closes the sockets. There is one goroutine for each of them, and neither
-// allocates, looks anything up or formats anything for a packet.
+// It closes the sockets. There is one goroutine for each of them, and neither of those
+// that answer allocates, looks anything up or formats anything for a packet.
 func (s *Server) Serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(ctx, s.Sockets.Close)
+	stop := context.AfterFunc(ctx, s.close)
 	defer stop()
 	group.Go(func() error { return s.serve(ctx, s.Sockets.ProxyDHCP, ProxyDHCP) })
 	group.Go(func() error { return s.serve(ctx, s.Sockets.BINL, BINL) })
+	if s.Replies != nil {
+		group.Go(func() error { return s.listen(ctx) })
+	}
 	return group.Wait()
+}
+
+func (s *Server) close() {
+	s.Sockets.Close()
+	if s.Replies != nil {
+		s.Replies.Close()
+	}
 }
 
 func (s *Server) serve(ctx context.Context, conn *net.UDPConn, via Service) error {
@@ -96,6 +119,7 @@ func (s *Server) answer(desk *desk, packet []byte, in arrival) (reply []byte, to
 	}
 	offer, outcome := desk.memory.judge(&req, in, s)
 	s.Stats.counts[outcome].Add(1)
+	s.note(&req, in.via, offer, outcome)
 	s.debug(&req, offer, outcome)
 	if outcome != Offered && outcome != Acked {
 		return nil, to, false
@@ -106,6 +130,21 @@ func (s *Server) answer(desk *desk, packet []byte, in arrival) (reply []byte, to
 		s.Answered(req.Client)
 	}
 	return Reply(desk.space, &req, offer, s.Self), to, true
+}
+
+// note keeps what was asked and what became of it; and of a client that takes the
+// offer of another server, that this one is there.
+func (s *Server) note(req *Request, via Service, offer boot.Offer, outcome Outcome) {
+	switch outcome {
+	case Probed:
+	case NotAsked:
+		if req.Message == Ask && req.ServerID.IsValid() && req.ServerID != s.Self.Addr {
+			s.Watch.choose(req.ServerID, req.Client.MAC, time.Now())
+		}
+	default:
+		s.recent.note(Asked{At: time.Now(), MAC: req.Client.MAC, Kind: req.Client.Kind, Arch: req.Client.Arch, Via: via,
+			Outcome: outcome, Rule: offer.Rule, Times: 1})
+	}
 }
 
 // destination is where the answer goes.
@@ -148,7 +187,7 @@ func (s *Server) debugMalformed(in arrival, err error) {
 
 // readFailed reports whether reading may be tried again: an interface that goes
 // down fails one read and works again when it comes back.
-func (s *Server) readFailed(ctx context.Context, conn *net.UDPConn, err error) bool {
+func (s *Server) readFailed(ctx context.Context, conn net.PacketConn, err error) bool {
 	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 		return false
 	}

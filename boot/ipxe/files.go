@@ -19,7 +19,7 @@ type image struct {
 
 func (h *Handler) image(w http.ResponseWriter, r *http.Request, i image) {
 	if !slices.ContainsFunc(boot.Arches(), func(a boot.Arch) bool { return a.CPU() == i.cpu }) {
-		refuse(w, http.StatusNotFound, "no such processor; want amd64 or arm64")
+		h.refuse(w, http.StatusNotFound, "no such processor; want amd64 or arm64")
 		return
 	}
 	h.file(w, r, file{filepath.Join(i.cpu, i.name), "application/octet-stream", i.stage})
@@ -27,7 +27,7 @@ func (h *Handler) image(w http.ResponseWriter, r *http.Request, i image) {
 
 func (h *Handler) program(w http.ResponseWriter, r *http.Request, name string) {
 	if !slices.Contains(Programs(), name) {
-		refuse(w, http.StatusNotFound, "no such boot program; want one of "+strings.Join(Programs(), ", "))
+		h.refuse(w, http.StatusNotFound, "no such boot program; want one of "+strings.Join(Programs(), ", "))
 		return
 	}
 	// UEFI 2.10 section 24.7.3.1: the type of a network boot program.
@@ -48,14 +48,14 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request, f file) {
 	content, err := os.Open(filepath.Join(h.Dir, f.path))
 	if err != nil {
 		h.Log.Error("boot file", "path", f.path, "err", err)
-		refuse(w, http.StatusNotFound, f.path+" is not installed on the server")
+		h.refuse(w, http.StatusNotFound, f.path+" is not installed on the server")
 		return
 	}
 	defer content.Close()
 	info, err := content.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		h.Log.Error("boot file", "path", f.path, "err", err)
-		refuse(w, http.StatusNotFound, f.path+" is not a file on the server")
+		h.refuse(w, http.StatusNotFound, f.path+" is not a file on the server")
 		return
 	}
 	mac, _ := registry.ParseMAC(r.URL.Query().Get("mac")) // our scripts say who asks, for the timeline

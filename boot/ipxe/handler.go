@@ -40,6 +40,7 @@ type Handler struct {
 	// Sight is told of every step; it must not block. May be nil.
 	Sight func(registry.Sighting)
 	Log   *slog.Logger
+	Stats *Stats // what is counted; may be nil
 }
 
 // toolsName is the name of an archive of tools: it has the archive's hash in it.
@@ -57,7 +58,7 @@ type Boots interface {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		h.refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
 		return
 	}
 	folder, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/boot/"), "/")
@@ -79,7 +80,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case name == memtestBIOS, name == memtestUEFI:
 		h.image(w, r, image{folder, name, registry.StageKernel})
 	default:
-		refuse(w, http.StatusNotFound, "there is nothing here; see /boot/MAC/auto.ipxe")
+		h.refuse(w, http.StatusNotFound, "there is nothing here; see /boot/MAC/auto.ipxe")
 	}
 }
 
@@ -88,14 +89,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) {
 	s, err := h.asked(r, folder)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		h.refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	s = h.Complete(r.Context(), s, r.Method == http.MethodGet)
 	out, err := s.Render()
 	if err != nil {
 		h.Log.Error("boot script", "mac", s.MAC, "err", err)
-		refuse(w, http.StatusInternalServerError, "the script could not be written; the server's log says why")
+		h.refuse(w, http.StatusInternalServerError, "the script could not be written; the server's log says why")
 		return
 	}
 	level := slog.LevelInfo
@@ -110,13 +111,13 @@ func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) 
 func (h *Handler) autoexec(w http.ResponseWriter, r *http.Request) {
 	base, err := baseURL(r)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		h.refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	out, err := Autoexec(base)
 	if err != nil {
 		h.Log.Error("autoexec script", "err", err)
-		refuse(w, http.StatusInternalServerError, "the script could not be written; the server's log says why")
+		h.refuse(w, http.StatusInternalServerError, "the script could not be written; the server's log says why")
 		return
 	}
 	writeScript(w, out)
@@ -230,7 +231,11 @@ func (h *Handler) missing(folder string, names ...string) string {
 }
 
 func (h *Handler) sight(r *http.Request, mac registry.MAC, stage registry.Stage, detail string) {
-	if h.Sight == nil || stage == "" || r.Method != http.MethodGet {
+	if r.Method != http.MethodGet {
+		return
+	}
+	h.count(stage)
+	if h.Sight == nil || stage == "" {
 		return
 	}
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
@@ -239,6 +244,9 @@ func (h *Handler) sight(r *http.Request, mac registry.MAC, stage registry.Stage,
 
 // refuse answers with one line of plain text, which is what iPXE's user and
 // curl's can read.
-func refuse(w http.ResponseWriter, status int, why string) {
+func (h *Handler) refuse(w http.ResponseWriter, status int, why string) {
+	if h.Stats != nil {
+		h.Stats.Refused.Add(1)
+	}
 	http.Error(w, why, status)
 }

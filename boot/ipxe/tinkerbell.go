@@ -120,7 +120,7 @@ var hookName = regexp.MustCompile(`^(vmlinuz|initramfs)-(x86_64|aarch64)$`)
 
 func (h *Handler) hook(w http.ResponseWriter, r *http.Request, name string) {
 	if !hookName.MatchString(name) {
-		refuse(w, http.StatusNotFound, "no such file; want vmlinuz or initramfs, and -x86_64 or -aarch64")
+		h.refuse(w, http.StatusNotFound, "no such file; want vmlinuz or initramfs, and -x86_64 or -aarch64")
 		return
 	}
 	stage := registry.StageKernel

@@ -35,6 +35,9 @@ type bootSockets struct {
 	tftp *net.UDPConn
 	ndp  *ndp.Socket // nil where iPXE is left to wait
 	slow error       // why ndp is nil, where it should not be
+
+	replies *net.IPConn // hears other DHCP servers; nil where it cannot be had
+	deaf    error       // why
 }
 
 // bind binds every port of the configuration, or none.
@@ -84,6 +87,7 @@ func bindBoot(on bootInterface, hurry bool) (*bootSockets, error) {
 		return nil, explainTaken(err, "udp", tftpPort)
 	}
 	b := &bootSockets{on: on, dhcp: sockets, tftp: conn}
+	b.replies, b.deaf = dhcp.ListenReplies(on.Name)
 	if hurry {
 		b.ndp, b.slow = ndp.Listen(on.Name)
 	}
@@ -102,6 +106,9 @@ func (p *ports) close() {
 		if b.ndp != nil {
 			b.ndp.Close()
 		}
+		if b.replies != nil {
+			b.replies.Close()
+		}
 	}
 }
 
@@ -115,20 +122,24 @@ type bootServer struct {
 	tftp *tftp.Server
 	conn *net.UDPConn // of tftp
 	ndp  *ndp.Server  // may be nil
+	deaf error        // why other DHCP servers cannot be heard; nil where they can
 }
 
 // newBootServers makes the servers of every boot interface.
 func (a *appliance) newBootServers() (all []*bootServer) {
 	for _, b := range a.ports.boot {
 		log := a.log.With("interface", b.on.Name)
-		server := &bootServer{on: b.on.Name, conn: b.tftp,
+		server := &bootServer{on: b.on.Name, conn: b.tftp, deaf: b.deaf,
 			dhcp: &dhcp.Server{Sockets: b.dhcp, Self: dhcp.Self{Addr: b.on.Addr, HTTPPort: a.ports.httpPort()},
-				Policy: a.policy(), Sight: a.registry.Sight, Log: log},
+				Policy: a.policy(), Sight: a.registry.Sight, Log: log, Replies: b.replies},
 			tftp: &tftp.Server{Dir: filepath.Join(a.cfg.ImageDir, "nbp"), Programs: ipxe.Programs(),
 				Sight: a.registry.Sight, Log: log, Autoexec: a.autoexec},
 		}
 		if b.slow != nil {
 			log.Info("iPXE waits for an IPv6 router at every boot, since it cannot be told that there is none", "err", b.slow)
+		}
+		if b.deaf != nil {
+			log.Warn("other DHCP servers are not heard, but where a client names them", "err", b.deaf)
 		}
 		if b.ndp != nil {
 			server.ndp = &ndp.Server{Socket: b.ndp, Log: log}
@@ -168,7 +179,7 @@ func (a *appliance) autoexec(local netip.Addr) []byte {
 // bootFiles serves everything under /boot/.
 func (a *appliance) bootFiles() *ipxe.Handler {
 	return &ipxe.Handler{Dir: a.cfg.ImageDir, Lookup: a.registry.Lookup, Token: a.tokens.Boot, Boots: a.registry,
-		Sight: a.registry.Sight, Tinkerbell: a.cfg.osie(), Log: a.log}
+		Sight: a.registry.Sight, Tinkerbell: a.cfg.osie(), Log: a.log, Stats: &a.httpBoots}
 }
 
 // neighbours is the kernel's neighbour table, read again when it is older than

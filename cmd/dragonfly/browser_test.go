@@ -178,6 +178,9 @@ func TestViewerInBrowser(t *testing.T) {
 	w.Says("main", "403")
 	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.Click(chromedp.CSS(".pick input[name=machine]")))
 	w.Says("#chosen", "You may look, and an operator may change them.")
+	stroke(w, "j")
+	stroke(w, "e")
+	w.Says(".inline", "You may look at "+f.m.Name+", and an operator may change it.")
 	w.Wait(`!document.querySelector("#chosen [name=do]")`)
 }
 

@@ -167,7 +167,7 @@ const shownToken = "A-FRESH-BOOT-TOKEN"
 // and without the sighting.
 func (a *appliance) preview(ctx context.Context, mac registry.MAC, arch boot.Arch) ipxe.Script {
 	files, self := a.bootFiles(), a.self()
-	files.Token = func(registry.MAC) string { return shownToken }
+	files.Token, files.Stats = func(registry.MAC) string { return shownToken }, nil
 	return files.Complete(ctx, ipxe.Script{MAC: mac, Arch: arch,
 		Base: "http://" + netip.AddrPortFrom(self.Addr, self.HTTPPort).String()}, false)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dragonfly/boot/dhcp"
+	"dragonfly/registry"
 	"dragonfly/ui"
 )
 
@@ -21,9 +22,47 @@ func (a *appliance) checks(context.Context) []ui.Check {
 		all = append(all, ui.Check{Title: "Network boots", Off: true, Word: "switched off: no machine is answered; start with --boot", Facts: a.httpFacts()})
 	}
 	for i, b := range a.boot {
-		all = append(all, b.check(a.ports.boot[i].on.Addr, a.httpFacts()))
+		all = append(all, b.check(a.ports.boot[i].on.Addr, a.httpFacts()), a.neighbourCheck(b))
 	}
 	return all
+}
+
+// neighbourCheck is how the other DHCP servers are on one interface.
+func (a *appliance) neighbourCheck(b *bootServer) ui.Check {
+	servers, _ := a.neighbours(b)
+	problems, hints := judgeNeighbours(b.on, servers)
+	c := ui.Check{Title: "Other DHCP servers on " + b.on, Good: len(problems) == 0, Word: "none gets in the way"}
+	switch {
+	case len(problems) > 0:
+		c.Word = "network boots are answered by " + registry.Counted(len(problems), "other server") + ", too"
+	case len(hints) > 0:
+		c.Word = hints[0]
+	case len(servers) == 0:
+		c.Word = "none was heard of; the page Network asks"
+	}
+	for _, s := range servers {
+		c = with(c, s.Address, neighbourWord(s))
+	}
+	return c
+}
+
+// neighbourWord is what another server does.
+func neighbourWord(s registry.NetworkServer) string {
+	var does []string
+	if s.Addresses {
+		does = append(does, "gives out addresses")
+	}
+	if s.Boots {
+		does = append(does, strings.TrimSpace("answers network boots "+s.File))
+	}
+	if s.Member {
+		does = append(does, "a member of our cluster")
+	}
+	word := strings.Join(does, ", ")
+	if s.Silent {
+		word += "; silent"
+	}
+	return cmp.Or(word, "answers")
 }
 
 func (a *appliance) httpFacts() [][2]string {

@@ -52,7 +52,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), osCommand(), deployCommand(), wipeCommand(), rescueCommand(), memtestCommand(), bootCommand(), deploymentCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), tinkerbellCommand(), userCommand(), tokenCommand(), explainCommand(), contextCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), osCommand(), deployCommand(), wipeCommand(), rescueCommand(), memtestCommand(), bootCommand(), deploymentCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), tinkerbellCommand(), userCommand(), tokenCommand(), explainCommand(), networkCommand(), contextCommand())
 	strictArguments(root)
 	return root
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,10 @@ func (a *appliance) metrics() http.Handler {
 	all.MustRegister(a.standby.metrics(a.registry)...)
 	all.MustRegister(a.db.metrics()...)
 	all.MustRegister(imageMetrics(a.images)...)
+	for what, count := range map[string]*atomic.Uint64{"script": &a.httpBoots.Scripts, "file": &a.httpBoots.Files, "refused": &a.httpBoots.Refused} {
+		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_http_boots_total",
+			Help: "What machines asked for below /boot/.", ConstLabels: prometheus.Labels{"what": what}}, func() float64 { return float64(count.Load()) }))
+	}
 	if a.kube != nil {
 		all.MustRegister(kubeMetrics(a.kube)...)
 	}
@@ -105,15 +110,38 @@ func (b *bootServer) register(all *prometheus.Registry) {
 			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome.String()},
 		}, func() float64 { return float64(b.dhcp.Stats.Count(outcome)) }))
 	}
+	b.registerNeighbours(all)
 	if b.ndp != nil {
 		b.registerNDP(all)
 	}
-	for outcome, count := range map[string]*atomic.Uint64{"sent": &b.tftp.Stats.Sent, "probed": &b.tftp.Stats.Probed,
-		"refused": &b.tftp.Stats.Refused, "failed": &b.tftp.Stats.Failed} {
+	for outcome, count := range b.transfers() {
 		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "dragonfly_tftp_transfers_total", Help: "TFTP transfers by what became of them.",
 			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome},
 		}, func() float64 { return float64(count.Load()) }))
+	}
+}
+
+// transfers are the transfers of files by what became of them.
+func (b *bootServer) transfers() map[string]*atomic.Uint64 {
+	return map[string]*atomic.Uint64{"sent": &b.tftp.Stats.Sent, "probed": &b.tftp.Stats.Probed,
+		"refused": &b.tftp.Stats.Refused, "failed": &b.tftp.Stats.Failed}
+}
+
+// registerNeighbours adds the other DHCP servers of a network, by what they do.
+func (b *bootServer) registerNeighbours(all *prometheus.Registry) {
+	for does, is := range map[string]func(dhcp.Neighbour) bool{
+		"addresses": func(n dhcp.Neighbour) bool { return n.Gives },
+		"boots":     func(n dhcp.Neighbour) bool { return n.Boots },
+	} {
+		all.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "dragonfly_dhcp_other_servers", Help: "Other DHCP servers heard of in the last hour, by what they do: give out addresses, answer network boots.",
+			ConstLabels: prometheus.Labels{"interface": b.on, "does": does},
+		}, func() float64 {
+			now := time.Now()
+			servers, _ := b.dhcp.Watch.Neighbours(now)
+			return float64(len(slices.DeleteFunc(servers, func(n dhcp.Neighbour) bool { return !n.Fresh(now) || !is(n) })))
+		}))
 	}
 }
 

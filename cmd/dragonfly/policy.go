@@ -55,6 +55,8 @@ func policy() auth.Policy {
 		"POST /api/v1/apply":                     auth.Operator, // with rules in it, an admin
 		"GET /api/v1/events":                     auth.Viewer,
 		"GET /api/v1/explain/{mac}":              auth.Viewer,
+		"GET /api/v1/network":                    auth.Viewer,
+		"POST /api/v1/network/probe":             auth.Operator,
 
 		"GET " + auth.OIDCBeginPath:  auth.Everybody,
 		"GET " + auth.OIDCFinishPath: auth.Everybody,
@@ -124,6 +126,8 @@ func pagePolicy() auth.Policy {
 		"POST /machines/{id}/once":   auth.Operator,
 		"GET /machines/{id}/edit":    auth.Operator,
 		"POST /machines/{id}/edit":   auth.Operator,
+		"GET /machines/{id}/inline":  auth.Viewer, // who is told why not
+		"POST /machines/{id}/inline": auth.Operator,
 		"POST /machines/bulk":        auth.Operator,
 
 		"GET /machines/{id}/end/{end}":  auth.Operator,
@@ -137,6 +141,10 @@ func pagePolicy() auth.Policy {
 		"POST /deployments/{id}/cancel": auth.Operator,
 		"GET /deployments/{id}/retry":   auth.Operator,
 		"POST /deployments/{id}/retry":  auth.Operator,
+
+		"GET /network":        auth.Viewer,
+		"GET /network/part":   auth.Viewer,
+		"POST /network/probe": auth.Operator,
 
 		"GET /health":      auth.Viewer,
 		"GET /health/part": auth.Viewer,

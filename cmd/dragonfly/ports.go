@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -44,29 +41,11 @@ func explainTaken(err error, proto string, ports ...int) error {
 	return fmt.Errorf("%w; `ss -lnp` run as root shows by whom", err)
 }
 
-// holderOf finds the process that has a local port bound, as "dnsmasq (pid 123)":
-// the socket's inode in /proc/net, then the process with that file open.
+// holderOf is a process that has a local port open, as "dnsmasq (pid 123)"; empty where
+// none can be seen.
 func holderOf(proto string, port int) string {
-	inodes := map[string]bool{}
-	for _, table := range []string{proto, proto + "6"} {
-		data, err := os.ReadFile("/proc/net/" + table)
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(data)) {
-			f := strings.Fields(line) // sl local_address rem_address st ... inode is the tenth
-			if len(f) > 9 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) && (proto == "udp" || f[3] == "0A") {
-				inodes["socket:["+f[9]+"]"] = true
-			}
-		}
-	}
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, link := range links {
-		if target, err := os.Readlink(link); err == nil && inodes[target] {
-			pid := strings.Split(link, "/")[2]
-			name, _ := os.ReadFile("/proc/" + pid + "/comm")
-			return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
-		}
+	if held := holders()[proto+" "+strconv.Itoa(port)]; len(held) > 0 {
+		return held[0]
 	}
 	return ""
 }

@@ -31,7 +31,7 @@ const signIns = 10
 // the gate and around every wrapper, so that files leave by sendfile.
 func (a *appliance) routes() (http.Handler, error) {
 	pages, err := ui.New(ui.Config{Machines: a.registry, Feed: a.registry.Feed(), Sessions: a.sessions, Setup: a.accounts.Setup, SignOn: a.cfg.signOn(),
-		Records: a.registry, Deployments: a.registry, Orders: a.registry, Keeper: a.registry, Many: a.registry, Preferences: a.store, Systems: a.registry, Images: a.images, ImageJobs: a.images, Explain: a.explainToPeople, Checks: a.checks, Audit: a.accounts.Audit,
+		Records: a.registry, Deployments: a.registry, Orders: a.registry, Keeper: a.registry, Many: a.registry, Preferences: a.store, Systems: a.registry, Images: a.images, ImageJobs: a.images, Explain: a.explainToPeople, Checks: a.checks, Network: a.network, Probe: a.probe, Audit: a.accounts.Audit,
 		People: a.accounts, Own: a.accounts, Tokens: a.accounts, Provider: a.cfg.provider(),
 		Answering: a.answering(), Problems: a.problems, OpenAPI: func() ([]byte, error) { return json.Marshal(a.api.OpenAPI()) }, Version: version(), Log: a.log})
 	if err != nil {
@@ -69,6 +69,7 @@ func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Cluster: a.db.cluster(), Images: a.images,
 		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
 	a.mountExplain()
+	a.mountNetwork()
 	router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
@@ -167,6 +168,7 @@ func (a *appliance) problems() []string {
 	if short := a.spaceProblem(); short != "" {
 		found = append(found, short)
 	}
+	found = append(found, a.networkProblems()...)
 	if problem := a.tinkerbellProblem(); problem != "" {
 		found = append(found, problem)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"dragonfly/boot/ipxe"
 	"dragonfly/boot/metadata"
 	"dragonfly/boot/sshkeys"
 	"dragonfly/images/store"
@@ -120,6 +121,8 @@ type appliance struct {
 	keys     sshkeys.Fetcher
 	kube     *kube // nil: Tinkerbell is not used
 	seeds    *metadata.Handler
+
+	httpBoots ipxe.Stats // what machines asked for below /boot/
 }
 
 func newAppliance(ctx context.Context, cfg config, db *database, standby *standby, log *slog.Logger) (*appliance, error) {

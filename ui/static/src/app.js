@@ -4,6 +4,7 @@ import Alpine from "@alpinejs/csp";
 import { followChoice } from "./choose.js";
 import { followClock } from "./clock.js";
 import { copyOnClick } from "./copy.js";
+import { followInline } from "./inline.js";
 import { followKeys } from "./keys.js";
 import { followLeft } from "./left.js";
 import { followNarrowing } from "./narrow.js";
@@ -50,6 +51,7 @@ function chooseTheme() {
 watchLink(Alpine);
 copyOnClick();
 followClock();
+followInline();
 followKeys();
 followChoice();
 followLeft();

@@ -1,3 +1,5 @@
+import { editRow } from "./inline.js";
+
 // Which machines are chosen: some by their IDs, or all that match a filter but some.
 // It survives paging, reloading and whatever the server sends, and is this tab's own.
 const key = "chosen";
@@ -126,7 +128,7 @@ export function chooseBy(event) {
     }
     case "e":
       if (!row) return false;
-      location.assign(`/machines/${row.id}/edit`);
+      editRow(row);
       return true;
     case "t":
     case "d": {
