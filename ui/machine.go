@@ -1,10 +1,7 @@
 package ui
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,7 +26,7 @@ type Served struct {
 }
 
 // The tabs of a machine's page.
-var machineTabs = []tab{{"", "Summary"}, {"timeline", "Timeline"}, {"hardware", "Hardware"}, {"deployments", "Deployments"}, {"boot", "Boot"}}
+var machineTabs = []tab{{"", "Summary"}, {"timeline", "Timeline"}, {"hardware", "Hardware"}, {"storage", "Storage"}, {"network", "Network"}, {"deployments", "Deployments"}, {"boot", "Boot"}, {"configuration", "Configuration"}}
 
 type tab struct{ Name, Title string }
 
@@ -52,7 +49,7 @@ type machineView struct {
 	Events     []step
 	Now        *deploymentView // under way, or ended without success and the last one
 	All        []deploymentView
-	Hardware   []partGroup
+	Parts      []partGroup
 	Changes    []change
 	Explain    Explanation
 	CannotSay  string // why there is no explanation
@@ -146,8 +143,14 @@ func (u *UI) machineView(ctx context.Context, id, tab string) (v machineView, er
 	case "timeline":
 		v.Events, err = u.timeline(ctx, m, shownEvents, now)
 	case "hardware":
-		v.Hardware = partsOf(m)
+		v.Facts, v.Parts = hardwareOf(m)
 		v.Changes, err = u.changes(ctx, m, now)
+	case "storage":
+		v.Parts = storageOf(m)
+	case "network":
+		v.Facts, v.Parts = networkOf(m)
+	case "configuration":
+		v.Facts = configurationOf(m, now)
 	case "deployments":
 		v.All, err = u.deploymentsOf(ctx, m, now)
 	case "boot":
@@ -268,16 +271,7 @@ func factsOf(m registry.Machine) []factGroup {
 	if h.BMC != nil && h.BMC.Address.IsValid() {
 		network = append(network, labelled{"BMC", h.BMC.Address.String(), true})
 	}
-	kept := []labelled{{"Operating system", m.OS, false}, {"Owner", m.Owner, false}, {"Tags", strings.Join(m.Tags, ", "), false}}
-	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
-		kept = append(kept, labelled{key, m.Labels[key], false})
-	}
-	kept = append(kept, labelled{"Note", m.Note, false})
-	groups := []factGroup{{"Identity", identity}, {"Size", size}, {"Network", network}, {"Kept by you", kept}}
-	for i := range groups {
-		groups[i].Facts = slices.DeleteFunc(groups[i].Facts, func(l labelled) bool { return l.Value == "" })
-	}
-	return slices.DeleteFunc(groups, func(g factGroup) bool { return len(g.Facts) == 0 })
+	return known([]factGroup{{"Identity", identity}, {"Size", size}, {"Network", network}, {"Kept by you", keptOfMachine(m)}})
 }
 
 func addressOf(m registry.Machine) string {
@@ -290,42 +284,6 @@ func addressOf(m registry.Machine) string {
 // words are those that say something, with a space between them.
 func words(all ...string) string {
 	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), " ")
-}
-
-// partsOf is the hardware, part by part.
-func partsOf(m registry.Machine) []partGroup {
-	h := m.Hardware
-	disks := partGroup{"Disks", []string{"Name", "Size", "Model", "Serial", "Kind", "What is on it"}, nil}
-	for _, d := range h.Disks {
-		kind := words(d.Transport, map[bool]string{true: "spinning"}[d.Rotational], map[bool]string{true: "removable"}[d.Removable])
-		disks.Rows = append(disks.Rows, []string{d.Name, decimalSize(d.Bytes), d.Model, d.Serial, kind, d.Describe(h.OSFound)})
-	}
-	ports := partGroup{"Network ports", []string{"Name", "MAC", "Link", "Driver", "PCI", "Address"}, nil}
-	for _, n := range h.NICs {
-		mac, address, link := "", "", "down"
-		if n.MAC != (registry.MAC{}) {
-			mac = n.MAC.String()
-		}
-		if n.Address.IsValid() {
-			address = n.Address.String()
-		}
-		if n.Link {
-			link = "up"
-			if n.SpeedMbit > 0 {
-				link += fmt.Sprintf(", %g Gb/s", float64(n.SpeedMbit)/1000)
-			}
-		}
-		ports.Rows = append(ports.Rows, []string{n.Name, mac, link, cmp.Or(n.Driver, "none"), words(n.PCI, n.PCIID), address})
-	}
-	modules := partGroup{"Memory", []string{"Slot", "Size", "Type", "Vendor", "Part", "Serial"}, nil}
-	for _, d := range h.Memory.DIMMs {
-		speed := ""
-		if d.MTs > 0 {
-			speed = fmt.Sprintf("%d MT/s", d.MTs)
-		}
-		modules.Rows = append(modules.Rows, []string{d.Slot, binarySize(d.Bytes), words(d.Type, speed), d.Vendor, d.Part, d.Serial})
-	}
-	return slices.DeleteFunc([]partGroup{disks, ports, modules}, func(g partGroup) bool { return len(g.Rows) == 0 })
 }
 
 // lock keeps a machine from whatever destroys.

@@ -55,14 +55,15 @@ func (u *UI) networkPages() map[string]page {
 	return map[string]page{"GET /network": u.network, "GET /network/part": u.networkPart, "POST /network/probe": u.probeNetwork}
 }
 
-// counts are the numbers that are not 0, by what they count.
-func countsOf(numbers map[string]uint64) (all [][2]string) {
+// countsOf are the numbers that are not 0, with what they count.
+func countsOf(numbers map[string]uint64) string {
+	var all []string
 	for _, name := range slices.Sorted(maps.Keys(numbers)) {
 		if numbers[name] > 0 {
-			all = append(all, [2]string{strings.ReplaceAll(name, "_", " "), grouped(int(numbers[name]))})
+			all = append(all, grouped(int(numbers[name]))+" "+strings.ReplaceAll(name, "_", " "))
 		}
 	}
-	return all
+	return strings.Join(all, ", ")
 }
 
 // does is what another server does.

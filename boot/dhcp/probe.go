@@ -31,10 +31,10 @@ var ErrProbed = errors.New("the servers of this network were asked a few seconds
 // no REQUEST follows. mac is that of our card. Those that do not answer are marked.
 func (s *Server) Probe(ctx context.Context, mac registry.MAC) error {
 	now := time.Now()
-	if last := s.probed.Load(); last != nil && now.Sub(*last) < probeEvery {
+	last := s.probed.Load()
+	if last != nil && now.Sub(*last) < probeEvery || !s.probed.CompareAndSwap(last, &now) {
 		return ErrProbed
 	}
-	s.probed.Store(&now)
 	if err := s.ask(mac); err != nil {
 		return err
 	}

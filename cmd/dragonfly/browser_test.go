@@ -195,7 +195,7 @@ func TestOperatorsPagesAreAccessible(t *testing.T) {
 	_, other := f.rack(t, 2, 100e9)
 	machine := "/machines/" + f.m.ID
 	w := uitest.New(t)
-	for _, page := range []string{"/machines", "/machines?group=state&open=%3Dready&cols=tags,labels,os,note,bmc,known", machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=deployments", machine + "?tab=boot",
+	for _, page := range []string{"/machines", "/machines?group=state&open=%3Dready&cols=tags,labels,os,note,bmc,known", machine, machine + "?tab=timeline", machine + "?tab=hardware", machine + "?tab=storage", machine + "?tab=network", machine + "?tab=configuration", machine + "?tab=deployments", machine + "?tab=boot",
 		"/machines/" + other.ID + "/deploy?os=mine-cloud-init", "/machines/" + other.ID + "/once", machine + "/edit", machine + "/end/delete", "/deployments", "/deployments?show=durations", "/deployments/" + d.ID, "/deployments/" + d.ID + "/cancel"} {
 		w.Accessible(f.url + page)
 	}
