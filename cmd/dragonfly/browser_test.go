@@ -176,11 +176,13 @@ func TestViewerInBrowser(t *testing.T) {
 	w.Wait(`!document.querySelector("a.btn-primary, .pop")`)
 	w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID + "/deploy"))
 	w.Says("main", "403")
-	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.Click(chromedp.CSS(".pick input[name=machine]")))
-	w.Says("#chosen", "You may look, and an operator may change them.")
+	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.WaitVisible(chromedp.CSS(".machines")))
+	w.Says(".pulse", "Live")
 	stroke(w, "j")
 	stroke(w, "e")
 	w.Says(".inline", "You may look at "+f.m.Name+", and an operator may change it.")
+	w.Do(chromedp.Click(chromedp.CSS("[data-inline=leave]")), chromedp.WaitNotPresent(chromedp.CSS(".inline")), chromedp.Click(chromedp.CSS(".pick input[name=machine]")))
+	w.Says("#chosen", "You may look, and an operator may change them.")
 	w.Wait(`!document.querySelector("#chosen [name=do]")`)
 }
 
