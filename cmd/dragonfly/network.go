@@ -169,7 +169,7 @@ func judgeNeighbours(on string, servers []registry.NetworkServer) (problems, hin
 		if s.Boots {
 			file := ""
 			if s.File != "" {
-				file = fmt.Sprintf(" with the file %q", s.File)
+				file = fmt.Sprintf(" (%s)", s.File)
 			}
 			problems = append(problems, fmt.Sprintf("the DHCP server %s on %s answers network boots, too%s, so a machine may boot from there instead of from here: "+
 				"take the boot file and the boot server (options 66 and 67, next-server and filename; in dnsmasq dhcp-boot and pxe-service) out of its configuration, then look again: `dragonfly network probe`", s.Address, on, file))

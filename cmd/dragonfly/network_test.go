@@ -24,7 +24,7 @@ func TestJudgeNeighbours(t *testing.T) {
 		"none":             {nil, "", ""},
 		"one":              {[]registry.NetworkServer{gives}, "", ""},
 		"two pools":        {[]registry.NetworkServer{gives, other}, "", "2 DHCP servers give out addresses on eth0: 10.0.0.1, 10.0.0.2."},
-		"another boots":    {[]registry.NetworkServer{gives, boots}, `10.0.0.9 on eth0 answers network boots, too with the file "pxelinux.0"`, ""},
+		"another boots":    {[]registry.NetworkServer{gives, boots}, `10.0.0.9 on eth0 answers network boots, too (pxelinux.0), so`, ""},
 		"one that is gone": {[]registry.NetworkServer{gives, silent}, "", ""},
 		"one of ours":      {[]registry.NetworkServer{gives, member}, "", ""},
 	} {
