@@ -38,6 +38,7 @@ func everyPage() []view {
 		{name: "system", path: "/systems/debian-13"},
 		{name: "system-new", path: "/systems/new"},
 		{name: "images-gc", path: "/images/gc"},
+		{name: "network", path: "/network"},
 		{name: "health", path: "/health"},
 		{name: "audit", path: "/audit"},
 		{name: "settings", path: "/settings"},
