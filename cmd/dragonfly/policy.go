@@ -57,6 +57,7 @@ func policy() auth.Policy {
 		"GET /api/v1/explain/{mac}":              auth.Viewer,
 		"GET /api/v1/network":                    auth.Viewer,
 		"POST /api/v1/network/probe":             auth.Operator,
+		"GET /api/v1/tinkerbell/hardware":        auth.Viewer,
 
 		"GET " + auth.OIDCBeginPath:  auth.Everybody,
 		"GET " + auth.OIDCFinishPath: auth.Everybody,

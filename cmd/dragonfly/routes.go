@@ -70,6 +70,7 @@ func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
 	a.mountExplain()
 	a.mountNetwork()
+	a.mountTinkerbell()
 	router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})

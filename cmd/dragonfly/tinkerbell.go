@@ -154,7 +154,7 @@ func localNetworks() (all []netip.Prefix) {
 }
 
 func tinkerbellCommand() *cobra.Command {
-	command := &cobra.Command{Use: "tinkerbell", Short: "Tinkerbell in Kubernetes: what Dragonfly needs there"}
+	command := &cobra.Command{Use: "tinkerbell", Short: "Tinkerbell in Kubernetes: what Dragonfly needs there, and machines that it has"}
 	rbac := &cobra.Command{
 		Use: "rbac", Short: "Print the service account and the role that Dragonfly needs", Args: cobra.NoArgs,
 		Long: `Print a ServiceAccount, a Role and a RoleBinding that allow what Dragonfly does in one
@@ -174,6 +174,6 @@ Templates and Workflows. Nothing is asked of the cluster, and nothing changed.`,
 	}
 	rbac.Flags().String("namespace", cluster.DefaultNamespace, "namespace that has Tinkerbell's objects")
 	rbac.Flags().Bool("bmc", false, "also what is needed of Rufio's machines (bmc.tinkerbell.org), by which Tinkerbell powers machines on")
-	command.AddCommand(rbac)
+	command.AddCommand(rbac, adoptCommand())
 	return command
 }

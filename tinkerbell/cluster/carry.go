@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"dragonfly/registry"
 	"dragonfly/tinkerbell/objects"
@@ -83,7 +84,29 @@ func (p *Provisioner) order(ctx context.Context, m registry.Machine, d registry.
 			return o, err
 		}
 	}
-	return o, p.known(m, &o)
+	if err := p.known(m, &o); err != nil {
+		return o, err
+	}
+	return o, p.findBMC(ctx, m, &o)
+}
+
+// findBMC notes the BMC that the machine's label names.
+func (p *Provisioner) findBMC(ctx context.Context, m registry.Machine, o *objects.Order) error {
+	name := m.Labels[objects.MachineBMC]
+	if name == "" || name == o.BMC {
+		return nil
+	}
+	if o.Hardware != "" {
+		return &refused{fmt.Sprintf("the label %s of the machine names the BMC %q, and the Hardware %s in Kubernetes, which Dragonfly did not make, does not: set its bmcRef, or take the label away", objects.MachineBMC, name, o.Hardware)}
+	}
+	if o.BMC = name; len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return nil // it is told with what else is wrong
+	}
+	there, err := p.cluster.read(ctx, BMC, name)
+	if err == nil && there == nil {
+		return &refused{fmt.Sprintf("the label %s of the machine names the BMC %s, and there is no %s of that name in the namespace %s", objects.MachineBMC, name, BMC.GroupResource(), p.cluster.Namespace)}
+	}
+	return err
 }
 
 // known notes what the cluster has of the machine already: a Hardware that others made,
@@ -140,7 +163,7 @@ func (p *Provisioner) applyHardware(ctx context.Context, hardware *unstructured.
 
 // tell tells the registry what a Workflow says; nil: it is gone.
 func (p *Provisioner) tell(ctx context.Context, m registry.Machine, d registry.Deployment, workflow *unstructured.Unstructured) error {
-	sight := objects.Sight{Workflow: workflow, Deployment: d, Before: p.waits(d.ID), Now: time.Now()}
+	sight := objects.Sight{Workflow: workflow, Deployment: d, Before: p.waits(d.ID), Now: p.Now()}
 	seen := objects.Observe(sight)
 	if fails(seen) { // only then it is worth reading
 		sight.Timeline = p.lastSeen(ctx, m, d)
@@ -148,7 +171,7 @@ func (p *Provisioner) tell(ctx context.Context, m registry.Machine, d registry.D
 	}
 	p.waitFor(d.ID, seen.Waiting)
 	if !seen.Again.IsZero() {
-		p.queue.AddAfter(m.ID, max(time.Until(seen.Again), time.Second))
+		p.queue.AddAfter(m.ID, max(seen.Again.Sub(sight.Now), time.Second))
 	}
 	if seen.Clear {
 		if err := p.forbid(ctx, m.ID, workflow); err != nil {

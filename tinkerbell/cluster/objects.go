@@ -32,7 +32,15 @@ func (c *Cluster) read(ctx context.Context, kind schema.GroupVersionResource, na
 	if isGone(err) {
 		return nil, nil
 	}
-	return u, err
+	return u, isThat(u, name, err)
+}
+
+// isThat errs where an answer that is none of a Kubernetes API was taken for an object.
+func isThat(u *unstructured.Unstructured, name string, err error) error {
+	if err == nil && (u.GetName() != name || u.GetUID() == "") {
+		return &strange{name, fmt.Sprintf("%.40q named %.40q", u.GetKind(), u.GetName())}
+	}
+	return err
 }
 
 // isGone reports whether an object is not there, while its kind is.
@@ -50,11 +58,11 @@ func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) 
 	ctx, cancel := context.WithTimeout(ctx, requestWithin)
 	defer cancel()
 	kind := map[string]schema.GroupVersionResource{"Hardware": Hardware, "Template": Template, "Workflow": Workflow}[object.GetKind()]
-	_, err = c.objects.Resource(kind).Namespace(c.Namespace).Patch(ctx, object.GetName(), types.ApplyPatchType, text, applied)
+	made, err := c.objects.Resource(kind).Namespace(c.Namespace).Patch(ctx, object.GetName(), types.ApplyPatchType, text, applied)
 	if isMine(err) {
 		return &refused{fmt.Sprintf("Kubernetes refuses the %s %s: %s", object.GetKind(), object.GetName(), Plain(err))}
 	}
-	return err
+	return isThat(made, object.GetName(), err)
 }
 
 // patch changes an object (RFC 6902).

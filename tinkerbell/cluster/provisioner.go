@@ -39,6 +39,7 @@ type Provisioner struct {
 	waiting map[string]objects.Waiting // what Workflows wait for, by deployment
 
 	Stats Stats
+	Now   func() time.Time // the clock by which it is told how long something waits
 }
 
 const (
@@ -53,8 +54,8 @@ const (
 // are those this server is on.
 func NewProvisioner(m *Monitor, r *registry.Registry, networks func() []netip.Prefix, log *slog.Logger) (*Provisioner, error) {
 	p := &Provisioner{cluster: m.cluster, registry: r, monitor: m, log: log, networks: networks,
-		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFrom, retryTo)),
-		handed: map[string]bool{}, settled: map[string]bool{}, waiting: map[string]objects.Waiting{}}
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFrom, retryTo)),
+		Now:   time.Now, handed: map[string]bool{}, settled: map[string]bool{}, waiting: map[string]objects.Waiting{}}
 	var err error
 	p.seen, err = newInformers(m.cluster, p.queue.Add, p.lost)
 	return p, err

@@ -21,7 +21,7 @@ func Plain(err error) string {
 	if err == nil {
 		return ""
 	}
-	for _, say := range []func(error) string{ofNetwork, ofTLS, ofAnswer, ofKubernetes} {
+	for _, say := range []func(error) string{ofNetwork, ofTLS, ofAnswer, ofKubernetes, ofNonsense} {
 		if text := say(err); text != "" {
 			return text
 		}
@@ -101,13 +101,31 @@ func ofKubernetes(err error) string {
 	case apierrors.IsUnauthorized(err):
 		return unauthorized
 	case apierrors.IsForbidden(err):
-		return "we may not: " + said.Status().Message + "; `dragonfly tinkerbell rbac` prints the role that is needed"
+		return "we may not: " + said.Status().Message + "; `dragonfly tinkerbell rbac" + map[bool]string{true: " --bmc"}[isBMC(said)] + "` prints the role that is needed"
 	case apierrors.IsNotFound(err) && !isGone(err):
-		return "Tinkerbell's CRDs are not there"
+		return map[bool]string{true: "Rufio", false: "Tinkerbell"}[isBMC(said)] + "'s CRDs are not there"
 	case apierrors.IsTooManyRequests(err):
 		return "the API is overloaded"
 	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
 		return "the API takes too long: " + said.Status().Message
 	}
 	return said.Status().Message
+}
+
+// isBMC reports whether an answer is about the kinds of Rufio.
+func isBMC(said *apierrors.StatusError) bool {
+	details := said.Status().Details
+	return details != nil && details.Group == BMC.Group
+}
+
+// ofNonsense is about answers that the Kubernetes client cannot read, which it has no
+// kind of error for.
+func ofNonsense(err error) string {
+	text := err.Error()
+	for _, says := range []string{"couldn't get version/kind", "serializer for ", "Object 'Kind' is missing"} {
+		if strings.Contains(text, says) {
+			return "what answers there is no Kubernetes API, or something in between is broken"
+		}
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 // Package clustertest has a Kubernetes API server for tests: the real one for custom
 // resources, with etcd, in this process. It has no namespaces, no roles and no
-// controllers; any namespace is taken, and everybody may do everything.
+// controllers; any namespace is taken, and everybody may do what [Server.Deny] does not
+// forbid.
 package clustertest
 
 import (
@@ -10,13 +11,16 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apiextensions-apiserver/pkg/cmd/server/options"
 	generatedopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/webhook"
@@ -24,19 +28,55 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Start runs an API server that keeps its data in dir, until stop is called. The
-// address is the same every time it is started with the same listener address.
-func Start(dir, address string) (config *rest.Config, stop func(), err error) {
+// Server is an API server with its data.
+type Server struct {
+	Config *rest.Config // reaches it, and may do everything
+	// Deny, where there is one, says which requests are forbidden.
+	Deny atomic.Pointer[func(authorizer.Attributes) bool]
+
+	dir   string
+	store *embed.Etcd
+	stop  func()
+}
+
+// Start runs an API server that keeps its data in dir, until it is stopped.
+func Start(dir string) (*Server, error) {
 	store, err := startEtcd(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	config, stopServer, err := startServer(dir, address, store.Clients[0].Addr().String())
-	if err != nil {
+	s := &Server{dir: dir, store: store}
+	if s.Config, s.stop, err = s.Another(); err != nil {
 		store.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Stop ends it.
+func (s *Server) Stop() { s.stop(); s.store.Close() }
+
+// Another runs one more API server over the same data, until stop is called. What it
+// remembers of the past begins now, as after a restart.
+func (s *Server) Another() (config *rest.Config, stop func(), err error) {
+	dir, err := os.MkdirTemp(s.dir, "server")
+	if err != nil {
 		return nil, nil, err
 	}
-	return config, func() { stopServer(); store.Close() }, nil
+	return startServer(dir, s.store.Clients[0].Addr().String(), authorizer.AuthorizerFunc(s.authorize))
+}
+
+// Compact forgets every version of an object but the last.
+func (s *Server) Compact(ctx context.Context) error {
+	_, err := s.store.Server.Compact(ctx, &etcdserverpb.CompactionRequest{Revision: s.store.Server.KV().Rev(), Physical: true})
+	return err
+}
+
+func (s *Server) authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	if deny := s.Deny.Load(); deny != nil && (*deny)(a) {
+		return authorizer.DecisionDeny, "", nil
+	}
+	return authorizer.DecisionAllow, "", nil
 }
 
 // startEtcd runs etcd on ports of its own.
@@ -73,8 +113,8 @@ func freeAddress() string {
 }
 
 // startServer runs the API server for custom resources and waits until it is ready.
-func startServer(dir, address, etcd string) (*rest.Config, func(), error) {
-	listener, err := net.Listen("tcp", address)
+func startServer(dir, etcd string, may authorizer.Authorizer) (*rest.Config, func(), error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,6 +122,7 @@ func startServer(dir, address, etcd string) (*rest.Config, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	config.GenericConfig.Authorization.Authorizer = may
 	server, err := config.Complete().New(genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the API server: %w", err)
@@ -131,7 +172,6 @@ func serverConfig(dir string, listener net.Listener, etcd string) (*apiserver.Co
 			return nil, err
 		}
 	}
-	gc.Authorization.Authorizer = authorizerfactory.NewAlwaysAllowAuthorizer()
 	names := openapi.NewDefinitionNamer(apiserver.Scheme, scheme.Scheme)
 	gc.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(generatedopenapi.GetOpenAPIDefinitions, names)
 	gc.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, names)

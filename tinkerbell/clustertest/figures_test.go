@@ -41,6 +41,35 @@ func TestAssignmentToObjects(t *testing.T) {
 	t.Logf("assignment to Workflow visible: median %s, p99 %s", took[50], took[98])
 }
 
+// How long it takes from the change of a Workflow's status until the feed has it that
+// pages and the API follow. A page adds 100 ms at most, to send many changes at once.
+func TestStatusToEvent(t *testing.T) {
+	b := newBench(t, api, "events")
+	feed := b.registry.Feed()
+	var took []time.Duration
+	for n := range 50 {
+		d := b.deploy(b.machine(n).ID)
+		w := b.workflowOf(d)
+		b.says(d.ID, registry.DeploymentWaiting, "take up")
+		at := feed.Last()
+		begin := time.Now()
+		b.controller(w, actions("RUNNING", "RUNNING", "PENDING"))
+		for seen := false; !seen; {
+			events, err := feed.Next(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				at = e.Seq
+				seen = seen || e.Machine == d.Machine && e.Kind == registry.DeploymentAction
+			}
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	t.Logf("change of a status to event: median %s, p99 %s", took[25], took[49])
+}
+
 // A thousand at once.
 func TestThousand(t *testing.T) {
 	b := newBench(t, api, "thousand")

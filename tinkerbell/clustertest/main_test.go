@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,28 +25,34 @@ import (
 	"dragonfly/tinkerbell/objects"
 )
 
-// api is the API server that all tests use, each in a namespace of its own.
-var api *rest.Config
+// server is the API server that all tests use, each in a namespace of its own, and api
+// what reaches it.
+var (
+	server *Server
+	api    *rest.Config
+)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "apiserver")
 	if err != nil {
 		panic(err)
 	}
-	config, stop, err := Start(dir, "127.0.0.1:0")
-	if err == nil {
-		api, err = config, install(config)
+	if server, err = Start(dir); err == nil {
+		api = server.Config
+		err = install(api)
 	}
 	code := 1
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
 		code = m.Run()
-		stop()
+		server.Stop()
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
+
+var kinds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 // install has the API server serve Tinkerbell's own CRDs.
 func install(config *rest.Config) error {
@@ -55,25 +62,41 @@ func install(config *rest.Config) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	kinds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
 	for name, text := range crd.TinkerbellDefaults {
-		object := map[string]any{}
-		if err := yaml.Unmarshal(text, &object); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if _, err := kinds.Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{}); err != nil {
+		if err := define(ctx, client, text); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	for _, kind := range []schema.GroupVersionResource{cluster.Hardware, cluster.Template, cluster.Workflow} {
-		for err = context.Canceled; err != nil && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-			_, err = client.Resource(kind).Namespace("default").List(ctx, metav1.ListOptions{})
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
+		if err := served(ctx, client, kind); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// define makes a kind from its CRD.
+func define(ctx context.Context, client dynamic.Interface, text []byte) error {
+	object := map[string]any{}
+	if err := yaml.Unmarshal(text, &object); err != nil {
+		return err
+	}
+	_, err := client.Resource(kinds).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+	return err
+}
+
+// served waits until the objects of a kind can be listed.
+func served(ctx context.Context, client dynamic.Interface, kind schema.GroupVersionResource) error {
+	for {
+		_, err := client.Resource(kind).Namespace("default").List(ctx, metav1.ListOptions{})
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // bench is a registry, a provisioner and a namespace.
@@ -83,8 +106,10 @@ type bench struct {
 	hands     *cluster.Provisioner
 	client    dynamic.Interface
 	namespace string
-	stop      func() // the provisioner
-	begin     func() // another one
+	stop      func()                 // the provisioner
+	begin     func()                 // another one
+	later     atomic.Int64           // nanoseconds that its clock is ahead
+	data      atomic.Pointer[string] // what the recipe has in it beside what it always has
 }
 
 type plainSealer struct{}
@@ -99,12 +124,12 @@ tasks:
 - name: install
   worker: "%s"
   actions:
-  - {name: write, image: x/image2disk:v1, timeout: 600, environment: {PASSWORD: "{{ secret }}"}}
+  - {name: write, image: x/image2disk:v1, timeout: 600, environment: {PASSWORD: "{{ secret }}", DATA: "%s"}}
   - {name: restart, image: x/reboot:v1, timeout: 60}
 `
 
-func render(_ string, m registry.Machine, _ map[string]string) (registry.Rendered, error) {
-	return registry.Rendered{Text: fmt.Sprintf(recipe, m.BootMAC()), Timeout: 30 * time.Minute, Actions: []registry.RecipeAction{
+func (b *bench) render(_ string, m registry.Machine, _ map[string]string) (registry.Rendered, error) {
+	return registry.Rendered{Text: fmt.Sprintf(recipe, m.BootMAC(), *b.data.Load()), Timeout: 30 * time.Minute, Actions: []registry.RecipeAction{
 		{Name: "write", Image: "x/image2disk:v1", Timeout: 600}, {Name: "restart", Image: "x/reboot:v1", Timeout: 60}}}, nil
 }
 
@@ -116,16 +141,16 @@ func newBench(t *testing.T, config *rest.Config, namespace string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Equip(registry.Tools{Sealer: plainSealer{}, Templates: map[string]string{"image": "image"}, Render: render,
+	b := &bench{T: t, registry: r, namespace: namespace}
+	b.data.Store(new(string))
+	r.Equip(registry.Tools{Sealer: plainSealer{}, Templates: map[string]string{"image": "image"}, Render: b.render,
 		Engines: []registry.Engine{registry.EngineTinkerbell}, Engine: registry.EngineTinkerbell,
 		Catalogue: []registry.OS{{ID: "linux", Template: "image", FirstBoot: registry.FirstBootNone, Images: map[string]registry.OSImage{"amd64": {URL: "http://x/linux.raw"}}}},
 		Limits:    registry.DeployLimits{Wait: 30 * time.Minute, Verify: 20 * time.Minute},
 		Server:    func(registry.Machine) (string, error) { return "http://10.0.0.2:3000", nil }})
-	client, err := dynamic.NewForConfig(api)
-	if err != nil {
+	if b.client, err = dynamic.NewForConfig(api); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, registry: r, client: client, namespace: namespace}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -146,6 +171,7 @@ func (b *bench) provide(config *rest.Config, log *slog.Logger) {
 	if b.hands, err = cluster.NewProvisioner(monitor, b.registry, networks, log); err != nil {
 		b.Fatal(err)
 	}
+	b.hands.Now = func() time.Time { return time.Now().Add(time.Duration(b.later.Load())) }
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- monitor.Run(ctx) }()

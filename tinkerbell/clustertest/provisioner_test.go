@@ -103,16 +103,9 @@ func TestWaiting(t *testing.T) {
 	d := b.deploy(b.machine(1).ID)
 	w := b.workflowOf(d)
 	b.controller(w, `{"templateRendering":"failed","conditions":[{"type":"TemplateRenderedSuccess","status":"False","message":"map has no entry for key \"x\""}]}`)
-	says := func(text string) {
-		t.Helper()
-		b.eventually("the deployment says "+text, func() (string, bool) {
-			d, _ = b.registry.Deployment(t.Context(), d.ID)
-			return d.Reason, strings.Contains(d.Reason, text) && d.State == registry.DeploymentWaiting
-		})
-	}
-	says("map has no entry for key")
+	b.says(d.ID, registry.DeploymentWaiting, "map has no entry for key")
 	b.controller(w, `{"state":"PENDING","templateRendering":"successful","conditions":null}`)
-	says("waits for the machine to boot")
+	b.says(d.ID, registry.DeploymentWaiting, "waits for the machine to boot")
 }
 
 func TestCancel(t *testing.T) {

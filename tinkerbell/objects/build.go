@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"dragonfly/registry"
 	"dragonfly/tinkerbell"
@@ -28,6 +29,10 @@ const (
 	AnnotationMachine = "dragonfly/machine-name"
 	AnnotationOS      = "dragonfly/os"
 	AnnotationBy      = "dragonfly/deployed-by"
+
+	// MachineBMC is the label of a machine here that names the Machine of Rufio
+	// (bmc.tinkerbell.org) that has its BMC.
+	MachineBMC = "tinkerbell.bmc"
 
 	// Manager is who manages our objects, and which fields of them.
 	Manager = "dragonfly"
@@ -87,7 +92,7 @@ func (o Order) wrong() (wrong []string) {
 		wrong = append(wrong, fmt.Sprintf("the machine's architecture is %q and has to be amd64 or arm64; let it boot the agent once, which finds out", m.Hardware.CPU.Arch))
 	}
 	for what, name := range map[string]string{"Hardware": o.Hardware, "BMC": o.BMC} {
-		if name != "" && Name(name) != name {
+		if name != "" && len(validation.IsDNS1123Subdomain(name)) > 0 {
 			wrong = append(wrong, fmt.Sprintf("%s %.80q is not the name of an object in Kubernetes", what, name))
 		}
 	}

@@ -66,7 +66,20 @@ func Observe(s Sight) (seen Seen) {
 	default:
 		s.wait(st, &seen)
 	}
+	if edited := s.edited(); edited != "" && s.Deployment.State == registry.DeploymentWaiting && seen.Boot == "" && !seen.Ended {
+		seen.Failed, seen.Clear = edited, true
+	}
 	return seen
+}
+
+// edited is how somebody has the Workflow carry out something else than what was
+// handed over; empty where nobody did.
+func (s Sight) edited() string {
+	have, _, _ := unstructured.NestedString(s.Workflow.Object, "spec", "templateRef")
+	if have == "" || have == (Order{Deployment: s.Deployment}).TemplateName() {
+		return ""
+	}
+	return "somebody changed the Workflow in Kubernetes: its Template is now " + brief(have)
 }
 
 // gone is what follows where somebody deleted the Workflow.
@@ -89,8 +102,8 @@ func (s Sight) reports(st status) (all []registry.ActionReport) {
 	if s.Deployment.BootID == string(s.Workflow.GetUID()) {
 		next = s.Deployment.Action
 	}
-	if have, want := len(st.Actions), len(s.Deployment.Actions); have != want {
-		return append(all, s.report(next, registry.ActionFailed, fmt.Sprintf("the Workflow has %d actions, and the deployment %d: somebody changed its Template in Kubernetes", have, want)))
+	if why := s.otherActions(st); why != "" {
+		return append(all, s.report(next, registry.ActionFailed, why+": somebody changed its Template in Kubernetes"))
 	}
 	for i := next; i < len(st.Actions); i++ {
 		a := st.Actions[i]
@@ -107,6 +120,20 @@ func (s Sight) reports(st status) (all []registry.ActionReport) {
 		break
 	}
 	return all
+}
+
+// otherActions is how those of the Workflow are not those of the deployment; empty where
+// they are.
+func (s Sight) otherActions(st status) string {
+	if have, want := len(st.Actions), len(s.Deployment.Actions); have != want {
+		return fmt.Sprintf("the Workflow has %d actions, and the deployment %d", have, want)
+	}
+	for i, a := range st.Actions {
+		if want := s.Deployment.Actions[i].Name; a.Name != want {
+			return fmt.Sprintf("action %d of the Workflow is %q, and that of the deployment %q", i+1, brief(a.Name), want)
+		}
+	}
+	return ""
 }
 
 // running says that an action began, or how far its agent says it is.

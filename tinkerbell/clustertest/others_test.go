@@ -1,0 +1,94 @@
+package clustertest
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"dragonfly/registry"
+	"dragonfly/tinkerbell/cluster"
+	"dragonfly/tinkerbell/objects"
+)
+
+// create makes an object that is not ours.
+func (b *bench) create(kind schema.GroupVersionResource, object map[string]any) *unstructured.Unstructured {
+	b.Helper()
+	made, err := b.client.Resource(kind).Namespace(b.namespace).Create(b.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return made
+}
+
+// What Tinkerbell found by itself becomes a machine, is not made twice, stays as it is
+// in Kubernetes, and is what the machine is deployed by.
+func TestAdopt(t *testing.T) {
+	b := newBench(t, api, "adopt")
+	known := b.machine(9)
+	b.workflowOf(b.deploy(known.ID)) // its Hardware is ours
+	made := b.create(cluster.Hardware, map[string]any{"apiVersion": objects.Version.String(), "kind": "Hardware",
+		"metadata": map[string]any{"name": "discovery-52-54-00-bb-00-09", "labels": map[string]any{"tinkerbell.org/auto-discovered": "true"},
+			"annotations": map[string]any{"tinkerbell.org/agent-attributes": `{"product":{"name":"R740","vendor":"Dell Inc.","serialNumber":"SN-7"}}`}},
+		"spec": map[string]any{"agentID": "52:54:00:bb:00:09", "interfaces": []any{map[string]any{"dhcp": map[string]any{"mac": "52:54:00:bb:00:09"}}}}})
+	var found []cluster.Found
+	b.eventually("it is found", func() (string, bool) {
+		var err error
+		found, err = b.hands.Foreign()
+		return "", err == nil && len(found) > 0
+	})
+	if len(found) != 1 || !found[0].Auto || found[0].Hardware != made.GetName() {
+		t.Fatalf("%+v", found)
+	}
+	for _, want := range []registry.ImportAction{registry.ImportCreate, registry.ImportSame} {
+		steps, err := b.registry.Import(t.Context(), []registry.ImportItem{{Listed: found[0].Machine}})
+		if err != nil || len(steps) != 1 || steps[0].Err != nil || steps[0].Action != want {
+			t.Fatalf("%+v, %v; want %s", steps, err, want)
+		}
+	}
+	mac := found[0].Machine.MACs[0]
+	m, _, err := b.registry.Register(t.Context(), registry.Registration{MAC: mac, MACs: []registry.MAC{mac}, Hardware: registry.Hardware{CPU: registry.CPU{Arch: "amd64"},
+		System: registry.System{Serial: "SN-7", Vendor: "Dell Inc."}, Disks: []registry.Disk{{Name: "sda", Serial: "S1", Model: "ACME", Bytes: 8e9, Contents: registry.Blank}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := b.object(cluster.Workflow, b.workflowOf(b.deploy(m.ID)))
+	ref, _, _ := unstructured.NestedString(w.Object, "spec", "hardwareRef")
+	if now := b.object(cluster.Hardware, made.GetName()); ref != made.GetName() || now.GetResourceVersion() != made.GetResourceVersion() {
+		t.Error(ref, now)
+	}
+}
+
+// The BMC that a machine's label names starts it, where there is one of that name.
+func TestBMC(t *testing.T) {
+	b := newBench(t, api, "bmc")
+	label := func(n int, name string) registry.Machine {
+		t.Helper()
+		m := b.machine(n)
+		m, err := b.registry.Edit(t.Context(), m.ID, m.Version, registry.Patch{Labels: map[string]*string{objects.MachineBMC: &name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := label(1, "bmc-7")
+	b.says(b.deploy(m.ID).ID, registry.DeploymentFailed, "there is no machines.bmc.tinkerbell.org of that name in the namespace bmc")
+	b.create(cluster.BMC, map[string]any{"apiVersion": "bmc.tinkerbell.org/v1alpha1", "kind": "Machine", "metadata": map[string]any{"name": "bmc-7"},
+		"spec": map[string]any{"connection": map[string]any{"host": "10.0.0.99", "insecureTLS": true}}})
+	w := b.object(cluster.Workflow, b.workflowOf(b.deploy(m.ID)))
+	mode, _, _ := unstructured.NestedString(w.Object, "spec", "bootOptions", "bootMode")
+	ref, _, _ := unstructured.NestedString(b.object(cluster.Hardware, m.ID).Object, "spec", "bmcRef", "name")
+	if mode != "netboot" || ref != "bmc-7" {
+		t.Error(mode, ref)
+	}
+	b.controller(w.GetName(), `{"state":"PREPARING","templateRendering":"successful"}`)
+	b.says(b.object(cluster.Workflow, w.GetName()).GetLabels()[objects.LabelDeployment], registry.DeploymentWaiting, "Tinkerbell has the BMC start the machine")
+	b.says(b.deploy(label(2, "not/a name").ID).ID, registry.DeploymentFailed, "is not the name of an object in Kubernetes")
+
+	theirs := label(3, "bmc-7")
+	b.create(cluster.Hardware, map[string]any{"apiVersion": objects.Version.String(), "kind": "Hardware", "metadata": map[string]any{"name": "theirs"},
+		"spec": map[string]any{"interfaces": []any{map[string]any{"dhcp": map[string]any{"mac": theirs.BootMAC().String()}}}}})
+	b.eventually("it is known", func() (string, bool) { all, _ := b.hands.Foreign(); return "", len(all) == 1 })
+	b.says(b.deploy(theirs.ID).ID, registry.DeploymentFailed, "set its bmcRef")
+}
