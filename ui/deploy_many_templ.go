@@ -362,7 +362,7 @@ func manyPlanPart(o manyOrder) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Disks that are overwritten\"><table class=\"parts\"><thead><tr><th scope=\"col\">Machine</th><th scope=\"col\">Overwritten</th><th scope=\"col\">On it now</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Disks that are overwritten\"><table class=\"parts stack\"><thead><tr><th scope=\"col\">Machine</th><th scope=\"col\">Overwritten</th><th scope=\"col\">On it now</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -289,7 +289,7 @@ func deploymentTable(all []deploymentView, withMachine bool) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<div class=\"scroll card wide\" tabindex=\"0\" role=\"region\" aria-label=\"Deployments\"><table class=\"parts\"><thead><tr>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<div class=\"scroll card wide\" tabindex=\"0\" role=\"region\" aria-label=\"Deployments\"><table class=\"parts stack\"><thead><tr>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -87,7 +87,7 @@ func durationsPage(f frame, v durationsView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, " that succeeded, from when the machine took it up to its end.</p></section><div class=\"scroll card wide\" tabindex=\"0\" role=\"region\" aria-label=\"Durations\"><table class=\"parts\"><thead><tr><th scope=\"col\">Operating system</th><th scope=\"col\">Model</th><th scope=\"col\">Deployments</th><th scope=\"col\">Median</th><th scope=\"col\">9 of 10 within</th><th scope=\"col\">Longest</th></tr></thead> <tbody>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, " that succeeded, from when the machine took it up to its end.</p></section><div class=\"scroll card wide\" tabindex=\"0\" role=\"region\" aria-label=\"Durations\"><table class=\"parts stack\"><thead><tr><th scope=\"col\">Operating system</th><th scope=\"col\">Model</th><th scope=\"col\">Deployments</th><th scope=\"col\">Median</th><th scope=\"col\">9 of 10 within</th><th scope=\"col\">Longest</th></tr></thead> <tbody>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -15,7 +15,7 @@ func (v view) press(window context.Context) error {
 	if v.script == "" {
 		return nil
 	}
-	_, err := chromedp.Run(window, chromedp.Evaluate[any](v.script))
+	_, err := chromedp.Run(window, chromedp.Evaluate[any](v.script+"null"))
 	return errors.Join(err, chromedp.Do(window, chromedp.Sleep(settle)))
 }
 
@@ -56,9 +56,9 @@ func everyPage() []view {
 func partPages(ready, busy, running, failed string) []view {
 	all := []view{
 		{name: "machines-grouped", path: "/machines?group=state&open=%3Dready&cols=tags,labels,os,note,bmc,known"},
-		{name: "machines-chosen", path: "/machines", script: stroke("a")},
-		{name: "bulk", path: "/machines", script: stroke("a") + chosen("retire")},
-		{name: "deploy-many", path: "/machines", script: stroke("a") + chosen("deploy")},
+		{name: "machines-chosen", path: "/machines", script: chooseAll},
+		{name: "bulk", path: "/machines", script: chooseAll + chosen("retire")},
+		{name: "deploy-many", path: "/machines", script: chooseAll + chosen("deploy")},
 		{name: "deploy", path: "/machines/" + ready + "/deploy?os=" + houseOS},
 		{name: "once", path: "/machines/" + ready + "/once"},
 		{name: "edit", path: "/machines/" + ready + "/edit"},
@@ -74,12 +74,15 @@ func partPages(ready, busy, running, failed string) []view {
 	return all
 }
 
+// chooseAll is a script that chooses what is on the page; what was chosen before stays so.
+var chooseAll = `document.querySelector(".machines tbody :checked") || ` + stroke("a")
+
 // stroke is a script that presses a key.
 func stroke(key string) string {
-	return `document.dispatchEvent(new KeyboardEvent("keydown", {key: "` + key + `", bubbles: true})); null;`
+	return `document.dispatchEvent(new KeyboardEvent("keydown", {key: "` + key + `", bubbles: true}));`
 }
 
 // chosen is a script that does something with the machines that are chosen.
 func chosen(do string) string {
-	return `setTimeout(() => document.querySelector("#chosen [value=` + do + `]").click(), 100); null;`
+	return `setTimeout(() => document.querySelector("#chosen [value=` + do + `]").click(), 100);`
 }
