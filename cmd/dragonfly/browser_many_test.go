@@ -57,7 +57,9 @@ func TestManyInBrowser(t *testing.T) {
 	w.Says("main", "4 machines would be retired")
 	w.Says("main", "1 machine would not")
 	w.Says(".group.bad", names[2])
+	w.AccessibleHere()
 	w.Do(chromedp.Click(chromedp.CSS("[name=go][value=yes]")), chromedp.WaitVisible(chromedp.CSS(".card.wide")))
+	w.AccessibleHere()
 	w.Says("h1", "4 machines retired")
 	w.Says(".group.bad", names[2])
 	for i, name := range []string{names[0], names[1], names[2], names[3], names[50]} {
@@ -124,6 +126,7 @@ func TestDeployManyInBrowser(t *testing.T) {
 	w.Says(".parts", "md0")
 	w.Says(".group.bad", names[0])
 	w.Says("main", "Deploy to 4 machines")
+	w.AccessibleHere()
 	w.Do(chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("#typed-why")))
 	f.run(t, "", "machine", "retire", member.Name) // what was shown is not what would be done
 	w.Do(chromedp.SetValue(chromedp.CSS("#typed"), "erase 2"), chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("[id='-why']")))
@@ -133,6 +136,7 @@ func TestDeployManyInBrowser(t *testing.T) {
 	w.Says("main", "Deploy to 4 machines")
 	w.Do(chromedp.SetValue(chromedp.CSS("#typed"), "erase 2"), chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS(".card.wide a.btn")))
 	w.Says("h1", "4 machines to be installed")
+	w.AccessibleHere()
 	w.Says(".group.bad", names[0])
 	all, _, err := f.Deployments(t.Context(), api.DeploymentSelection{}, "", 100)
 	if err != nil || len(all) != 4 {

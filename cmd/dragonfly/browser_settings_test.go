@@ -191,6 +191,7 @@ func TestSessionEndsInFormInBrowser(t *testing.T) {
 	w.Wait(`window.out === true`)
 	w.Do(chromedp.Click(chromedp.CSS("main .btn-primary")), chromedp.WaitVisible(chromedp.CSS("#kept")))
 	w.Says("#kept", "what you typed is kept")
+	w.AccessibleHere()
 	w.Eval(`fetch("/login", {method: "POST", body: new URLSearchParams({name: "ana", password: "` + phrase + `"})}).then(() => window.back = true)`)
 	w.Wait(`window.back === true`)
 	w.Do(chromedp.Click(chromedp.CSS("#kept .btn-primary")), chromedp.WaitVisible(chromedp.CSS(".fault")))
