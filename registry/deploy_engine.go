@@ -28,11 +28,11 @@ func ParseEngine(text string) (Engine, error) {
 }
 
 // engine has the deployment carried out by what was asked for, else by what its
-// operating system says, else by that of this installation. A wipe is for our own agent
-// where nothing is asked for: Tinkerbell's have no such action.
+// operating system says, else by that of this installation. A wipe and an installer are
+// for our own agent where nothing is asked for: Tinkerbell's have no such action.
 func (r *Registry) engine(p *DeployPlan, o OS) {
 	d, usual := &p.Deployment, cmp.Or(o.Engine, r.tools.Engine)
-	if d.Kind == KindWipe {
+	if d.Kind == KindWipe || o.Images[p.Machine.Hardware.CPU.Arch].Kernel != "" {
 		usual = EngineBuiltin
 	}
 	d.Engine = cmp.Or(p.Recipe.Request.Engine, usual, EngineBuiltin)

@@ -260,6 +260,9 @@ func (r *Registry) render(ctx context.Context, p *DeployPlan, o OS) {
 	if len(rendered.Actions) == 0 && err == nil {
 		p.problem("/os", "its template has no actions")
 	}
+	if slices.ContainsFunc(p.Deployment.Actions, ActionRun.installs) {
+		p.mayInstall()
+	}
 	p.Deployment.Limits.Run = runLimit(p.Deployment.Actions, rendered.Timeout)
 }
 
@@ -297,7 +300,7 @@ func (r *Registry) parameters(ctx context.Context, p *DeployPlan, o OS) (map[str
 // then.
 var optional = []string{"user_data", "meta_data", "network_config", "cloud_cfg", "ssh_keys", "netplan", "interfaces", "keyfiles", "networkd", "links",
 	"phone_home_url", "metadata_url", "root_partition", "root_fs",
-	"image_url", "image_format", "image_compressed", "image_sha256", "kernel_url", "initrd_url", "kernel_command_line"}
+	"image_url", "image_format", "image_compressed", "image_sha256", "installer_url", "kernel_url", "kernel_sha256", "initrd_url", "initrd_sha256", "kernel_command_line"}
 
 // below is err with its pointers below another.
 func below(pointer string, err error) error {
@@ -321,7 +324,8 @@ func (r *Registry) imageParameters(p *DeployPlan, o OS, server string) map[strin
 		return nil
 	}
 	if i.Kernel != "" {
-		return map[string]string{"kernel_url": i.Kernel, "initrd_url": i.Initrd, "kernel_command_line": i.CommandLine}
+		return map[string]string{"kernel_url": i.Kernel, "kernel_sha256": i.KernelSHA256, "initrd_url": i.Initrd, "initrd_sha256": i.InitrdSHA256,
+			"kernel_command_line": i.CommandLine}
 	}
 	if r.tools.Image == nil {
 		format, packing, _ := strings.Cut(cmp.Or(i.Format, "raw"), ".")

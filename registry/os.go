@@ -35,9 +35,11 @@ type OSImage struct {
 	Signature string `json:"signature,omitempty" doc:"URL of the OpenPGP signature of sums; left out where that is signed in itself"`
 	Key       string `json:"key,omitempty" doc:"OpenPGP public keys, armored, of which one has signed sums"`
 
-	Kernel      string `json:"kernel,omitempty" doc:"URL of an installer's kernel"`
-	Initrd      string `json:"initrd,omitempty" doc:"URL of its initrd"`
-	CommandLine string `json:"command_line,omitempty" doc:"of that kernel"`
+	Kernel       string `json:"kernel,omitempty" doc:"URL of an installer's kernel"`
+	KernelSHA256 string `json:"kernel_sha256,omitempty" doc:"of that file, in hexadecimal"`
+	Initrd       string `json:"initrd,omitempty" doc:"URL of the installer's initrd"`
+	InitrdSHA256 string `json:"initrd_sha256,omitempty" doc:"of that file, in hexadecimal"`
+	CommandLine  string `json:"command_line,omitempty" doc:"of that kernel"`
 }
 
 // FirstBoot is what configures an operating system when it starts for the first

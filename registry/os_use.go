@@ -167,9 +167,17 @@ func (o OS) validateImages(v *validator) {
 		if image.URL != "" && image.Format == "" {
 			v.add(at+"/format", "it is missing: raw or qcow2, and how it is packed")
 		}
-		v.url(at+"/kernel", image.Kernel)
-		v.url(at+"/initrd", image.Initrd)
+		v.installerFile(at+"/kernel", image.Kernel, image.KernelSHA256)
+		v.installerFile(at+"/initrd", image.Initrd, image.InitrdSHA256)
 		v.text(at+"/command_line", image.CommandLine)
+	}
+}
+
+// installerFile checks where a kernel or an initrd is, and what it is checked against.
+func (v *validator) installerFile(pointer, url, sum string) {
+	v.url(pointer, url)
+	if url != "" || sum != "" {
+		v.sum(pointer+"_sha256", sum)
 	}
 }
 

@@ -91,6 +91,12 @@ func KnownActions() []KnownAction {
 			may("RETRY_DURATION_MINUTES", Number, "10", "how long to try again"),
 			may("PROGRESS_INTERVAL_SECONDS", Number, "3", "between two lines on the progress"),
 			may("TEXT_LOGGING", Bool, "false", "log as text instead of JSON")}},
+		{Name: "installer", About: "start the installer of an operating system, which tells the server itself how it ends; Dragonfly's agent alone has it, for deployments without Tinkerbell", Variables: []Variable{
+			must("DEST_DISK", Device, "the disk that the installer may write to"),
+			must("KERNEL_URL", Text, "where the installer's kernel is fetched from"), must("KERNEL_SHA256", Text, "of that file"),
+			must("INITRD_URL", Text, "where its initrd is fetched from"), must("INITRD_SHA256", Text, "of that file"),
+			may("CMD_LINE", Text, "", "of the kernel, beside the consoles of the agent"),
+			may("FILES", Text, "", "what is put into the initrd: in each line a path, and the variable that has the text")}, Any: true},
 		{Name: "kexec", About: "start the kernel on the disk without a restart", HostPID: true, Variables: []Variable{
 			block, fsType, may("KERNEL_PATH", Text, "", "else what the disk's grub.cfg starts"),
 			may("INITRD_PATH", Text, "", "with KERNEL_PATH"), may("CMD_LINE", Text, "", "of the kernel; else that of grub.cfg")}},

@@ -5,6 +5,7 @@
 //	/boot/metadata/{token}/{version}/meta-data/..., {version}/user-data        as Amazon EC2 has it; version is latest or 2009-04-04
 //	/boot/metadata/{token}/ignition                                            with ignition.config.url=
 //	/boot/metadata/{token}/phone-home                                          POST, as cloud-init's phone_home does it
+//	/boot/metadata/{token}/installer                                           POST, what an installer says of itself
 //
 // Nobody is known by address: the token is all there is, and it is good for one
 // deployment of one machine. What is served has secrets, password hashes and join

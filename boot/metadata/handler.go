@@ -33,6 +33,9 @@ type Source interface {
 	// PhoneHome takes a system's word that it is up, with the errors of Seed. From
 	// then on Seed has a [*GoneError]. Once more is no error: an answer can be lost.
 	PhoneHome(ctx context.Context, token string, report Report) error
+	// Installer takes what an installer says of itself, with the errors of Seed. What
+	// was taken before may come again.
+	Installer(ctx context.Context, token string, event registry.InstallerEvent, detail string) error
 }
 
 // Seed is what one installed system is given.
@@ -63,6 +66,7 @@ const (
 type Stats struct {
 	Served     atomic.Uint64 // documents
 	PhoneHomes atomic.Uint64
+	Installers atomic.Uint64 // reports of installers
 	Unknown    atomic.Uint64 // 404: there is no such token, or document
 	Gone       atomic.Uint64 // 410
 	Limited    atomic.Uint64 // 429
@@ -118,6 +122,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if name == "phone-home" {
 		return h.phoneHome(w, r, token)
+	}
+	if name == "installer" {
+		return h.installer(w, r, token)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

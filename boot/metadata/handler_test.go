@@ -32,6 +32,7 @@ type deployments struct {
 	seed    Seed
 	err     error // of everything
 	reports []Report
+	events  []string // of an installer
 }
 
 func (d *deployments) check(token_ string) error {
@@ -65,6 +66,16 @@ func (d *deployments) PhoneHome(_ context.Context, token string, r Report) error
 		return err
 	}
 	d.reports = append(d.reports, r)
+	return nil
+}
+
+func (d *deployments) Installer(_ context.Context, token string, event registry.InstallerEvent, detail string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.check(token); err != nil {
+		return err
+	}
+	d.events = append(d.events, string(event)+": "+detail)
 	return nil
 }
 
@@ -200,6 +211,18 @@ func TestPhoneHome(t *testing.T) {
 	}
 }
 
+func TestInstaller(t *testing.T) {
+	s := newService(t, registry.FirstBootCloudInit)
+	for _, form := range []string{"event=started&detail=", "event=writing", "event=failed&detail=no mirror: 404", "event=installed"} {
+		if got := s.ask("POST", Path+token+"/installer", form); got.Code != 200 || got.Body.String() != "noted\n" {
+			t.Errorf("%s: %d %s", form, got.Code, got.Body)
+		}
+	}
+	if want := []string{"started: ", "writing: ", "failed: no mirror: 404", "installed: "}; !slices.Equal(s.events, want) || s.Stats.Installers.Load() != 4 {
+		t.Errorf("told %q", s.events)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	long := strings.Repeat("a", 64<<10)
 	for name, test := range map[string]struct {
@@ -227,6 +250,10 @@ func TestRefusals(t *testing.T) {
 		"a report too late":     {"POST", Path + oldOne + "/phone-home", "hostname=x", 410, "the deadline"},
 		"a large report":        {"POST", Path + token + "/phone-home", "hostname=" + long, 413, "larger than 65536 bytes"},
 		"a damaged report":      {"POST", Path + token + "/phone-home", "hostname=%zz", 400, "the form is damaged"},
+		"an installer's event":  {"POST", Path + token + "/installer", "event=bored", 400, "event: want one of [started writing installed failed]"},
+		"an installer's read":   {"GET", Path + token + "/installer", "", 405, "POST here what the installer does"},
+		"an installer too late": {"POST", Path + oldOne + "/installer", "event=writing", 410, "the deadline"},
+		"a damaged event":       {"POST", Path + token + "/installer", "event=%zz", 400, "the form is damaged"},
 		"a report of two lines": {"POST", Path + token + "/phone-home", "hostname=a%0Ab", 400, "hostname: want a line of text"},
 		"markup":                {"POST", Path + token + "/phone-home", "hostname=%3Cscript%3E", 400, "hostname: want a line of text"},
 		"a long name in it":     {"POST", Path + token + "/phone-home", "hostname=" + strings.Repeat("a", 254), 400, "hostname: want a line of text, at most 253"},
@@ -238,7 +265,7 @@ func TestRefusals(t *testing.T) {
 			if got.Code != test.status || !strings.Contains(string(body), test.want) || len(body) > 500 || !strings.HasPrefix(got.Header().Get("Content-Type"), "text/plain") {
 				t.Errorf("%d %q, want %d %q", got.Code, body, test.status, test.want)
 			}
-			if got.Header().Get("Cache-Control") != "no-store" || len(s.sights) > 0 || len(s.reports) > 0 || strings.Contains(string(body), "$6$") {
+			if got.Header().Get("Cache-Control") != "no-store" || len(s.sights) > 0 || len(s.reports)+len(s.events) > 0 || strings.Contains(string(body), "$6$") {
 				t.Errorf("%v, %v, %v", got.Header(), s.sights, s.reports)
 			}
 		})

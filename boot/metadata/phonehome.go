@@ -50,17 +50,8 @@ func (h *Handler) phoneHome(w http.ResponseWriter, r *http.Request, token string
 func reportOf(w http.ResponseWriter, r *http.Request) (report Report, err error) {
 	from, _ := netip.ParseAddrPort(r.RemoteAddr)
 	report.Remote = from.Addr().Unmap()
-	if kind := r.Header.Get("Content-Type"); kind != "" {
-		if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/x-www-form-urlencoded" {
-			return report, &refusal{http.StatusUnsupportedMediaType, "want a form, application/x-www-form-urlencoded, or no body"}
-		}
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxReport)
-	if err := r.ParseForm(); err != nil {
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return report, &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the report is larger than %d bytes", maxReport)}
-		}
-		return report, &refusal{http.StatusBadRequest, "the form is damaged"}
+	if err := parseForm(w, r); err != nil {
+		return report, err
 	}
 	for name, to := range map[string]*string{"instance_id": &report.InstanceID, "hostname": &report.Hostname, "fqdn": &report.FQDN} {
 		if *to = r.PostForm.Get(name); *to == absent {
@@ -76,6 +67,24 @@ func reportOf(w http.ResponseWriter, r *http.Request) (report Report, err error)
 		}
 	}
 	return report, nil
+}
+
+// parseForm reads a form, or no body at all.
+func parseForm(w http.ResponseWriter, r *http.Request) error {
+	if kind := r.Header.Get("Content-Type"); kind != "" {
+		if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/x-www-form-urlencoded" {
+			return &refusal{http.StatusUnsupportedMediaType, "want a form, application/x-www-form-urlencoded, or no body"}
+		}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxReport)
+	err := r.ParseForm()
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the report is larger than %d bytes", maxReport)}
+	}
+	if err != nil {
+		return &refusal{http.StatusBadRequest, "the form is damaged"}
+	}
+	return nil
 }
 
 func isLine(s string) bool {

@@ -20,6 +20,7 @@ import (
 //	                                      beside those and interfaces, each by its name
 //	instance_id, first_boot               the deployment; cloud-init, ignition, talos or none
 //	metadata_url, phone_home_url          where the metadata service has the seed; what to POST to when the system is up
+//	installer_url                         what an installer POSTs to, as it goes on
 //
 // What is empty is left out, so that a template that needs it does not render;
 // network_config is always there, and leaves the network to the image where
@@ -34,7 +35,7 @@ func (d Documents) Parameters() map[string]string {
 		all["cloud_cfg"] = CloudConfigFile
 	}
 	if d.URL != "" {
-		all["metadata_url"], all["phone_home_url"] = d.URL+"/", d.URL+"/phone-home"
+		all["metadata_url"], all["phone_home_url"], all["installer_url"] = d.URL+"/", d.URL+"/phone-home", d.URL+"/installer"
 	}
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all

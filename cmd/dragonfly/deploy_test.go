@@ -56,14 +56,14 @@ func TestShippedOperatingSystems(t *testing.T) {
 	for _, o := range oses {
 		req := registry.DeployRequest{OS: o.ID}
 		reply, err := client.Deploy(t.Context(), m.ID, req, true)
-		if err != nil || !reply.DryRun || len(reply.Plan.Actions) < 2 {
+		if err != nil || !reply.DryRun || len(reply.Plan.Actions) == 0 {
 			t.Errorf("%s: %+v, %v", o.ID, reply.Plan, err)
 			continue
 		}
 		if len(reply.Plan.Problems) > 0 {
 			t.Errorf("%s: %v", o.ID, reply.Plan.Problems)
 		}
-		if o.ID == "debian-12" || o.ID == "fedora-43" || o.ID == "flatcar" || o.ID == "talos" {
+		if o.ID == "debian-12" || o.ID == "debian-12-installer" || o.ID == "fedora-43" || o.ID == "flatcar" || o.ID == "talos" {
 			text := strings.NewReplacer(r.url, "http://server", reply.Deployment.ID, "DEPLOYMENT", m.Name, "MACHINE").Replace(seedToken.ReplaceAllString(reply.Plan.Template, "/boot/metadata/TOKEN/"))
 			fmt.Fprintf(&texts, "=== %s: %s\n%s", o.ID, strings.Join(reply.Plan.Notes, "; "), text)
 		}

@@ -112,6 +112,8 @@ func osPutCommand(verb string) *cobra.Command {
       sha256: 0f5e...               # or sums: URL of a file with checksums
                                     # url may be left out for a file that is
                                     # imported: dragonfly image import FILE
+    # or, for an installer: kernel, kernel_sha256, initrd, initrd_sha256
+    # and command_line, as in debian-12-installer
   template: cloud-image             # one that comes with this version, or a text
   values: {root_partition: "1", root_fs: ext4}
   user: mine

@@ -116,6 +116,19 @@ func (s seeds) PhoneHome(ctx context.Context, token string, report metadata.Repo
 	return s.registry.PhoneHome(ctx, d.ID, detail)
 }
 
+// Installer is [metadata.Source.Installer].
+func (s seeds) Installer(ctx context.Context, token string, event registry.InstallerEvent, detail string) error {
+	d, _, err := s.deploymentOf(ctx, token)
+	if err != nil {
+		return err
+	}
+	err = s.registry.TellInstaller(ctx, d.ID, event, detail)
+	if refused, is := errors.AsType[*registry.RefusalError](err); is {
+		return &metadata.GoneError{Reason: refused.Error()}
+	}
+	return err
+}
+
 // deploymentOf is what a token is good for.
 func (s seeds) deploymentOf(ctx context.Context, token string) (registry.Deployment, registry.Machine, error) {
 	machine, deployment, err := s.tokens.CheckSeed(token)
@@ -145,7 +158,7 @@ func seedMetrics(s *metadata.Stats) []prometheus.Collector {
 			Help: "Requests of installed systems for their seeds, by what became of them.", ConstLabels: labels}, func() float64 { return float64(count.Load()) })
 	}
 	var all []prometheus.Collector
-	for outcome, count := range map[string]*atomic.Uint64{"served": &s.Served, "phoned_home": &s.PhoneHomes, "unknown": &s.Unknown, "gone": &s.Gone,
+	for outcome, count := range map[string]*atomic.Uint64{"served": &s.Served, "phoned_home": &s.PhoneHomes, "installer": &s.Installers, "unknown": &s.Unknown, "gone": &s.Gone,
 		"limited": &s.Limited, "refused": &s.Refused, "failed": &s.Failed} {
 		all = append(all, counter(prometheus.Labels{"outcome": outcome}, count))
 	}

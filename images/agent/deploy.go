@@ -98,7 +98,8 @@ func (j *job) run(ctx context.Context) (done bool, err error) {
 // that disk is.
 func (j *job) prepare(ctx context.Context) (device string, err error) {
 	for i, step := range j.work.Actions {
-		if slices.Contains(ending, action.Name(step.Image)) && i < len(j.work.Actions)-1 {
+		name := action.Name(step.Image)
+		if (slices.Contains(ending, name) || name == registry.InstallerAction) && i < len(j.work.Actions)-1 {
 			return "", fmt.Errorf("%s: it ends this boot, so it must be the last action", step.Name)
 		}
 		if _, known := j.Action(step.Image); !known {

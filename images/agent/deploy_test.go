@@ -152,6 +152,14 @@ func TestDeploy(t *testing.T) {
 	expect(t, "claims", s.claims, []string{"boot-0001"})
 }
 
+// The success of an installer is not the agent's to report, nor that it writes.
+func TestDeployByInstaller(t *testing.T) {
+	s := &deployServer{work: deployment("installer")}
+	m := deploy(t, s, map[string]action.Func{"installer": func(context.Context, *action.Env) error { return errors.New("no kernel for this machine") }})
+	expect(t, "did", m.did, []string{"installer", "restart"}) // told so, at the next poll
+	expect(t, "reports", s.reports, []string{"0 running", "0 failed: no kernel for this machine"})
+}
+
 func TestDeployGoesOnWhereItWas(t *testing.T) {
 	s := &deployServer{work: deployment("image", "file")}
 	s.work.ResumeFrom, s.work.Wrote = 1, true
@@ -167,6 +175,7 @@ func TestDeployRefuses(t *testing.T) {
 	}{
 		"an action that is not known": {deployment("image", "frobnicate"), nil, "0 failed: do frobnicate: the agent has no action for the image frobnicate"},
 		"an end in the middle":        {deployment("reboot", "image"), nil, "0 failed: do reboot: it ends this boot"},
+		"an installer in the middle":  {deployment("installer", "image"), nil, "0 failed: do installer: it ends this boot"},
 		"another disk": {func() api.Work { w := deployment("image"); w.Disk.Serial = "S3"; return w }(), nil,
 			"0 failed: the disk sda S3 is not in the machine any more"},
 		"a write to another disk": {deployment("wrong"), []string{"wrong"}, "0 failed: this deployment may write to sdb alone, and that is on sda"},

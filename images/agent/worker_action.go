@@ -11,6 +11,7 @@ import (
 
 	"dragonfly/images/agent/action"
 	"dragonfly/images/tink"
+	"dragonfly/registry"
 )
 
 // serve carries out one action and reports on it; done says that the machine
@@ -104,6 +105,9 @@ func (w *worker) understand(step tink.Action) (task, error) {
 	if t.do, known = w.Action(image); !known {
 		return t, fmt.Errorf("nothing of it was carried out: Dragonfly's agent has no action for the image %q; it has %s. HookOS runs any image: boot the machine into that for this template",
 			image, strings.Join(action.Names(), ", "))
+	}
+	if t.name == registry.InstallerAction {
+		return t, fmt.Errorf("nothing of it was carried out: an installer says how it ended to Dragonfly alone; deploy it without Tinkerbell")
 	}
 	if step.Timeout <= 0 {
 		return t, fmt.Errorf("nothing of it was carried out: its timeout is %d seconds; want 1 at least", step.Timeout)

@@ -35,7 +35,7 @@ func TestShipped(t *testing.T) {
 			t.Errorf("%s: who signs in?", o.ID)
 		}
 	}
-	for _, want := range []string{"debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04", "rocky-9", "rocky-10",
+	for _, want := range []string{"debian-12", "debian-12-installer", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04", "rocky-9", "rocky-10",
 		"almalinux-9", "almalinux-10", "fedora-43", "opensuse-leap-16.0", "flatcar", "talos"} {
 		if !slices.Contains(ids, want) {
 			t.Errorf("there is no %s", want)

@@ -37,15 +37,17 @@ type entry struct {
 }
 
 type image struct {
-	URL         string `yaml:"url,omitempty"`
-	Format      string `yaml:"format,omitempty"`
-	SHA256      string `yaml:"sha256,omitempty"`
-	Sums        string `yaml:"sums,omitempty"`
-	Signature   string `yaml:"signature,omitempty"`
-	Key         string `yaml:"key,omitempty"`
-	Kernel      string `yaml:"kernel,omitempty"`
-	Initrd      string `yaml:"initrd,omitempty"`
-	CommandLine string `yaml:"command_line,omitempty"`
+	URL          string `yaml:"url,omitempty"`
+	Format       string `yaml:"format,omitempty"`
+	SHA256       string `yaml:"sha256,omitempty"`
+	Sums         string `yaml:"sums,omitempty"`
+	Signature    string `yaml:"signature,omitempty"`
+	Key          string `yaml:"key,omitempty"`
+	Kernel       string `yaml:"kernel,omitempty"`
+	KernelSHA256 string `yaml:"kernel_sha256,omitempty"`
+	Initrd       string `yaml:"initrd,omitempty"`
+	InitrdSHA256 string `yaml:"initrd_sha256,omitempty"`
+	CommandLine  string `yaml:"command_line,omitempty"`
 }
 
 // size is a number of bytes, such as 10 GB or 512MiB.

@@ -35,6 +35,7 @@ func actions() map[string]Action {
 		"growpart":     Func(growpart),
 		"grub2disk":    Func(grub2disk),
 		"image2disk":   Func(image2disk),
+		"installer":    Func(installer),
 		"kexec":        Func(kexec),
 		"oci2disk":     Func(oci2disk),
 		"poweroff":     Func(poweroff),

@@ -55,23 +55,31 @@ func (b bootItem) load(v *volume) error {
 		return err
 	}
 	defer kernel.Close()
-	flags, initrd := unix.KEXEC_FILE_NO_INITRAMFS, -1
-	if b.initrd != "" {
-		f, err := v.open(b.initrd, unix.O_RDONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		flags, initrd = 0, int(f.Fd())
+	if b.initrd == "" {
+		return loadKernel(kernel, nil, b.options)
 	}
-	err = unix.KexecFileLoad(int(kernel.Fd()), initrd, b.options, flags)
+	initrd, err := v.open(b.initrd, unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer initrd.Close()
+	return loadKernel(kernel, initrd, b.options)
+}
+
+// loadKernel gives a kernel to the one that runs; initrd may be nil.
+func loadKernel(kernel, initrd *os.File, options string) error {
+	flags, fd := unix.KEXEC_FILE_NO_INITRAMFS, -1
+	if initrd != nil {
+		flags, fd = 0, int(initrd.Fd())
+	}
+	err := unix.KexecFileLoad(int(kernel.Fd()), fd, options, flags)
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EKEYREJECTED), errors.Is(err, unix.ENOKEY):
-		return fmt.Errorf("%s: %w: under Secure Boot only a kernel with a trusted signature is started", b.kernel, err)
+		return fmt.Errorf("%s: %w: under Secure Boot only a kernel with a trusted signature is started", kernel.Name(), err)
 	case errors.Is(err, unix.ENOEXEC):
-		return fmt.Errorf("%s: %w: it is no kernel for this machine", b.kernel, err)
+		return fmt.Errorf("%s: %w: it is no kernel for this machine", kernel.Name(), err)
 	case err != nil:
-		return fmt.Errorf("load %s: %w", b.kernel, err)
+		return fmt.Errorf("load %s: %w", kernel.Name(), err)
 	}
 	return nil
 }
