@@ -42,6 +42,9 @@ type Tools struct {
 	// CheckSeed reports everything that is wrong with a seed by itself, as Seed does. Nil:
 	// nothing is looked at.
 	CheckSeed func(s Seed) error
+	// Unwanted is told that no deployment waits any more for an image that was fetched
+	// for one. Not nil where Image is not.
+	Unwanted func(ctx context.Context, source ImageSource) error
 	// Server is the URL by which a machine reaches this server, without a slash at
 	// its end.
 	Server func(m Machine) (string, error)
@@ -154,6 +157,9 @@ func (r *Registry) create(ctx context.Context, plan DeployPlan, batch Batch) (De
 		text += " on " + d.Disk.title()
 	}
 	waits := batch.Limit > 0 || d.Image != (ImageSource{})
+	if d.Image != (ImageSource{}) && d.Limits.Fetch > 0 {
+		d.Deadline = r.now().Add(d.Limits.Fetch)
+	}
 	if !waits {
 		if d, err = d.step(DeployStart, r.now()); err == nil {
 			m, err = m.with(d)
@@ -170,8 +176,9 @@ func (r *Registry) create(ctx context.Context, plan DeployPlan, batch Batch) (De
 	if d.Sealed, err = r.seal(d.ID, plan.Recipe); err != nil {
 		return plan, err
 	}
-	d = d.Rounded()
-	m.Deadline = d.Deadline
+	if d = d.Rounded(); !waits {
+		m.Deadline = d.Deadline
+	}
 	audit, err := r.auditDeployment(ctx, DeploymentCreated, d, m)
 	if err != nil {
 		return plan, err

@@ -97,7 +97,7 @@ func (r *Registry) finishTurn(ctx context.Context, before Deployment, t *turn) (
 	}
 	if t.d.State.Ended() && !before.State.Ended() {
 		r.tools.ended(t.d)
-		if t.d.Batch != "" {
+		if t.d.Batch != "" || t.d.Image != (ImageSource{}) {
 			r.wakeBatches()
 		}
 	}

@@ -20,25 +20,25 @@ import (
 // for it.
 const noImageYet = "/boot/images/named-once-it-is-fetched.img.zst"
 
-// fetches is the deployments whose images this process has asked for: work on one of
-// these that is gone was cancelled.
+// fetches is the deployments whose images this process has asked for, with the
+// images: work on one of these that is gone was cancelled.
 type fetches struct {
 	mu    sync.Mutex
-	asked map[string]bool // by deployment
+	asked map[string]ImageSource // by deployment
 
 	waiting int // deployments, whoever fetches
 }
 
 // ask reports whether the image of a deployment is asked for the first time.
-func (f *fetches) ask(deployment string) (first bool) {
+func (f *fetches) ask(deployment string, image ImageSource) (first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.asked == nil {
-		f.asked = map[string]bool{}
+		f.asked = map[string]ImageSource{}
 	}
-	first = !f.asked[deployment]
-	f.asked[deployment] = true
-	return first
+	_, before := f.asked[deployment]
+	f.asked[deployment] = image
+	return !before
 }
 
 // forget has the image of a deployment asked for anew.
@@ -48,12 +48,33 @@ func (f *fetches) forget(deployment string) {
 	delete(f.asked, deployment)
 }
 
-// only forgets all deployments but those that wait.
-func (f *fetches) only(waiting map[string]bool) {
+// only forgets all deployments but those that wait, with their images. It returns the
+// images that were asked for and that none of them waits for.
+func (f *fetches) only(waiting map[string]ImageSource) (unwanted []ImageSource) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	maps.DeleteFunc(f.asked, func(id string, _ bool) bool { return !waiting[id] })
+	wanted := slices.Collect(maps.Values(waiting))
+	maps.DeleteFunc(f.asked, func(id string, image ImageSource) bool {
+		if _, waits := waiting[id]; waits {
+			return false
+		}
+		if !slices.Contains(wanted, image) && !slices.Contains(unwanted, image) {
+			unwanted = append(unwanted, image)
+		}
+		return true
+	})
 	f.waiting = len(waiting)
+	return unwanted
+}
+
+// await notes which deployments wait for images, and gives up those that none waits
+// for any more.
+func (r *Registry) await(ctx context.Context, waiting map[string]ImageSource) {
+	for _, image := range r.fetches.only(waiting) {
+		if err := r.tools.Unwanted(ctx, image); err != nil {
+			r.log.Warn("give up an image that no deployment waits for", "url", image.URL, "err", err)
+		}
+	}
 }
 
 // AwaitingImages is how many deployments wait for images, as this process saw last.
@@ -101,6 +122,12 @@ func (r *Registry) hasImage(ctx context.Context, d Deployment) bool {
 	if _, there := r.tools.Image(d.Image); there {
 		return true
 	}
+	if !d.Deadline.IsZero() && r.now().After(d.Deadline) {
+		if err := r.expireUnfetched(ctx, d); err != nil {
+			r.log.Warn("end a deployment without its image", "deployment", d.ID, "err", err)
+		}
+		return false
+	}
 	why, err := r.fetchImage(ctx, d)
 	if err == nil && why != "" {
 		err = r.failWithoutImage(ctx, d, why)
@@ -115,7 +142,7 @@ func (r *Registry) hasImage(ctx context.Context, d Deployment) bool {
 // errs where it is worth another try.
 func (r *Registry) fetchImage(ctx context.Context, d Deployment) (why string, err error) {
 	job, under := r.tools.Fetching(d.Image)
-	switch first := r.fetches.ask(d.ID); {
+	switch first := r.fetches.ask(d.ID, d.Image); {
 	case under && !job.State.Ended():
 		return "", nil
 	case first:
@@ -150,6 +177,24 @@ func (r *Registry) failWithoutImage(ctx context.Context, d Deployment, why strin
 			return err
 		}
 		return r.failUnbegun(t, fmt.Sprintf("its image was not fetched from %s: %s", d.Image.URL, why))
+	})
+	return err
+}
+
+// expireUnfetched ends a deployment whose image has not come in time. Any server does
+// it: the one that was asked for the deployment may be gone for good.
+func (r *Registry) expireUnfetched(ctx context.Context, d Deployment) error {
+	seen := "from " + d.Image.URL
+	if job, there := r.tools.Fetching(d.Image); there {
+		seen += ", here: " + job.Line()
+	}
+	_, _, err := r.turn(ctx, d.ID, func(t *turn) (err error) {
+		if t.d.State != DeploymentPending || t.d.Image == (ImageSource{}) {
+			return nil
+		}
+		t.d, err = t.d.expired(seen, r.now())
+		t.tellState(r, t.d.name()+" timed out: "+t.d.Reason)
+		return err
 	})
 	return err
 }

@@ -18,6 +18,7 @@ type shelf struct {
 	path  string
 	job   *registry.ImageJob
 	asked int // how often it was to be fetched
+	given int // how often it was given up
 }
 
 func (s *shelf) put(path string, job *registry.ImageJob) {
@@ -41,6 +42,13 @@ func (s *shelf) tools(server string) registry.Tools {
 			return registry.ImageJob{}, false
 		}
 		return *s.job, true
+	}
+	t.Unwanted = func(context.Context, registry.ImageSource) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.given++
+		s.job = nil
+		return nil
 	}
 	t.Fetch = func(_ context.Context, src registry.ImageSource) (registry.ImageJob, error) {
 		s.mu.Lock()
@@ -186,5 +194,54 @@ func TestBatchWithAMissingImage(t *testing.T) {
 		s.put("/boot/images/abc.img.zst", nil)
 		g.changed()
 		g.is(t, first.Deployment.ID, registry.DeploymentCancelled, registry.Ready, "")
+	})
+}
+
+// An image that does not come is not waited for for ever, whichever server was asked.
+func TestImageThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{}
+		store := registrytest.Memory()
+		tools := s.tools("http://10.0.0.2:3000")
+		tools.Limits.Fetch = 6 * time.Hour
+		g := &rig{Registry: openTools(t, store, tools), store: store}
+		g.m = g.boot(t, 1, disk("sda", "S1", 8e9))
+		d := g.deploy(t, "linux")
+		if want := d.CreatedAt.Add(6 * time.Hour); !d.Deadline.Equal(want) {
+			t.Errorf("its deadline is %v; want %v", d.Deadline, want)
+		}
+		time.Sleep(6*time.Hour - time.Minute)
+		if d, _ = g.is(t, d.ID, registry.DeploymentPending, registry.Ready, ""); s.given != 0 {
+			t.Error("it was given up before its time")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		d, _ = g.is(t, d.ID, registry.DeploymentTimedOut, registry.Ready, "")
+		if want := "its image was not fetched within 360 minutes; from http://x/linux.qcow2, here: fetching, 41 %, 12 MiB/s; the disk sda ACME S1 is as it was"; d.Reason != want {
+			t.Errorf("%q; want %q", d.Reason, want)
+		}
+		if s.given != 1 {
+			t.Errorf("its image was given up %d times", s.given)
+		}
+	})
+}
+
+// The last deployment that waits for an image takes it along when it is cancelled.
+func TestCancelGivesTheImageUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{}
+		g := shelved(t, s)
+		first := g.deploy(t, "linux")
+		g.m = g.boot(t, 2, disk("sda", "S2", 8e9))
+		second := g.deploy(t, "linux")
+		synctest.Wait()
+		for i, d := range []registry.Deployment{first, second} {
+			if _, err := g.Cancel(by(t, "ana"), d.ID); err != nil {
+				t.Fatal(err)
+			}
+			if synctest.Wait(); s.given != i {
+				t.Errorf("after %d were cancelled the image was given up %d times", i+1, s.given)
+			}
+		}
 	})
 }

@@ -52,11 +52,11 @@ func (r *Registry) advance(ctx context.Context) {
 		r.log.Warn("look for deployments that wait for their turn", "err", err)
 		return
 	}
-	waiting, room := map[string]bool{}, map[string]int{}
-	defer func() { r.fetches.only(waiting) }()
+	waiting, room := map[string]ImageSource{}, map[string]int{}
+	defer func() { r.await(ctx, waiting) }()
 	for _, d := range pending {
 		if !r.hasImage(ctx, d) {
-			waiting[d.ID] = true
+			waiting[d.ID] = d.Image
 			continue
 		}
 		if _, known := room[d.Batch]; !known {

@@ -136,7 +136,7 @@ func (g *rig) is(t *testing.T, id string, state registry.DeploymentState, machin
 	if d.State != state || m.State != machine || m.BootNext != next || m.Deployment != id {
 		t.Fatalf("deployment %s (%s), machine %s boots %q, its deployment is %s; want %s, %s, %q", d.State, d.Reason, m.State, m.BootNext, m.Deployment, state, machine, next)
 	}
-	if !m.Deadline.Equal(d.Deadline) || m.State != registry.Installing && !m.Deadline.IsZero() {
+	if d.State != registry.DeploymentPending && !m.Deadline.Equal(d.Deadline) || m.State != registry.Installing && !m.Deadline.IsZero() {
 		t.Errorf("deadline of the machine %v, of the deployment %v", m.Deadline, d.Deadline)
 	}
 	if e, ok := g.Lookup(g.m.BootMAC()); !ok || e.State != machine || e.Next != next {

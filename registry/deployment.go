@@ -170,6 +170,7 @@ var deploymentSteps = [...]struct {
 	{DeploymentPending, DeployStart, DeploymentWaiting},
 	{DeploymentPending, DeployFail, DeploymentFailed},
 	{DeploymentPending, DeployCancel, DeploymentCancelled},
+	{DeploymentPending, DeployExpire, DeploymentTimedOut},
 	{DeploymentWaiting, DeployClaim, DeploymentRunning},
 	{DeploymentWaiting, DeployEnd, DeploymentSucceeded},
 	{DeploymentWaiting, DeployFail, DeploymentFailed},

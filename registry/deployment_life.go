@@ -23,14 +23,15 @@ const (
 
 // DeployLimits is how long a deployment may stay in a state.
 type DeployLimits struct {
-	Wait   time.Duration `json:"wait"`   // for the machine to boot
-	Run    time.Duration `json:"run"`    // all actions together
-	Verify time.Duration `json:"verify"` // for the first boot
+	Fetch  time.Duration `json:"fetch,omitempty"` // for its image to come to this server
+	Wait   time.Duration `json:"wait"`            // for the machine to boot
+	Run    time.Duration `json:"run"`             // all actions together
+	Verify time.Duration `json:"verify"`          // for the first boot
 }
 
 // of is the limit for a state; 0: none.
 func (l DeployLimits) of(s DeploymentState) time.Duration {
-	return map[DeploymentState]time.Duration{DeploymentWaiting: l.Wait, DeploymentRunning: l.Run, DeploymentVerifying: l.Verify}[s]
+	return map[DeploymentState]time.Duration{DeploymentPending: l.Fetch, DeploymentWaiting: l.Wait, DeploymentRunning: l.Run, DeploymentVerifying: l.Verify}[s]
 }
 
 // runLimit is how long actions may take together. total is what the template says of
@@ -233,9 +234,10 @@ func (d Deployment) cancelled(by string, now time.Time) (Deployment, error) {
 }
 
 // expired is d after its deadline passed. seen is the last that was seen of its
-// machine.
+// machine, or of its image.
 func (d Deployment) expired(seen string, now time.Time) (Deployment, error) {
 	what := map[DeploymentState]string{
+		DeploymentPending:   "its image was not fetched within %s",
 		DeploymentWaiting:   "no agent took it up within %s: the machine did not boot from the network, or not as far as the agent",
 		DeploymentRunning:   "it was not carried out within %s",
 		DeploymentVerifying: "what was installed did not start within %s",

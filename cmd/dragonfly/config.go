@@ -46,6 +46,7 @@ type config struct {
 	KubeNamespace  string        `koanf:"kube-namespace"`
 	Engine         string        `koanf:"engine"`
 	OSIE           string        `koanf:"osie"`
+	DeployFetch    time.Duration `koanf:"deploy-fetch"`
 	DeployWait     time.Duration `koanf:"deploy-wait"`
 	DeployVerify   time.Duration `koanf:"deploy-verify"`
 	LogLevel       string        `koanf:"log-level"`
@@ -87,6 +88,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")
 	flags.String("ipxe-rom", string(boot.UseROM), `what to do with an iPXE in a network card's ROM: "use" it, or "replace" it by ours first`)
 	flags.Bool("hurry-ipxe", true, "tell an iPXE that waits for an IPv6 router that there is none, which saves four seconds; only the machine that boots hears it")
+	flags.Duration("deploy-fetch", 6*time.Hour, "how long a deployment waits for its image to be fetched; 5m at least")
 	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot; 5m at least")
 	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed; 5m at least")
 	tinkerbellFlags(flags)
@@ -187,7 +189,7 @@ func (c config) check() error {
 	if _, err := parseServer(c.PublicURL); c.PublicURL != "" && err != nil {
 		errs = append(errs, fmt.Errorf("public-url: %w", err))
 	}
-	for name, limit := range map[string]time.Duration{"deploy-wait": c.DeployWait, "deploy-verify": c.DeployVerify} {
+	for name, limit := range map[string]time.Duration{"deploy-fetch": c.DeployFetch, "deploy-wait": c.DeployWait, "deploy-verify": c.DeployVerify} {
 		if limit < registry.DeadlineGrace || limit > 30*24*time.Hour {
 			errs = append(errs, fmt.Errorf("%s %s: want at least 5m, and at most 720h", name, limit))
 		}

@@ -25,8 +25,8 @@ func (a *appliance) deployTools() (registry.Tools, error) {
 		return registry.Tools{}, err
 	}
 	return registry.Tools{Catalogue: oses, Templates: templates, Sealer: a.box, Render: renderTemplate, Server: a.serverFor,
-		Image: a.storedImage, Fetch: a.images.Import, Fetching: a.images.Importing, Seed: a.seedParameters, CheckSeed: checkSeed, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
-		Limits: registry.DeployLimits{Wait: a.cfg.DeployWait, Verify: a.cfg.DeployVerify}}, nil
+		Image: a.storedImage, Fetch: a.images.ImportFor, Fetching: a.images.Importing, Unwanted: a.images.Unwanted, Seed: a.seedParameters, CheckSeed: checkSeed, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
+		Limits: registry.DeployLimits{Fetch: a.cfg.DeployFetch, Wait: a.cfg.DeployWait, Verify: a.cfg.DeployVerify}}, nil
 }
 
 // renderTemplate makes of a template what is carried out on a machine.

@@ -365,3 +365,41 @@ func TestParseContentRange(t *testing.T) {
 		}
 	}
 }
+
+// What was imported for deployments alone ends with them; what somebody has asked for
+// beside that goes on, over a restart too.
+func TestUnwanted(t *testing.T) {
+	hold := make(chan bool)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-hold:
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	defer close(hold)
+	dir := t.TempDir()
+	s, stop := started(t, dir)
+	lent, kept := registry.ImageSource{URL: server.URL + "/lent"}, registry.ImageSource{URL: server.URL + "/kept"}
+	for _, src := range []registry.ImageSource{lent, kept} {
+		if _, err := s.ImportFor(t.Context(), src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Import(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ImportFor(t.Context(), kept); err != nil { // by another deployment
+		t.Fatal(err)
+	}
+	stop()
+	s, _ = started(t, dir)
+	for _, src := range []registry.ImageSource{lent, kept, {URL: server.URL + "/none"}} {
+		if err := s.Unwanted(t.Context(), src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if jobs := s.Jobs(); len(jobs) != 1 || jobs[0].URL != kept.URL || jobs[0].State.Ended() {
+		t.Errorf("what goes on is %+v; want %s", jobs, kept.URL)
+	}
+}

@@ -33,6 +33,7 @@ type request struct {
 	Source    registry.ImageSource  `json:"source"`         // of an upload it has no URL
 	Size      int64                 `json:"size,omitempty"` // of the file that is uploaded
 	CreatedAt time.Time             `json:"created_at"`
+	Lent      bool                  `json:"lent,omitempty"`   // for deployments alone: it ends with the last of them
 	Failed    string                `json:"failed,omitempty"` // why
 }
 
@@ -148,12 +149,34 @@ func jobID(kind string, what any) string {
 // until it has ended, over restarts too. The same source is fetched once, however
 // many ask.
 func (s *Store) Import(ctx context.Context, src registry.ImageSource) (registry.ImageJob, error) {
+	return s.importFor(src, false)
+}
+
+// ImportFor is [Store.Import] for a deployment: once nobody waits for the image it is
+// [Store.Unwanted], unless somebody has asked for it for its own sake.
+func (s *Store) ImportFor(_ context.Context, src registry.ImageSource) (registry.ImageJob, error) {
+	return s.importFor(src, true)
+}
+
+func (s *Store) importFor(src registry.ImageSource, lent bool) (registry.ImageJob, error) {
 	if err := src.Validate(); err != nil {
 		return registry.ImageJob{}, err
 	}
-	j := newJob(importID(src), request{Kind: registry.ImageImport, Source: src, CreatedAt: time.Now().UTC()})
+	j := newJob(importID(src), request{Kind: registry.ImageImport, Source: src, CreatedAt: time.Now().UTC(), Lent: lent})
 	j.do = s.importImage
 	return s.begin(j)
+}
+
+// Unwanted ends an import that no deployment waits for any more, and removes what it
+// has, unless somebody has asked for it for its own sake.
+func (s *Store) Unwanted(ctx context.Context, src registry.ImageSource) error {
+	s.mu.Lock()
+	j, ok := s.jobs[importID(src)]
+	s.mu.Unlock()
+	if !ok || !j.lent() || j.snapshot().State.Ended() {
+		return nil
+	}
+	return s.Cancel(ctx, j.id)
 }
 
 // importID names the import of a source, whatever it is called.
@@ -186,13 +209,29 @@ func (s *Store) begin(j *job) (registry.ImageJob, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known, ok := s.jobs[j.id]; ok && !known.snapshot().State.Ended() {
-		return known.snapshot(), nil
+		return known.snapshot(), known.keep(j.ask.Lent)
 	}
 	if err := s.admit(j); err != nil {
 		return registry.ImageJob{}, err
 	}
 	s.queue <- j // has room for all that are admitted
 	return j.snapshot(), nil
+}
+
+// keep has a job that is asked for again go on without deployments, unless one of those
+// asks.
+func (j *job) keep(lent bool) error {
+	if lent || !j.lent() {
+		return nil
+	}
+	return j.amend(func(ask *request) { ask.Lent = false })
+}
+
+// lent reports whether the job is for deployments alone.
+func (j *job) lent() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ask.Lent
 }
 
 // endedFor is how long a job that has ended can be asked about.
@@ -335,7 +374,14 @@ func (s *Store) settle(j *job, failed error) error {
 	case failed == errCancelled:
 		return nil // Cancel removes all
 	}
-	j.ask.Failed = failed.Error()
+	return j.amend(func(ask *request) { ask.Failed = failed.Error() })
+}
+
+// amend changes what is written down of a job.
+func (j *job) amend(change func(*request)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	change(&j.ask)
 	return writeJSON(filepath.Join(j.dir, requestName), j.ask)
 }
 
