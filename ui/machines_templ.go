@@ -395,7 +395,7 @@ func filterBox(l listing) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "\" placeholder=\"Filter: state:ready tag:gpu model:~poweredge -tag:old, or part of a name, MAC, serial or IP\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" list=\"hints\" maxlength=\"1000\" aria-describedby=\"language\" hx-get=\"/machines/rows\" hx-trigger=\"input changed delay:120ms\" hx-target=\"#list\" hx-swap=\"outerMorph\" hx-include=\"closest form\" hx-vals=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "\" placeholder=\"Filter: state:ready tag:gpu model:~poweredge -tag:old, or part of a name, MAC, serial or IP\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" list=\"hints\" maxlength=\"1000\" aria-describedby=\"language\" hx-get=\"/machines/rows\" hx-trigger=\"input changed delay:50ms\" hx-target=\"#list\" hx-swap=\"outerMorph\" hx-include=\"closest form\" hx-vals=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

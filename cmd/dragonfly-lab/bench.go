@@ -24,6 +24,7 @@ type bench struct {
 	Seconds   int    // of events
 	Data      string // directory to fill, or one that was filled before; empty: one that is removed
 	Enforce   bool
+	UI        bool // only what concerns it
 
 	out     io.Writer
 	fleet   []registry.Machine // as fill returns it
@@ -55,6 +56,7 @@ It needs no root and no virtual machine, and leaves nothing behind.`,
 	flags.IntVar(&b.Rate, "rate", 100, "events per second")
 	flags.IntVar(&b.Seconds, "seconds", 10, "how long events are followed")
 	flags.StringVar(&b.Data, "data-dir", "", "fill this `folder` and keep it, or use what an earlier call with as many machines left there")
+	flags.BoolVar(&b.UI, "ui", false, "measure only what concerns the UI, in a browser too")
 	flags.BoolVar(&b.Enforce, "enforce", false, "fail when a limit is exceeded")
 	return cmd
 }
@@ -95,7 +97,11 @@ func (b *bench) measure(ctx context.Context, data string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop(stopGrace)) }()
-	for _, step := range []func(context.Context, *subject) error{b.pages, b.boots, b.memory, b.viewers, b.stalled} {
+	steps := []func(context.Context, *subject) error{b.pages, b.browser, b.boots, b.memory, b.viewers, b.stalled}
+	if b.UI {
+		steps = steps[:2]
+	}
+	for _, step := range steps {
 		if err := step(ctx, s); err != nil {
 			return err
 		}

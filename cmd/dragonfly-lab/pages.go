@@ -92,6 +92,9 @@ func (b *bench) pages(ctx context.Context, s *subject) error {
 	}
 	b.add(plain("UI: list, the first time", first.Seconds(), noLimit, "s"), plain("UI: list, size of a page", float64(size)/1024, pageBytes, "KiB"))
 	for _, q := range b.questions() {
+		if b.UI && !q.page {
+			continue
+		}
 		if err := b.askAgain(ctx, s, q); err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
