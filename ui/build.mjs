@@ -60,7 +60,7 @@ function sprite() {
 
 // licences are the notices of what is bundled, which must go with every copy.
 function licences() {
-  const bundled = ["@alpinejs/csp", "@tabler/core", "@tabler/icons", "@vue/reactivity", "htmx.org", "uplot"];
+  const bundled = ["@alpinejs/csp", "@noble/hashes", "@tabler/core", "@tabler/icons", "@vue/reactivity", "htmx.org", "uplot"];
   return bundled.map((name) => {
     const folder = `node_modules/${name}/`;
     const about = JSON.parse(readFileSync(folder + "package.json", "utf8"));
@@ -88,6 +88,7 @@ for (const name of readdirSync(dist)) {
 put("app.css", (await purge(await bundle("static/src/tabler.css"))) + (await bundle("static/src/app.css")));
 put("app.js", await bundle("static/src/app.js"));
 put("chart.js", await bundle("static/src/chart.js"));
+put("upload.js", await bundle("static/src/upload.js"));
 put("theme.js", await bundle("static/src/theme.js"));
 put("icons.svg", sprite());
 put("logo.svg", readFileSync("static/src/logo.svg", "utf8").trim());

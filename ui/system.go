@@ -35,7 +35,11 @@ type fileForm struct{ Arch, URL, Format, SHA256, Sums string }
 var archs = []string{"amd64", "arm64"}
 
 func (u *UI) newSystem(w http.ResponseWriter, r *http.Request) error {
-	f := formOf(registry.OS{Template: "cloud-image", FirstBoot: registry.FirstBootCloudInit})
+	o := registry.OS{Template: "cloud-image", FirstBoot: registry.FirstBootCloudInit}
+	if sum := r.FormValue("sha256"); sum != "" { // of an image that is here
+		o.Images = map[string]registry.OSImage{archs[0]: {SHA256: cut(sum, 64)}}
+	}
+	f := formOf(o)
 	f.New = true
 	return u.showSystem(w, r, f, http.StatusOK)
 }

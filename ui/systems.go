@@ -1,14 +1,11 @@
 package ui
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"dragonfly/registry"
 )
@@ -22,25 +19,6 @@ type Systems interface {
 	DeleteOS(ctx context.Context, id string, revision int64) error
 	// Note keeps in the audit log what was done to what is not in the registry.
 	Note(ctx context.Context, action, object string, after any)
-}
-
-// Images are the disk images on this server.
-type Images interface {
-	List() []registry.Image
-	// Find is the image that came from a source.
-	Find(src registry.ImageSource) (registry.Image, bool)
-	// Delete refuses to remove what is needed, unless it is forced to.
-	Delete(ctx context.Context, name string, force bool) (registry.Image, error)
-	// GC removes what nobody needs, or says what that is.
-	GC(ctx context.Context, dryRun bool) (registry.ImageGC, error)
-}
-
-// ImageJobs is the work on images.
-type ImageJobs interface {
-	Jobs() []registry.ImageJob
-	Import(ctx context.Context, src registry.ImageSource) (registry.ImageJob, error)
-	Verify(ctx context.Context, name string) (registry.ImageJob, error)
-	Cancel(ctx context.Context, id string) error
 }
 
 // systemsView is the catalogue, the images, and the work on them.
@@ -66,19 +44,6 @@ type fileView struct {
 	Fetch bool // it can be fetched from where it is
 }
 
-type imageView struct {
-	registry.Image
-	Short, Sizes, From string
-	Imported, Verified moment
-}
-
-type jobView struct {
-	registry.ImageJob
-	Percent int
-	Line    string
-	Created moment
-}
-
 func (u *UI) systems(w http.ResponseWriter, r *http.Request) error {
 	v, err := u.systemsView(r)
 	if err != nil {
@@ -99,22 +64,11 @@ func (u *UI) systemsPart(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *UI) systemsView(r *http.Request) (v systemsView, err error) {
-	now := time.Now()
 	all, err := u.Deployments.OSes(r.Context())
 	for _, o := range all {
 		v.Systems = append(v.Systems, systemView{o, u.files(o)})
 	}
-	for _, i := range u.Images.List() {
-		view := imageView{Image: i, Short: cut(i.Name, 12), Sizes: decimalSize(i.Size) + ", " + decimalSize(i.Packed) + " packed",
-			Imported: moment{i.ImportedAt, now}, Verified: moment{i.VerifiedAt, now}}
-		if n := len(i.Origins); n > 0 {
-			view.From = cmp.Or(i.Origins[n-1].URL, "a file that was sent here")
-		}
-		v.Images = append(v.Images, view)
-	}
-	for _, j := range u.ImageJobs.Jobs() {
-		v.Jobs = append(v.Jobs, jobOf(j, now))
-	}
+	v.Images, v.Jobs = u.images(), u.jobs()
 	v.Operator = operator(r)
 	return v, err
 }
@@ -139,24 +93,6 @@ func (u *UI) files(o registry.OS) (files []fileView) {
 		files = append(files, f)
 	}
 	return files
-}
-
-func jobOf(j registry.ImageJob, now time.Time) jobView {
-	v := jobView{ImageJob: j, Created: moment{j.CreatedAt, now}, Line: j.Progress.Stage}
-	if j.Progress.Total > 0 {
-		v.Percent = int(100 * min(1, float64(j.Progress.Done)/float64(j.Progress.Total)))
-		v.Line += ", " + decimalSize(j.Progress.Done) + " of " + decimalSize(j.Progress.Total)
-	}
-	if j.Progress.Rate > 0 {
-		v.Line += ", " + decimalSize(int64(j.Progress.Rate)) + "/s"
-		if left := float64(j.Progress.Total-j.Progress.Done) / j.Progress.Rate; left > 0 {
-			v.Line += ", about " + took(time.Duration(left*float64(time.Second))) + " left"
-		}
-	}
-	if j.State.Ended() {
-		v.Line = ""
-	}
-	return v
 }
 
 // fetchSystem begins to fetch the images of an operating system that are not here.
@@ -191,71 +127,6 @@ func (u *UI) enableSystem(w http.ResponseWriter, r *http.Request) error {
 	return u.toSystems(w, r)
 }
 
-func (u *UI) verifyImage(w http.ResponseWriter, r *http.Request) error {
-	if _, err := u.ImageJobs.Verify(r.Context(), r.PathValue("name")); err != nil {
-		return err
-	}
-	return u.toSystems(w, r)
-}
-
-func (u *UI) cancelImageJob(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	if err := u.ImageJobs.Cancel(r.Context(), id); err != nil {
-		return err
-	}
-	u.Systems.Note(r.Context(), "image.cancel", "image/"+id, nil)
-	return u.toSystems(w, r)
-}
-
-// askDeleteImage says what would be gone.
-func (u *UI) askDeleteImage(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	at := slices.IndexFunc(u.Images.List(), func(i registry.Image) bool { return i.Name == name })
-	if at < 0 {
-		return &httpError{status: http.StatusNotFound, detail: "There is no image " + cut(name, 64) + " on this server any more."}
-	}
-	i := u.Images.List()[at]
-	return u.confirm(w, r, question{Title: "Delete " + i.Title + "?", Yes: "Delete " + i.Title, Back: "/systems",
-		Text: "The image " + i.Title + " (" + decimalSize(i.Packed) + ") is deleted from this server. One that an operating system is installed from is not deleted."})
-}
-
-func (u *UI) deleteImage(w http.ResponseWriter, r *http.Request) error {
-	image, err := u.Images.Delete(r.Context(), r.PathValue("name"), false)
-	if err != nil {
-		return err
-	}
-	u.Systems.Note(r.Context(), "image.delete", "image/"+image.Name, nil)
-	return u.toSystems(w, r)
-}
-
-// askGC says what nobody needs.
-func (u *UI) askGC(w http.ResponseWriter, r *http.Request) error {
-	gone, err := u.Images.GC(r.Context(), true)
-	if err != nil {
-		return err
-	}
-	if len(gone.Images) == 0 && gone.Bytes == 0 {
-		return u.confirm(w, r, question{Title: "Nothing to clear away", Back: "/systems", Text: "Every image here is needed by an operating system of the catalogue."})
-	}
-	q := question{Title: "Clear away what nobody needs?", Yes: "Clear away " + decimalSize(gone.Bytes), Back: "/systems",
-		Text: "What is left of imports that failed, and the images that no operating system of the catalogue is installed from: " + decimalSize(gone.Bytes) + " in all."}
-	for _, i := range gone.Images {
-		q.Text += "\n" + i.Title
-	}
-	return u.confirm(w, r, q)
-}
-
-func (u *UI) gcImages(w http.ResponseWriter, r *http.Request) error {
-	gone, err := u.Images.GC(r.Context(), false)
-	if err != nil {
-		return err
-	}
-	for _, image := range gone.Images {
-		u.Systems.Note(r.Context(), "image.gc", "image/"+image.Name, nil)
-	}
-	return u.toSystems(w, r)
-}
-
 func (u *UI) askDeleteSystem(w http.ResponseWriter, r *http.Request) error {
 	o, err := u.Systems.OS(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -280,20 +151,7 @@ func (u *UI) confirm(w http.ResponseWriter, r *http.Request, q question) error {
 	return render(w, r, http.StatusOK, confirmation(f, q))
 }
 
-// refusedByStore is the status and the words for what the image store refuses.
-func refusedByStore(err error) (status int, text string) {
-	_, cannot := errors.AsType[*registry.ImageError](err)
-	_, full := errors.AsType[*registry.SpaceError](err)
-	switch {
-	case cannot:
-		return http.StatusConflict, sentence(err)
-	case full:
-		return http.StatusInsufficientStorage, sentence(err)
-	}
-	return 0, ""
-}
-
-// systemPages are the pages about operating systems and images.
+// systemPages are the pages about operating systems.
 func (u *UI) systemPages() map[string]page {
 	return map[string]page{
 		"GET /systems":              u.systems,
@@ -306,13 +164,6 @@ func (u *UI) systemPages() map[string]page {
 		"POST /systems/{id}/enable": u.enableSystem,
 		"GET /systems/{id}/delete":  u.askDeleteSystem,
 		"POST /systems/{id}/delete": u.deleteSystem,
-
-		"POST /images/{name}/verify":    u.verifyImage,
-		"GET /images/{name}/delete":     u.askDeleteImage,
-		"POST /images/{name}/delete":    u.deleteImage,
-		"GET /images/gc":                u.askGC,
-		"POST /images/gc":               u.gcImages,
-		"POST /images/jobs/{id}/cancel": u.cancelImageJob,
 	}
 }
 

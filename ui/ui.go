@@ -151,17 +151,10 @@ func New(c Config) (*UI, error) {
 	} {
 		mux.Handle(pattern, u.handle(page))
 	}
-	for pattern, page := range u.keepersPages() {
-		mux.Handle(pattern, u.handle(page))
-	}
-	for pattern, page := range u.networkPages() {
-		mux.Handle(pattern, u.handle(page))
-	}
-	for pattern, page := range u.systemPages() {
-		mux.Handle(pattern, u.handle(page))
-	}
-	for pattern, page := range u.settingsPages() {
-		mux.Handle(pattern, u.handle(page))
+	for _, pages := range []map[string]page{u.keepersPages(), u.networkPages(), u.systemPages(), u.imagePages(), u.settingsPages()} {
+		for pattern, page := range pages {
+			mux.Handle(pattern, u.handle(page))
+		}
 	}
 	u.routes = secure(mux)
 	return u, nil

@@ -67,7 +67,7 @@ func arrived(ctx context.Context, client *api.Client, u registry.ImageUpload) (i
 	if api.Status(err) == 404 {
 		return 0, nil
 	}
-	if err != nil || job.State != registry.ImageJobReceiving {
+	if err != nil || job.State != registry.ImageJobReceiving && job.State != registry.ImageJobFailed {
 		return 0, err
 	}
 	return job.Progress.Done, nil

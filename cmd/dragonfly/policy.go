@@ -162,6 +162,9 @@ func pagePolicy() auth.Policy {
 		"GET /systems/{id}/delete":  auth.Operator,
 		"POST /systems/{id}/delete": auth.Operator,
 
+		"GET /images/new":               auth.Operator,
+		"POST /images/new":              auth.Operator,
+		"GET /images/jobs":              auth.Viewer,
 		"POST /images/{name}/verify":    auth.Operator,
 		"GET /images/{name}/delete":     auth.Operator,
 		"POST /images/{name}/delete":    auth.Operator,

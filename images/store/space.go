@@ -25,6 +25,15 @@ func (s *Store) room(need int64) error {
 	return nil
 }
 
+// Free is how many bytes the file system has left for images.
+func (s *Store) Free() int64 {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.cfg.Dir, &fs); err != nil {
+		return 0
+	}
+	return max(0, int64(fs.Bavail)*fs.Bsize-s.cfg.Reserve)
+}
+
 // careful writes to a file for as long as there is room for others as well.
 type careful struct {
 	store *Store

@@ -43,13 +43,16 @@ func (s *Store) Upload(ctx context.Context, u registry.ImageUpload, body io.Read
 }
 
 // Uploaded is the job of a file with that SHA-256 that was sent, or is to be: its
-// progress says how much has arrived.
+// progress says how much has arrived; of one that failed, how much was kept.
 func (s *Store) Uploaded(sum string) (registry.ImageJob, error) {
 	sum = strings.ToLower(sum)
 	job, err := s.Job(jobID("u", sum))
 	if image, ok := s.Find(registry.ImageSource{SHA256: sum}); ok && (err != nil || !job.State.Ended()) {
 		return registry.ImageJob{ID: jobID("u", sum), Kind: registry.ImageSent, State: registry.ImageJobSucceeded, Title: image.Title, Image: image.Name,
 			CreatedAt: image.ImportedAt, EndedAt: image.ImportedAt}, nil
+	}
+	if err == nil && job.State == registry.ImageJobFailed {
+		job.Progress = registry.Progress{Stage: "receiving", Done: sizeOf(filepath.Join(s.cfg.Dir, workDir, job.ID, fileName)), Total: job.Progress.Total}
 	}
 	return job, err
 }
