@@ -141,6 +141,7 @@ func New(c Config) (*UI, error) {
 		"GET /deployments/{id}/retry":   u.askRetry,
 		"POST /deployments/{id}/retry":  u.retry,
 
+		"GET /palette": u.palette,
 		"GET /docs":    u.docs,
 		"GET /login":   u.loginForm,
 		"POST /login":  u.signIn,
@@ -165,10 +166,11 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.routes.ServeH
 
 // places are where the bar at the top leads to.
 func places() []destination {
-	return []destination{{"/machines", "Machines"}, {"/deployments", "Deployments"}, {"/systems", "Systems"}, {"/network", "Network"}, {"/health", "Health"}, {"/settings", "Settings"}}
+	return []destination{{"/machines", "Machines", "m"}, {"/deployments", "Deployments", "d"}, {"/systems", "Systems", "o"}, {"/network", "Network", "n"}, {"/health", "Health", "h"}, {"/settings", "Settings", "s"}}
 }
 
-type destination struct{ Path, Title string }
+// destination is a page; g and its Key lead there.
+type destination struct{ Path, Title, Key string }
 
 func toMachines(w http.ResponseWriter, r *http.Request) error {
 	http.Redirect(w, r, "/machines", http.StatusSeeOther)

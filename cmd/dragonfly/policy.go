@@ -112,6 +112,7 @@ func pagePolicy() auth.Policy {
 		"GET /machines/rows": auth.Viewer,
 		"GET /live":          auth.Viewer,
 
+		"GET /palette":           auth.Viewer,
 		"GET /machines/count":    auth.Viewer,
 		"GET /machines/complete": auth.Viewer,
 		"POST /machines/columns": auth.Viewer, // one's own

@@ -31,6 +31,9 @@ const boxes = () => [...document.querySelectorAll(".pick input[name=machine]")];
 const isOn = (id) => (filter === null ? ids.has(id) : !ids.has(id));
 const count = () => (filter === null ? ids.size : Math.max(0, total - ids.size));
 
+// chosenCount is how many are chosen, on a page where that matters.
+export const chosenCount = () => (document.getElementById("chosen") ? count() : 0);
+
 function set(id, on) {
   if (on === (filter === null)) ids.add(id);
   else ids.delete(id);

@@ -1,10 +1,12 @@
 import { chooseBy } from "./choose.js";
 
 // Keys for those who keep their hands on them. None changes anything.
-const go = { m: "/machines", d: "/deployments", o: "/systems", h: "/health", s: "/settings" };
+
+// place is where a letter behind g leads to.
+const place = (key) => /^[a-z]$/.test(key) && document.querySelector(`.places a[data-go="${key}"]`);
 
 function typing(event) {
-  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable]");
+  return event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || event.target.closest?.("input, textarea, select, [contenteditable]");
 }
 
 // follow opens the link of the page that has the key: a page that asks, never more.
@@ -27,8 +29,8 @@ export function followKeys() {
     const box = document.getElementById("q");
     if (event.key === "Escape" && event.target === box) box.blur();
     if (typing(event)) return;
-    if (Date.now() - prefix < 1000 && go[event.key]) {
-      location.assign(go[event.key]);
+    if (Date.now() - prefix < 1000 && place(event.key)) {
+      location.assign(place(event.key).href);
       return;
     }
     prefix = event.key === "g" ? Date.now() : 0;
@@ -39,7 +41,7 @@ export function followKeys() {
         box.select();
         break;
       case "?":
-        document.querySelector(".help")?.toggleAttribute("open");
+        document.getElementById("keys")?.showModal();
         break;
       case "j":
         move(1);

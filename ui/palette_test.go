@@ -1,0 +1,94 @@
+package ui
+
+import (
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"dragonfly/registry"
+	"dragonfly/ui/uitest"
+)
+
+// What was typed narrows machines, places and what can be done; a filter that is wrong
+// is only worth a word where nothing else matches.
+func TestPalette(t *testing.T) {
+	u := newUI(t, newRack(30))
+	for _, c := range []struct {
+		query   string
+		has     []string
+		without []string
+	}{
+		{"", []string{`data-href="/machines"`, "<kbd>g</kbd>", "Sign out"}, []string{"amber-amber-0000", "chosen"}},
+		{"q=0007", []string{"amber-heron-0007", `data-href="/machines/`}, []string{"Sign out", "Places"}},
+		{"q=amber", []string{"All machines that match", `data-href="/machines?q=amber"`}, []string{"amber-indigo-0008"}},
+		{"q=set+tok", []string{"Settings: API tokens"}, []string{"Sign out"}},
+		{"q=stat:ready", []string{"data-fault"}, []string{"role=\"option\""}},
+		{"chosen=3", []string{"3 machines chosen", "An operator may."}, nil},
+		{"chosen=x", []string{"Places"}, []string{"chosen"}},
+		{"q=" + strings.Repeat("a", maxSought+1), []string{"data-fault"}, nil},
+		{"q=" + url.QueryEscape("<script>"), nil, []string{"<script>"}},
+	} {
+		w := get(t, u, "/palette?"+c.query)
+		wantTexts(t, w, c.has...)
+		for _, text := range c.without {
+			if strings.Contains(w.Body.String(), text) {
+				t.Errorf("%.40s: the palette has %q", c.query, text)
+			}
+		}
+	}
+}
+
+func TestHasWords(t *testing.T) {
+	for _, c := range []struct {
+		title, sought string
+		want          bool
+	}{{"Settings: API tokens", "api SET", true}, {"Deploy", "ploy", false}, {"Deploy", "", true}, {"Boot once", "once boot x", false}} {
+		if hasWords(c.title, c.sought) != c.want {
+			t.Errorf("%q for %q: not %v", c.title, c.sought, c.want)
+		}
+	}
+	if about := aboutMachine(registry.Machine{State: registry.Ready}); about != "ready" {
+		t.Errorf("%q", about)
+	}
+}
+
+// By keys alone the palette is opened, narrowed, gone through and left; what is found is
+// told to a screen reader; and every page has the sheet of keys.
+func TestBrowserPalette(t *testing.T) {
+	server := httptest.NewServer(newUI(t, newRack(30)))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(server.URL+"/machines"), chromedp.WaitVisible(chromedp.CSS("[data-open=palette]")))
+	open := `document.dispatchEvent(new KeyboardEvent("keydown", {key: "k", ctrlKey: true, bubbles: true, cancelable: true}))`
+	picked := func(text string) {
+		t.Helper()
+		w.Says("#palette [aria-selected=true]", text)
+		w.Wait(`document.getElementById("sought").getAttribute("aria-activedescendant") === document.querySelector("#palette [aria-selected=true]").id`)
+	}
+	w.Eval(open)
+	w.Wait(`document.getElementById("palette").open && document.activeElement.id === "sought"`)
+	w.Do(chromedp.SendKeys(chromedp.CSS("#sought"), "heron"))
+	picked("amber-heron-0007")
+	w.Do(chromedp.KeyEvent("\u0301")) // arrow down
+	picked("amber-heron-0017")
+	w.AccessibleHere()
+	w.Do(chromedp.SendKeys(chromedp.CSS("#sought"), " no such"))
+	w.Says("#palette-says", "Nothing matches")
+	w.Do(chromedp.KeyEvent("\x1b"))
+	w.Wait(`!document.getElementById("palette").open`)
+	w.Eval(`document.dispatchEvent(new KeyboardEvent("keydown", {key: "?"}))`)
+	w.Says("#keys[open]", "Deployments")
+	w.AccessibleHere()
+	w.Do(chromedp.KeyEvent("\x1b"))
+	w.Clean(server.URL)
+	w.Eval(open)
+	w.Wait(`document.activeElement.id === "sought"`)
+	w.Do(chromedp.SendKeys(chromedp.CSS("#sought"), "api ref"))
+	picked("API reference")
+	w.Do(chromedp.KeyEvent("\r"))
+	w.Wait(`location.pathname === "/docs"`)
+}
