@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ type Tools struct {
 	// Server is the URL by which a machine reaches this server, without a slash at
 	// its end.
 	Server func(m Machine) (string, error)
+	// Card is the hardware address of the card that has an IP address on one of our
+	// links now; zero where a router is in between. Nil: nobody knows.
+	Card func(netip.Addr) MAC
 	// Ended is told of every deployment that this process has seen end. May be nil.
 	Ended func(d Deployment)
 }

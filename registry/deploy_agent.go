@@ -39,11 +39,11 @@ func (e *StaleBootError) Error() string {
 // [*StaleBootError] where another boot has registered since, or the machine was
 // installed.
 func (r *Registry) ClaimByAgent(ctx context.Context, machine string, boot AgentBoot) (Deployment, Recipe, error) {
-	return r.claim(ctx, machine, boot, func(m Machine, d Deployment) error {
-		if m.AgentBoot != "" && m.AgentBoot != boot.Token {
-			return &StaleBootError{m.Name}
+	return r.claim(ctx, machine, func(t *turn) (AgentBoot, error) {
+		if t.m.AgentBoot != "" && t.m.AgentBoot != boot.Token {
+			return boot, &StaleBootError{t.m.Name}
 		}
-		return d.isOf(EngineBuiltin)
+		return boot, t.d.isOf(EngineBuiltin)
 	})
 }
 
@@ -52,11 +52,12 @@ func (r *Registry) ClaimByAgent(ctx context.Context, machine string, boot AgentB
 // been written. It errs with a [*RefusalError] that says why there is nothing to be
 // carried out, or [ErrUnavailable].
 func (r *Registry) ClaimDeployment(ctx context.Context, machine, boot string) (d Deployment, recipe Recipe, err error) {
-	return r.claim(ctx, machine, AgentBoot{ID: boot}, func(_ Machine, d Deployment) error { return d.isOf(EngineBuiltin) })
+	return r.claim(ctx, machine, func(t *turn) (AgentBoot, error) { return AgentBoot{ID: boot}, t.d.isOf(EngineBuiltin) })
 }
 
-// claim gives a boot that may have it the deployment of its machine.
-func (r *Registry) claim(ctx context.Context, machine string, boot AgentBoot, may func(Machine, Deployment) error) (d Deployment, recipe Recipe, err error) {
+// claim gives a boot the deployment of its machine. who says which boot that is, or why
+// it may not have it.
+func (r *Registry) claim(ctx context.Context, machine string, who func(*turn) (AgentBoot, error)) (d Deployment, recipe Recipe, err error) {
 	m, err := r.Machine(ctx, machine)
 	if err != nil {
 		return d, recipe, err
@@ -69,7 +70,8 @@ func (r *Registry) claim(ctx context.Context, machine string, boot AgentBoot, ma
 	}
 	refusal := ""
 	d, m, err = r.turn(ctx, m.Deployment, func(t *turn) (err error) {
-		if err := may(t.m, t.d); err != nil {
+		boot, err := who(t)
+		if err != nil {
 			return err
 		}
 		before := t.d
@@ -101,6 +103,9 @@ func (r *Registry) claim(ctx context.Context, machine string, boot AgentBoot, ma
 func claimMessage(before, d Deployment) string {
 	if before.Attempt > 0 {
 		return fmt.Sprintf("%s: taken up again from the start, since the machine restarted before its disk was written to (attempt %d)", d.name(), d.Attempt)
+	}
+	if addr := workerAddr(d.Boot); addr != "" {
+		return d.name() + ": the worker at " + addr + " took it up, by Tink server's protocol"
 	}
 	return d.name() + ": the agent took it up"
 }

@@ -52,7 +52,7 @@ func (e Engine) boots() BootTarget {
 // TakeUp claims a deployment for what carries it out, where that is not an agent of ours: as
 // [Registry.ClaimDeployment], and boot is what that calls this run.
 func (r *Registry) TakeUp(ctx context.Context, machine, boot string) (Deployment, error) {
-	d, _, err := r.claim(ctx, machine, AgentBoot{ID: boot}, func(_ Machine, d Deployment) error { return d.isOf(EngineTinkerbell) })
+	d, _, err := r.claim(ctx, machine, func(t *turn) (AgentBoot, error) { return AgentBoot{ID: boot}, t.d.isOf(EngineTinkerbell) })
 	return d, err
 }
 

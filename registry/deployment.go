@@ -68,6 +68,9 @@ type RecipeAction struct {
 	Command     []string          `json:"command,omitempty"`
 	Environment map[string]string `json:"environment,omitempty"`
 	Timeout     int64             `json:"timeout_seconds" doc:"it fails after that"`
+	Volumes     []string          `json:"volumes,omitempty" doc:"of the host, for what runs actions as containers; the agent does not" example:"[\"/dev:/dev\"]"`
+	PID         string            `json:"pid,omitempty" doc:"the same: \"host\" shares the process IDs"`
+	Network     string            `json:"network,omitempty" doc:"the same: \"host\" shares the network"`
 }
 
 // ActionRun is what became of one action.

@@ -208,6 +208,7 @@ const (
 	StageScript  Stage = "script"  // the iPXE script was fetched
 	StageKernel  Stage = "kernel"  // the kernel was fetched
 	StageInitrd  Stage = "initrd"  // the initramfs was fetched
+	StageWorker  Stage = "worker"  // somebody asked for its work by Tink server's protocol, and was given nothing
 	StageSeed    Stage = "seed"    // an installed system read what it is given at its first boot
 )
 

@@ -25,6 +25,7 @@ type ports struct {
 	http    net.Listener
 	control net.Listener
 	cluster net.Listener // nil for a host that is not in a cluster
+	tink    net.Listener // nil where Tink server's protocol is not served
 	boot    []*bootSockets
 }
 
@@ -55,6 +56,9 @@ func bind(cfg config) (_ *ports, err error) {
 		return nil, err
 	}
 	if p.cluster, err = listenCluster(cfg); err != nil {
+		return nil, err
+	}
+	if p.tink, err = listenTink(cfg.TinkListen); err != nil {
 		return nil, err
 	}
 	if !cfg.Boot {
@@ -95,7 +99,7 @@ func bindBoot(on bootInterface, hurry bool) (*bootSockets, error) {
 }
 
 func (p *ports) close() {
-	for _, l := range []net.Listener{p.http, p.control, p.cluster} {
+	for _, l := range []net.Listener{p.http, p.control, p.cluster, p.tink} {
 		if l != nil {
 			l.Close()
 		}
@@ -202,10 +206,7 @@ func (n *neighbours) card(addr netip.Addr) registry.MAC {
 
 func readNeighbours() map[netip.Addr]registry.MAC {
 	cards := map[netip.Addr]registry.MAC{}
-	list, err := netlink.NeighList(0, netlink.FAMILY_V4)
-	if err != nil {
-		return cards
-	}
+	list, _ := netlink.NeighList(0, netlink.FAMILY_ALL) // of IPv4 and IPv6; without it nobody is known
 	for _, n := range list {
 		if ip, ok := netip.AddrFromSlice(n.IP); ok && len(n.HardwareAddr) == len(registry.MAC{}) {
 			cards[ip.Unmap()] = registry.MAC(n.HardwareAddr)

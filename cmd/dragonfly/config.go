@@ -47,6 +47,7 @@ type config struct {
 	Engine         string        `koanf:"engine"`
 	OSIE           string        `koanf:"osie"`
 	DeployFetch    time.Duration `koanf:"deploy-fetch"`
+	TinkListen     string        `koanf:"tink-listen"`
 	DeployWait     time.Duration `koanf:"deploy-wait"`
 	DeployVerify   time.Duration `koanf:"deploy-verify"`
 	LogLevel       string        `koanf:"log-level"`
@@ -93,6 +94,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed; 5m at least")
 	tinkerbellFlags(flags)
 	osieFlags(flags)
+	tinkListenFlags(flags)
 	oidcFlags(flags)
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
@@ -210,6 +212,9 @@ func (c config) check() error {
 		errs = append(errs, err)
 	}
 	if err := c.checkOSIE(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := checkTinkListen(c.TinkListen); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.checkCluster(); err != nil {

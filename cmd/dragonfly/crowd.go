@@ -34,6 +34,7 @@ const (
 // host itself is always let in, so that an operator on it can look.
 type crowd struct {
 	total   int // of all peers
+	each    int // of one
 	refused atomic.Uint64
 
 	mu   sync.Mutex
@@ -49,7 +50,7 @@ func newCrowd() *crowd {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
 		total = max(total, int(min(limit.Cur, 1<<20))/2)
 	}
-	return &crowd{total: total, by: map[netip.Addr]int{}}
+	return &crowd{total: total, each: maxPerPeer, by: map[netip.Addr]int{}}
 }
 
 // Open is the number of connections.
@@ -79,7 +80,7 @@ func (c *crowd) enter(addr netip.Addr) bool {
 	defer c.mu.Unlock()
 	c.open++
 	c.by[addr]++
-	return c.by[addr] <= maxPerPeer && c.open <= c.total
+	return c.by[addr] <= c.each && c.open <= c.total
 }
 
 func (c *crowd) leave(addr netip.Addr) {

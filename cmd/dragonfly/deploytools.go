@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +27,7 @@ func (a *appliance) deployTools() (registry.Tools, error) {
 		return registry.Tools{}, err
 	}
 	return registry.Tools{Catalogue: oses, Templates: templates, Sealer: a.box, Render: renderTemplate, Server: a.serverFor,
-		Image: a.storedImage, Fetch: a.images.ImportFor, Fetching: a.images.Importing, Unwanted: a.images.Unwanted, Seed: a.seedParameters, CheckSeed: checkSeed, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
+		Image: a.storedImage, Fetch: a.images.ImportFor, Fetching: a.images.Importing, Unwanted: a.images.Unwanted, Seed: a.seedParameters, CheckSeed: checkSeed, Card: cardAt, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
 		Limits: registry.DeployLimits{Fetch: a.cfg.DeployFetch, Wait: a.cfg.DeployWait, Verify: a.cfg.DeployVerify}}, nil
 }
 
@@ -50,7 +52,8 @@ func renderTemplate(text string, m registry.Machine, params map[string]string) (
 	for _, task := range t.Tasks {
 		for _, action := range task.Actions {
 			out.Actions = append(out.Actions, registry.RecipeAction{Name: action.Name, Image: action.Image, Command: action.Command,
-				Environment: task.Variables(action), Timeout: action.Timeout})
+				Environment: task.Variables(action), Timeout: action.Timeout, Volumes: slices.Concat(task.Volumes, action.Volumes),
+				PID: cmp.Or(action.Namespaces.PID, action.PID), Network: action.Namespaces.Network})
 		}
 	}
 	for _, note := range t.Notes() {

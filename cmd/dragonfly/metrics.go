@@ -55,6 +55,9 @@ func (a *appliance) metrics() http.Handler {
 	if a.kube != nil {
 		all.MustRegister(kubeMetrics(a.kube)...)
 	}
+	if a.ports.tink != nil {
+		all.MustRegister(a.tink.metrics()...)
+	}
 	for _, b := range a.boot {
 		b.register(all)
 	}

@@ -121,6 +121,7 @@ type appliance struct {
 	keys     sshkeys.Fetcher
 	kube     *kube // nil: Tinkerbell is not used
 	seeds    *metadata.Handler
+	tink     *tinkListener
 
 	httpBoots ipxe.Stats // what machines asked for below /boot/
 }
@@ -158,6 +159,7 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if a.kube, err = cfg.dialTinkerbell(reg, log); err != nil {
 		return nil, err
 	}
+	a.tink = newTinkListener(a)
 	tools, err := a.deployTools()
 	reg.Equip(tools)
 	return a, err
@@ -184,6 +186,9 @@ func (a *appliance) run(ctx context.Context) error {
 	})
 	if a.kube != nil {
 		a.kube.run(ctx, group)
+	}
+	if a.ports.tink != nil {
+		group.Go(func() error { return a.serveHTTP(ctx, a.ports.tink, a.tink.server()) })
 	}
 	for _, b := range a.boot {
 		b.serve(ctx, group)
@@ -222,6 +227,9 @@ func (a *appliance) serveHTTP(ctx context.Context, l net.Listener, s *http.Serve
 func (a *appliance) announce() {
 	for _, b := range a.ports.boot {
 		a.log.Info("answering network boots", "interface", b.on.Name, "address", b.on.Addr)
+	}
+	if a.ports.tink != nil {
+		a.log.Info("serving Tink server's protocol", "address", a.ports.tink.Addr().String())
 	}
 	a.log.Info("ready", "http", a.ports.http.Addr().String(), "machines", a.registry.Count(), "version", version())
 	for _, problem := range a.problems() {

@@ -86,7 +86,7 @@ func (c *Client) call(ctx context.Context, method string, message []byte) ([]byt
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answers %s; it is no Tink server, or a proxy stands before it", c.base, resp.Status)
 	}
-	reply, err := unframe(resp.Body)
+	reply, err := unframe(resp.Body, maxMessage)
 	if refused := outcome(resp); refused != nil {
 		return nil, refused
 	}

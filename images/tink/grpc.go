@@ -82,9 +82,9 @@ func frame(message []byte) []byte {
 	return append(b, message...)
 }
 
-// unframe reads the one message of a call, and to the end of it: the trailers come
-// behind that.
-func unframe(from io.Reader) ([]byte, error) {
+// unframe reads the one message of a call, of so many bytes at most, and to the end of
+// it: the trailers come behind that.
+func unframe(from io.Reader, most int64) ([]byte, error) {
 	var head [headSize]byte
 	if _, err := io.ReadFull(from, head[:]); err != nil {
 		return nil, err
@@ -93,8 +93,8 @@ func unframe(from io.Reader) ([]byte, error) {
 		return nil, &Error{Unimplemented, "the message is compressed; want it as it is"}
 	}
 	size := int64(binary.BigEndian.Uint32(head[1:]))
-	if size > maxMessage {
-		return nil, &Error{ResourceExhausted, fmt.Sprintf("the message has %d bytes; want %d at most", size, maxMessage)}
+	if size > most {
+		return nil, &Error{ResourceExhausted, fmt.Sprintf("the message has %d bytes; want %d at most", size, most)}
 	}
 	message, err := io.ReadAll(io.LimitReader(from, size))
 	if err == nil && int64(len(message)) < size {

@@ -87,9 +87,13 @@ func (h *Handler) reportStatus(r *http.Request) ([]byte, error) {
 	return nil, h.Service.ReportActionStatus(r.Context(), peerOf(r), in)
 }
 
+// maxRequest is the size of what a peer may send, in bytes: what is found in a large
+// machine takes a tenth of it.
+const maxRequest = 256 << 10
+
 // read takes the message of a call.
 func read(r *http.Request, into func([]byte) error) error {
-	message, err := unframe(r.Body)
+	message, err := unframe(r.Body, maxRequest)
 	if err == nil {
 		err = into(message)
 	}
@@ -97,6 +101,14 @@ func read(r *http.Request, into func([]byte) error) error {
 		return &Error{InvalidArgument, err.Error()}
 	}
 	return err
+}
+
+// Refuse answers a call before anybody has read it.
+func Refuse(w http.ResponseWriter, why *Error) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Grpc-Status", strconv.Itoa(int(why.Code)))
+	w.Header().Set("Grpc-Message", encodeMessage(why.Message))
+	w.WriteHeader(http.StatusOK)
 }
 
 type connKey struct{}
@@ -114,7 +126,8 @@ func NewServer(handler http.Handler) *http.Server {
 	protocols.SetUnencryptedHTTP2(true)
 	var conns atomic.Uint64
 	return &http.Server{Handler: handler, Protocols: &protocols,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 8, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 4, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10,
+			SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second, WriteByteTimeout: 15 * time.Second},
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, conns.Add(1))
 		}}

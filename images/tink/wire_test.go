@@ -101,7 +101,7 @@ func TestFrame(t *testing.T) {
 		"too large":           {"\x00\xff\xff\xff\xff", "", &Error{Code: ResourceExhausted}},
 		"something behind it": {string(frame(nil)) + "x", "", &Error{Code: InvalidArgument}},
 	} {
-		got, err := unframe(strings.NewReader(test.in))
+		got, err := unframe(strings.NewReader(test.in), maxMessage)
 		var want *Error
 		if errors.As(test.err, &want) && CodeOf(err) != want.Code || want == nil && !errors.Is(err, test.err) || string(got) != test.want {
 			t.Errorf("%s: got %q, %v", name, got, err)
@@ -157,7 +157,7 @@ func FuzzMessages(f *testing.F) {
 		}
 		var r request
 		_ = r.unmarshal(b)
-		if message, err := unframe(bytes.NewReader(b)); err == nil && !bytes.Equal(frame(message), b) {
+		if message, err := unframe(bytes.NewReader(b), maxMessage); err == nil && !bytes.Equal(frame(message), b) {
 			t.Errorf("frame %x became %x", b, message)
 		}
 	})
