@@ -50,7 +50,7 @@ func (s scenario) tinkerbell(ctx context.Context, r *rack, m api.Machine) error 
 	order := time.Now()
 	in, err := guest.install(ctx, m)
 	if err != nil {
-		return errors.Join(err, fmt.Errorf("Tinkerbell says:\n%s", lastOf(log)))
+		return errors.Join(err, fmt.Errorf("the log of Tinkerbell ends with:\n%s", lastOf(log)))
 	}
 	r.notes = append(r.notes, in.stages(order))
 	if in.Engine != registry.EngineTinkerbell {

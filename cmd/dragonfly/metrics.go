@@ -55,7 +55,7 @@ func (a *appliance) metrics() http.Handler {
 	if a.kube != nil {
 		all.MustRegister(kubeMetrics(a.kube)...)
 	}
-	if a.ports.tink != nil {
+	if a.cfg.TinkListen != "" {
 		all.MustRegister(a.tink.metrics()...)
 	}
 	for _, b := range a.boot {
