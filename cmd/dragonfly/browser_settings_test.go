@@ -114,7 +114,7 @@ func TestOwnAccountInBrowser(t *testing.T) {
 	there.Do(chromedp.Navigate(f.url+"/settings"), chromedp.WaitVisible(chromedp.CSS("form.panel")))
 	here.Do(fill("theme", "dark"))
 	here.Eval(`document.querySelector("#theme").dispatchEvent(new Event("change"))`)
-	here.Wait(`document.documentElement.dataset.bsTheme === "dark" && document.querySelector(".tool").title === "Theme: dark"`)
+	here.Wait(`document.documentElement.dataset.bsTheme === "dark" && document.querySelector(".tool[x-data]").title === "Theme: dark"`)
 	here.Do(submit("form[action$=end]"), chromedp.WaitVisible(chromedp.CSS("form.panel")))
 }
 

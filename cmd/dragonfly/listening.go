@@ -41,12 +41,15 @@ func (a *appliance) listening() (all []registry.NetworkPort) {
 	}
 	held := holders()
 	for i, p := range all {
-		all[i].Others = held[p.Protocol+" "+strconv.Itoa(p.Port)]
+		all[i].Others = slices.DeleteFunc(held[p.Protocol+" "+strconv.Itoa(p.Port)], isThis)
 	}
 	return all
 }
 
-// holders are the other processes of this host by the ports they have open, such as
+// isThis reports whether a holder is this process.
+func isThis(holder string) bool { return strings.HasSuffix(holder, fmt.Sprintf("(pid %d)", os.Getpid())) }
+
+// holders are the processes of this host by the ports they have open, such as
 // "udp 67": "dnsmasq (pid 123)", as far as they can be seen.
 func holders() map[string][]string {
 	ports := map[string]string{} // by the link to a socket
@@ -65,9 +68,6 @@ func holders() map[string][]string {
 			continue
 		}
 		pid := strings.Split(link, "/")[2]
-		if pid == strconv.Itoa(os.Getpid()) {
-			continue
-		}
 		name, _ := os.ReadFile("/proc/" + pid + "/comm")
 		text := fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
 		if port := ports[target]; !slices.Contains(held[port], text) {
