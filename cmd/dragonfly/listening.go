@@ -47,7 +47,9 @@ func (a *appliance) listening() (all []registry.NetworkPort) {
 }
 
 // isThis reports whether a holder is this process.
-func isThis(holder string) bool { return strings.HasSuffix(holder, fmt.Sprintf("(pid %d)", os.Getpid())) }
+func isThis(holder string) bool {
+	return strings.HasSuffix(holder, fmt.Sprintf("(pid %d)", os.Getpid()))
+}
 
 // holders are the processes of this host by the ports they have open, such as
 // "udp 67": "dnsmasq (pid 123)", as far as they can be seen.
