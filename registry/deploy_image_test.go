@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +18,8 @@ type shelf struct {
 	mu    sync.Mutex
 	path  string
 	job   *registry.ImageJob
-	asked int // how often it was to be fetched
-	given int // how often it was given up
+	asked int          // how often it was to be fetched
+	given atomic.Int64 // how often it was given up
 }
 
 func (s *shelf) put(path string, job *registry.ImageJob) {
@@ -46,7 +47,7 @@ func (s *shelf) tools(server string) registry.Tools {
 	t.Unwanted = func(context.Context, registry.ImageSource) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.given++
+		s.given.Add(1)
 		s.job = nil
 		return nil
 	}
@@ -211,7 +212,7 @@ func TestImageThatNeverComes(t *testing.T) {
 			t.Errorf("its deadline is %v; want %v", d.Deadline, want)
 		}
 		time.Sleep(6*time.Hour - time.Minute)
-		if d, _ = g.is(t, d.ID, registry.DeploymentPending, registry.Ready, ""); s.given != 0 {
+		if d, _ = g.is(t, d.ID, registry.DeploymentPending, registry.Ready, ""); s.given.Load() != 0 {
 			t.Error("it was given up before its time")
 		}
 		time.Sleep(2 * time.Minute)
@@ -220,8 +221,8 @@ func TestImageThatNeverComes(t *testing.T) {
 		if want := "its image was not fetched within 360 minutes; from http://x/linux.qcow2, here: fetching, 41 %, 12 MiB/s; the disk sda ACME S1 is as it was"; d.Reason != want {
 			t.Errorf("%q; want %q", d.Reason, want)
 		}
-		if s.given != 1 {
-			t.Errorf("its image was given up %d times", s.given)
+		if s.given.Load() != 1 {
+			t.Errorf("its image was given up %d times", s.given.Load())
 		}
 	})
 }
@@ -239,8 +240,8 @@ func TestCancelGivesTheImageUp(t *testing.T) {
 			if _, err := g.Cancel(by(t, "ana"), d.ID); err != nil {
 				t.Fatal(err)
 			}
-			if synctest.Wait(); s.given != i {
-				t.Errorf("after %d were cancelled the image was given up %d times", i+1, s.given)
+			if synctest.Wait(); s.given.Load() != int64(i) {
+				t.Errorf("after %d were cancelled the image was given up %d times", i+1, s.given.Load())
 			}
 		}
 	})

@@ -71,12 +71,12 @@ func TestBrowserPalette(t *testing.T) {
 	}
 	w.Eval(open)
 	w.Wait(`document.getElementById("palette").open && document.activeElement.id === "sought"`)
-	w.Do(chromedp.SendKeys(chromedp.CSS("#sought"), "heron"))
+	w.Do(chromedp.KeyEvent("heron"))
 	picked("amber-heron-0007")
 	w.Do(chromedp.KeyEvent("\u0301")) // arrow down
 	picked("amber-heron-0017")
 	w.AccessibleHere()
-	w.Do(chromedp.SendKeys(chromedp.CSS("#sought"), " no such"))
+	w.Do(chromedp.KeyEvent(" no such"))
 	w.Says("#palette-says", "Nothing matches")
 	w.Do(chromedp.KeyEvent("\x1b"))
 	w.Wait(`!document.getElementById("palette").open`)
@@ -87,7 +87,7 @@ func TestBrowserPalette(t *testing.T) {
 	w.Clean(server.URL)
 	w.Eval(open)
 	w.Wait(`document.activeElement.id === "sought"`)
-	w.Do(chromedp.SendKeys(chromedp.CSS("#sought"), "api ref"))
+	w.Do(chromedp.KeyEvent("api ref"))
 	picked("API reference")
 	w.Do(chromedp.KeyEvent("\r"))
 	w.Wait(`location.pathname === "/docs"`)

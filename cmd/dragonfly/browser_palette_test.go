@@ -12,7 +12,7 @@ import (
 func palette(w *uitest.Window, text string) {
 	w.Eval(`document.dispatchEvent(new KeyboardEvent("keydown", {key: "k", ctrlKey: true, bubbles: true, cancelable: true}))`)
 	w.Wait(`document.querySelector("#palette").open && document.activeElement.id === "sought"`)
-	w.Do(chromedp.SendKeys(chromedp.CSS("#sought"), text))
+	w.Do(chromedp.KeyEvent(text))
 }
 
 // picked waits until a line of the palette is the one that Enter takes.
