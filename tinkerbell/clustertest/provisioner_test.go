@@ -175,7 +175,8 @@ func TestAway(t *testing.T) {
 	b.controller(w, actions("SUCCESS", "SUCCESS", "SUCCESS"))
 	b.comesTo(d.ID, registry.DeploymentVerifying)
 	list, err := b.client.Resource(cluster.Workflow).Namespace(b.namespace).List(t.Context(), metav1.ListOptions{})
-	if err != nil || len(list.Items) != 1 || b.hands.Stats.HandedOver.Load() != 1 {
+	// None is counted where the answer to the last object was lost.
+	if err != nil || len(list.Items) != 1 || b.hands.Stats.HandedOver.Load() > 1 {
 		t.Error(err, len(list.Items), b.hands.Stats.HandedOver.Load())
 	}
 }
