@@ -81,7 +81,7 @@ func TestPlanFor(t *testing.T) {
 		}
 	}
 	for state, do := range want {
-		if got := PlanFor(registry.Entry{State: state}, true, OSIEHook); got.Do != do || got.Rule == "" {
+		if got := PlanFor(registry.Entry{State: state}, true, registry.OSIEHook); got.Do != do || got.Rule == "" {
 			t.Errorf("%s: got %+v, want %s and a rule", state, got, do)
 		}
 	}
@@ -93,29 +93,19 @@ func TestPlanForNext(t *testing.T) {
 	for _, state := range registry.States() {
 		for next, want := range map[registry.BootTarget]Do{registry.BootAgent: Agent, registry.BootOnce: Once, registry.BootDisk: Disk} {
 			if next == registry.BootDisk && state != registry.Installing {
-				want = PlanFor(registry.Entry{State: state}, true, OSIEHook).Do
+				want = PlanFor(registry.Entry{State: state}, true, registry.OSIEHook).Do
 			}
-			if got := PlanFor(registry.Entry{State: state, Next: next}, true, OSIEHook); got.Do != want || got.Rule == "" {
+			if got := PlanFor(registry.Entry{State: state, Next: next}, true, registry.OSIEHook); got.Do != want || got.Rule == "" {
 				t.Errorf("%s, next %s: %+v", state, next, got)
 			}
 		}
-		for osie, do := range map[OSIE]Do{"": Worker, OSIEAgent: Worker, OSIEHook: Hook, OSIESmee: Smee} {
+		for osie, do := range map[registry.OSIE]Do{"": Worker, registry.OSIEAgent: Worker, registry.OSIEHook: Hook, registry.OSIESmee: Smee} {
 			if got := PlanFor(registry.Entry{State: state, Next: registry.BootOSIE}, true, osie); got.Do != do || got.Rule == "" {
 				t.Errorf("%s, for Tinkerbell, %s: %+v", state, osie, got)
 			}
-		}
-	}
-}
-
-func TestParseOSIE(t *testing.T) {
-	for _, good := range []OSIE{OSIEAgent, OSIEHook, OSIESmee} {
-		if got, err := ParseOSIE(string(good)); got != good || err != nil {
-			t.Errorf("%s: got %q, %v", good, got, err)
-		}
-	}
-	for _, bad := range []string{"", "HookOS", strings.Repeat("x", 1<<16)} {
-		if _, err := ParseOSIE(bad); err == nil || !strings.Contains(err.Error(), `want "agent", "hook" or "smee"`) || len(err.Error()) > 200 {
-			t.Errorf("%.20q: %v", bad, err)
+			if got := PlanFor(registry.Entry{State: state, Next: "osie:smee"}, true, osie); got.Do != Smee {
+				t.Errorf("%s, for Tinkerbell by Smee, %s: %+v", state, osie, got)
+			}
 		}
 	}
 }

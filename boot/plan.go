@@ -1,6 +1,10 @@
 package boot
 
-import "dragonfly/registry"
+import (
+	"cmp"
+
+	"dragonfly/registry"
+)
 
 // Plan is what a machine does once iPXE runs.
 type Plan struct {
@@ -23,18 +27,20 @@ const (
 )
 
 // PlanFor says what the machine does next. known is false where no machine has
-// the address; entry counts for nothing then. osie is for what Tinkerbell carries out.
-func PlanFor(entry registry.Entry, known bool, osie OSIE) Plan {
+// the address; entry counts for nothing then. osie is where a machine
+// goes that Tinkerbell has work for, if nothing else is said for it.
+func PlanFor(entry registry.Entry, known bool, osie registry.OSIE) Plan {
 	if !known {
 		return Plan{Agent, "unknown machine: start the agent, so that it can register"}
+	}
+	if own, is := entry.Next.OSIE(); is {
+		return Enter(cmp.Or(own, osie))
 	}
 	switch entry.Next {
 	case registry.BootAgent:
 		return Plan{Agent, "deployment pending: start the agent, so that it can install"}
 	case registry.BootOnce:
 		return Plan{Once, "an operator has asked for this boot, once"}
-	case registry.BootOSIE:
-		return osie.Plan()
 	case registry.BootDisk:
 		if entry.State == registry.Installing { // and else a rescue is over
 			return Plan{Disk, "deployed: boot its own disk for the first time"}
@@ -57,4 +63,15 @@ func PlanFor(entry registry.Entry, known bool, osie OSIE) Plan {
 		return Plan{Disk, "retired: boot its own disk"}
 	}
 	return Plan{Disk, "in a state this version does not know: boot its own disk"}
+}
+
+// Enter is how a machine gets into an installation environment; empty means the agent.
+func Enter(osie registry.OSIE) Plan {
+	switch osie {
+	case registry.OSIEHook:
+		return Plan{Hook, "deployment by Tinkerbell pending: start its installation environment"}
+	case registry.OSIESmee:
+		return Plan{Smee, "deployment by Tinkerbell pending: go on with the script of its Smee"}
+	}
+	return Plan{Worker, "deployment by Tinkerbell pending: start the agent as its worker"}
 }

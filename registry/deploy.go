@@ -22,10 +22,17 @@ type Tools struct {
 	Engine    Engine       // where nothing else is said; empty: builtin
 	Limits    DeployLimits // Run counts for nothing: that follows from the template
 
+	// ClusterTemplate is the text of a Template that is in Tinkerbell's cluster. Its error
+	// is an [*InvalidError] where there is none of that name, and a [*RefusalError] where
+	// nobody knows. Nil: Tinkerbell is not set up.
+	ClusterTemplate func(name string) (text string, err error)
 	// Render makes of a template what is carried out on a machine. What is wrong
 	// with it is an [*InvalidError] whose pointers are those of a [DeployRequest]; what
 	// it gave is returned as far as it came.
 	Render func(text string, m Machine, params map[string]string) (Rendered, error)
+	// CheckActions reports as Render does what keeps a deployment from being carried out
+	// by its engine, in its OSIE. Nil: nothing is looked at.
+	CheckActions func(d Deployment, actions []RecipeAction) error
 	// Image is the path on this server of an image that is in its store, in the
 	// format of images/frame. Nil: there is no store, and machines fetch images
 	// from where they come from.
@@ -83,21 +90,27 @@ func (t Tools) ended(d Deployment) {
 	}
 }
 
+// ClusterTemplate is what the name of a template begins with that is in Tinkerbell's
+// cluster, and its name there follows.
+const ClusterTemplate = "tinkerbell:"
+
 // template is the text of a template that is named, or that is one.
-func (t Tools) template(nameOrText string) (text string, ok bool) {
+func (t Tools) template(nameOrText string) (text string, err error) {
 	if strings.Contains(nameOrText, "\n") {
-		return nameOrText, true
+		return nameOrText, nil
 	}
-	text, ok = t.Templates[nameOrText]
-	return text, ok
+	if name, is := strings.CutPrefix(nameOrText, ClusterTemplate); is {
+		if t.ClusterTemplate == nil {
+			return "", &RefusalError{"Tinkerbell is not set up here: start with --kubeconfig, see tinkerbell/README.md"}
+		}
+		return t.ClusterTemplate(name)
+	}
+	text, ok := t.Templates[nameOrText]
+	if !ok {
+		err = &InvalidError{Fields: []FieldError{{"/template", fmt.Sprintf("there is no template %.40q; there are %s, or give the text of one", nameOrText, join(slices.Sorted(maps.Keys(t.Templates))))}}}
+	}
+	return text, err
 }
-
-func (t Tools) hasTemplate(nameOrText string) bool {
-	_, ok := t.template(nameOrText)
-	return ok
-}
-
-func (t Tools) templateNames() []string { return slices.Sorted(maps.Keys(t.Templates)) }
 
 // Batch is deployments that were asked for together. The zero value is one alone.
 type Batch struct {

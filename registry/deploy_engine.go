@@ -35,16 +35,16 @@ func (r *Registry) engine(p *DeployPlan, o OS) {
 	if d.Kind == KindWipe || o.Images[p.Machine.Hardware.CPU.Arch].Kernel != "" {
 		usual = EngineBuiltin
 	}
-	d.Engine = cmp.Or(p.Recipe.Request.Engine, usual, EngineBuiltin)
+	d.Engine, d.OSIE = cmp.Or(p.Recipe.Request.Engine, usual, EngineBuiltin), o.OSIE
 	if d.Engine != EngineBuiltin && !slices.Contains(r.tools.Engines, d.Engine) {
 		p.problem("/engine", "%s is not set up here: start with --kubeconfig, see tinkerbell/README.md", d.Engine)
 	}
 }
 
-// boots is what a machine boots for a deployment of this engine.
-func (e Engine) boots() BootTarget {
-	if e == EngineTinkerbell {
-		return BootOSIE
+// boots is what a machine boots for the deployment.
+func (d Deployment) boots() BootTarget {
+	if d.Engine == EngineTinkerbell {
+		return d.OSIE.boots()
 	}
 	return BootAgent
 }

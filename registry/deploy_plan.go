@@ -156,7 +156,7 @@ func (r *Registry) chosenOS(ctx context.Context, p *DeployPlan) (OS, error) {
 		p.problem("/os", "%s is disabled in the catalogue", o.ID)
 	}
 	hardware := p.Machine.Hardware
-	if _, there := o.Images[hardware.CPU.Arch]; !there {
+	if !o.Fits(hardware.CPU.Arch) {
 		p.problem("/os", "%s is for %s, and the machine is %s", o.ID, strings.Join(slices.Sorted(maps.Keys(o.Images)), " and "), cmp.Or(hardware.CPU.Arch, "of an architecture that nobody knows"))
 	}
 	if have := hardware.Memory.Installed(); have < o.MinMemory {
@@ -238,9 +238,9 @@ func (c DeploymentDisk) path() string {
 
 // render makes the recipe.
 func (r *Registry) render(ctx context.Context, p *DeployPlan, o OS) {
-	text, ok := r.tools.template(o.Template)
-	if !ok {
-		p.problem("/os", "its template %q is not there", o.Template)
+	text, err := r.tools.template(o.Template)
+	if err != nil {
+		p.Problems = append(p.Problems, below("/os", err))
 		return
 	}
 	params, err := r.parameters(ctx, p, o)
@@ -249,6 +249,9 @@ func (r *Registry) render(ctx context.Context, p *DeployPlan, o OS) {
 		return
 	}
 	rendered, err := r.tools.Render(text, p.Machine, params)
+	if err == nil && r.tools.CheckActions != nil {
+		err = r.tools.CheckActions(p.Deployment, rendered.Actions)
+	}
 	if err != nil {
 		p.Problems = append(p.Problems, err)
 	}

@@ -18,6 +18,7 @@ type Deployment struct {
 	OS        string          `json:"os,omitempty"`         // ID; empty where none is installed
 	FirstBoot FirstBoot       `json:"first_boot,omitempty"` // of the operating system: how it is known to have started
 	Engine    Engine          `json:"engine"`
+	OSIE      OSIE            `json:"osie,omitempty"` // where the machine carries it out for Tinkerbell; empty: that of this installation
 	State     DeploymentState `json:"state"`
 	Reason    string          `json:"reason,omitempty"` // why it ended without success, with the evidence; before it has begun, what it waits for
 	Batch     string          `json:"batch,omitempty"`  // of deployments that were asked for together; empty: alone

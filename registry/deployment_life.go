@@ -268,7 +268,7 @@ func (m Machine) with(d Deployment) (Machine, error) {
 	var err error
 	switch d.State {
 	case DeploymentWaiting, DeploymentRunning:
-		if m.BootNext = d.Engine.boots(); m.State != Installing {
+		if m.BootNext = d.boots(); m.State != Installing {
 			m.State, err = m.State.Step(CauseDeploy)
 			m.Reason = ""
 		}

@@ -48,7 +48,7 @@ type BootTarget string
 const (
 	BootAgent BootTarget = "agent" // there is work for it
 	BootDisk  BootTarget = "disk"  // what was installed has yet to start, or a rescue is over
-	BootOSIE  BootTarget = "osie"  // Tinkerbell has work for it
+	BootOSIE  BootTarget = "osie"  // Tinkerbell has work for it; "osie:hook": in that [OSIE]
 	BootOnce  BootTarget = "once"  // a [BootOrder], which iPXE carries out
 )
 

@@ -1,17 +1,20 @@
 package registry
 
+import "strings"
+
 // OS is an operating system of the catalogue: where its images are, how it is
 // installed and how it starts. Sizes are in bytes.
 type OS struct {
 	ID        string             `json:"id" doc:"such as debian-12" example:"debian-12"`
 	Name      string             `json:"name" example:"Debian 12 (bookworm)"`
 	Version   string             `json:"version,omitempty" doc:"as its os-release has VERSION_ID" example:"12"`
-	Images    map[string]OSImage `json:"images,omitempty" doc:"by architecture, amd64 or arm64"`
-	Template  string             `json:"template" doc:"the name of a shipped template, or the text of one" example:"cloud-image"`
+	Images    map[string]OSImage `json:"images,omitempty" doc:"by architecture, amd64 or arm64; may be left out where the template is one of Tinkerbell's cluster, which has its own"`
+	Template  string             `json:"template" doc:"the name of a shipped template, the text of one, or tinkerbell:NAME for the Template of that name in Tinkerbell's cluster" example:"cloud-image"`
 	Values    map[string]string  `json:"values,omitempty" doc:"what its template asks for by these names, such as root_partition"`
 	User      string             `json:"user,omitempty" doc:"who signs in where nothing else is said" example:"debian"`
 	FirstBoot FirstBoot          `json:"first_boot" enum:"cloud-init,ignition,talos,none" doc:"what configures it when it starts for the first time"`
 	Engine    Engine             `json:"engine,omitempty" enum:"builtin,tinkerbell" doc:"what carries out its deployments; what this installation says where it is left out"`
+	OSIE      OSIE               `json:"osie,omitempty" enum:"agent,hook,smee" doc:"the installation environment that its machines boot where Tinkerbell carries its deployments out, as --osie says for the others; hook where the template has actions that our agent does not know"`
 	MinDisk   int64              `json:"min_disk,omitempty" doc:"bytes; a smaller disk is refused"`
 	MinMemory int64              `json:"min_memory,omitempty" doc:"bytes; a machine with less is refused"`
 	Seed      Seed               `json:"seed,omitzero" doc:"what each of its installations is given at its first boot; everybody who may look sees it, so it has no passwords"`
@@ -21,6 +24,16 @@ type OS struct {
 	Builtin   bool               `json:"builtin,omitempty" doc:"it comes with this version, and is as it came"`
 	Local     []string           `json:"local,omitempty" doc:"the architectures whose images are in the store of the server that answers; the others are fetched when they are deployed"`
 	Revision  int64              `json:"revision,omitempty" doc:"of the record; 0 for one that nobody changed"`
+}
+
+// ofCluster reports whether the template is one of Tinkerbell's cluster.
+func (o OS) ofCluster() bool { return strings.HasPrefix(o.Template, ClusterTemplate) }
+
+// Fits reports whether the operating system is for an architecture, amd64 or arm64. One
+// whose template has an image of its own is for whatever that is for.
+func (o OS) Fits(arch string) bool {
+	_, there := o.Images[arch]
+	return there || len(o.Images) == 0
 }
 
 // OSImage is where the image for one architecture is, and what it is checked

@@ -39,6 +39,9 @@ func (o OS) Validate() error {
 	if o.Engine != "" && !slices.Contains(Engines(), o.Engine) {
 		v.add("/engine", "want builtin or tinkerbell")
 	}
+	if o.OSIE != "" && !slices.Contains(OSIEs(), o.OSIE) {
+		v.add("/osie", fmt.Sprintf("want one of %s", join(OSIEs())))
+	}
 	for _, size := range []struct {
 		pointer string
 		bytes   int64
@@ -51,7 +54,7 @@ func (o OS) Validate() error {
 		v.add("/notes", fmt.Sprintf("want plain text of at most %d bytes", maxNotes))
 	}
 	if o.Template == "" || len(o.Template) > maxTemplate || !utf8.ValidString(o.Template) {
-		v.add("/template", fmt.Sprintf("want the name of a shipped template, or the text of one, of at most %d bytes", maxTemplate))
+		v.add("/template", fmt.Sprintf("want the name of a shipped template, tinkerbell:NAME for one of Tinkerbell's cluster, or the text of one, of at most %d bytes", maxTemplate))
 	}
 	v.values("/values", o.Values)
 	o.validateSeeds(&v)
@@ -143,8 +146,8 @@ func join[T ~string](values []T) string {
 var osArches = []string{"amd64", "arm64"}
 
 func (o OS) validateImages(v *validator) {
-	if len(o.Images) == 0 {
-		v.add("/images", "want an image for amd64 or arm64")
+	if len(o.Images) == 0 && !o.ofCluster() {
+		v.add("/images", "want an image for amd64 or arm64; only a template of Tinkerbell's cluster has its own")
 	}
 	for _, arch := range slices.Sorted(maps.Keys(o.Images)) {
 		image, at := o.Images[arch], "/images/"+token(arch)
@@ -257,8 +260,8 @@ func (r *Registry) PutOS(ctx context.Context, revision int64, o OS) (OS, error) 
 	if err == nil {
 		err = r.checkSeeds(o)
 	}
-	if err == nil && !r.tools.hasTemplate(o.Template) {
-		err = &InvalidError{Fields: []FieldError{{"/template", fmt.Sprintf("there is no template %.40q; there are %s, or give the text of one", o.Template, strings.Join(r.tools.templateNames(), ", "))}}}
+	if err == nil {
+		_, err = r.tools.template(o.Template)
 	}
 	if err != nil {
 		return OS{}, err

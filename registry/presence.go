@@ -174,13 +174,14 @@ func (r *Registry) Next(ctx context.Context, id string, wait time.Duration) (Mac
 // work is what the agent of m is to do for the machine's deployment; empty where
 // there is nothing. It may be told any number of times.
 func (m Machine) work() Instruction {
+	_, osie := m.BootNext.OSIE()
 	switch {
+	case m.Deployment != "" && osie:
+		return EnterOSIE
 	case m.Deployment != "" && m.BootNext == BootAgent:
 		return Deploy
 	case m.Deployment != "" && m.BootNext == BootOnce:
 		return Reboot
-	case m.Deployment != "" && m.BootNext == BootOSIE:
-		return EnterOSIE
 	case m.Deployment != "" && m.BootNext == BootDisk:
 		return LocalBoot // it was to restart by itself, and waits here instead
 	}

@@ -22,6 +22,7 @@ var reserved = []string{"hardware", "Hardware", "references"}
 // replaces it; a reserved name, or one that no template could ask for, is an error.
 func NewData(m registry.Machine, params map[string]string) (Data, error) {
 	hardware := HardwareOf(m)
+	hardware.diskFirst(params["disk"])
 	data := Data{"hardware": toMap(hardware), "Hardware": hardware.legacy(), "references": map[string]any{}}
 	for name, value := range Parameters(m) {
 		data[name] = value
@@ -89,6 +90,15 @@ func diskPaths(m registry.Machine) (paths []string) {
 		}
 	}
 	return paths
+}
+
+// diskFirst makes the disk at a path the first, where it is one of the machine's:
+// templates that were written for Tinkerbell install to {{ index .Hardware.Disks 0 }},
+// and that has to be the one that was chosen.
+func (h *Hardware) diskFirst(path string) {
+	if i := slices.Index(h.Spec.Disks, Disk{path}); i > 0 {
+		h.Spec.Disks = slices.Insert(slices.Delete(h.Spec.Disks, i, i+1), 0, Disk{path})
+	}
 }
 
 // HardwareOf is a machine as Tinkerbell's Hardware. The port it boots from is the

@@ -115,3 +115,19 @@ tasks:
 		}
 	}
 }
+
+// Templates that take the first disk take the one that was chosen.
+func TestChosenDiskFirst(t *testing.T) {
+	m := ExampleMachine()
+	second := m.Hardware.Disks[1].ByID
+	for disk, want := range map[string]string{"": m.Hardware.Disks[0].ByID, second: second, "/dev/sdx": m.Hardware.Disks[0].ByID} {
+		data, err := NewData(m, map[string]string{"disk": disk})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := Render([]byte(`{{ index .Hardware.Disks 0 }} {{ (index .hardware.spec.disks 0).device }} {{ len .Hardware.Disks }}`), data)
+		if got := string(out.Text); err != nil || got != want+" "+want+" 2" {
+			t.Errorf("%q: %q, %v; want %s twice", disk, got, err, want)
+		}
+	}
+}

@@ -173,10 +173,10 @@ func (u *UI) offer(ctx context.Context, m registry.Machine, o *order) error {
 	}
 	for _, s := range systems {
 		c := choice{Value: s.ID, Text: words(s.Name, "("+s.ID+")")}
-		switch _, fits := s.Images[m.Hardware.CPU.Arch]; {
+		switch {
 		case s.Disabled:
 			continue
-		case !fits:
+		case !s.Fits(m.Hardware.CPU.Arch):
 			c.Why = "not for " + cmp.Or(m.Hardware.CPU.Arch, "this machine")
 		}
 		o.Systems = append(o.Systems, c)

@@ -53,7 +53,7 @@ func once(order registry.BootOrder) Script {
 
 // tinkerbell is the script for a machine that Tinkerbell has work for. It boots from
 // another port than the one Tinkerbell knows it by.
-func tinkerbell(osie boot.OSIE) Script {
+func tinkerbell(osie registry.OSIE) Script {
 	s := known(registry.Installing)
 	s.Plan = boot.PlanFor(registry.Entry{State: registry.Installing, Next: registry.BootOSIE}, true, osie)
 	s.Worker = registry.MAC{0x52, 0x54, 0, 0xab, 0xcd, 0xef}
@@ -78,15 +78,15 @@ func TestScripts(t *testing.T) {
 		"iso.ipxe":           once(registry.BootOrder{Kind: registry.KindISO, ISO: "http://10.0.0.9/tool.iso"}),
 		"script.ipxe":        once(registry.BootOrder{Kind: registry.KindScript, Script: "#!ipxe\necho ${net0/mac} && sleep 1"}),
 		"once-problem.ipxe":  with(once(registry.BootOrder{}), func(s *Script) { s.Problem = "the server cannot look up now what is to be booted" }),
-		"worker.ipxe":        tinkerbell(boot.OSIEAgent),
-		"hook.ipxe":          tinkerbell(boot.OSIEHook),
-		"hook-arm64.ipxe": with(tinkerbell(boot.OSIEHook), func(s *Script) {
+		"worker.ipxe":        tinkerbell(registry.OSIEAgent),
+		"hook.ipxe":          tinkerbell(registry.OSIEHook),
+		"hook-arm64.ipxe": with(tinkerbell(registry.OSIEHook), func(s *Script) {
 			s.Arch, s.Tinkerbell.TLS, s.Tinkerbell.Syslog = boot.UEFIARM64, true, "logs.lab.example"
 		}),
-		"hook-outside.ipxe": with(tinkerbell(boot.OSIEHook), func(s *Script) {
+		"hook-outside.ipxe": with(tinkerbell(registry.OSIEHook), func(s *Script) {
 			s.Tinkerbell.HookURL, s.Tinkerbell.Arguments = "http://10.0.0.9/captain/", []string{"tink_worker_image=ghcr.io/tinkerbell/tink-agent:v0.25.0", "insecure_registries=10.0.0.9:5000,10.0.0.8:5000"}
 		}),
-		"smee.ipxe":         tinkerbell(boot.OSIESmee),
+		"smee.ipxe":         tinkerbell(registry.OSIESmee),
 		"problem.ipxe":      with(agent(), func(s *Script) { s.Problem, s.Token = "the server can give out no boot token now", "" }),
 		"problem-last.ipxe": with(agent(), func(s *Script) { s.Problem, s.Try = "the server can give out no boot token now", Tries }),
 		"retry.ipxe":        with(agent(), func(s *Script) { s.Try = 2 }),
@@ -117,19 +117,19 @@ func TestRenderRefuses(t *testing.T) {
 			"base":  func(s *Script) { s.Base = bad },
 			"token": func(s *Script) { s.Token = bad },
 			"server": func(s *Script) {
-				*s = tinkerbell(boot.OSIEAgent)
+				*s = tinkerbell(registry.OSIEAgent)
 				s.Tinkerbell.Server = bad
 			},
 			"smee": func(s *Script) {
-				*s = tinkerbell(boot.OSIESmee)
+				*s = tinkerbell(registry.OSIESmee)
 				s.Tinkerbell.Smee = bad
 			},
 			"syslog": func(s *Script) {
-				*s = tinkerbell(boot.OSIEHook)
+				*s = tinkerbell(registry.OSIEHook)
 				s.Tinkerbell.Server, s.Tinkerbell.Syslog = cmp.Or(bad, "x"), bad
 			},
 			"argument": func(s *Script) {
-				*s = tinkerbell(boot.OSIEHook)
+				*s = tinkerbell(registry.OSIEHook)
 				s.Tinkerbell.Arguments = []string{bad}
 			},
 		} {

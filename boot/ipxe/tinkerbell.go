@@ -17,7 +17,7 @@ import (
 // Tinkerbell is where a machine finds the Tinkerbell that has work for it, and how it
 // gets there.
 type Tinkerbell struct {
-	OSIE        boot.OSIE
+	OSIE        registry.OSIE
 	Server      string // host:port of Tink server's gRPC, such as 10.0.0.3:42113
 	TLS         bool   // it speaks TLS
 	InsecureTLS bool   // whoever it says it is
@@ -48,7 +48,7 @@ func (t Tinkerbell) Check() error {
 			errs = append(errs, fmt.Errorf("kernel argument %.80q: %w", a, err))
 		}
 	}
-	if why := t.problem(t.OSIE.Plan().Do); why != "" {
+	if why := t.problem(boot.Enter(t.OSIE).Do); why != "" {
 		errs = append(errs, errors.New(why))
 	}
 	return errors.Join(errs...)

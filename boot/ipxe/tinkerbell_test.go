@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"dragonfly/boot"
 	"dragonfly/registry"
 )
 
@@ -29,11 +28,11 @@ func TestTinkerbellOverHTTP(t *testing.T) {
 	}{
 		"agent":               {Tinkerbell{Server: server}, "dragonfly.mac=52:54:00:12:34:56 grpc_authority=10.0.0.3:42113 tinkerbell_tls=false tinkerbell_insecure_tls=false worker_id=52:54:00:ab:cd:ef "},
 		"agent, nowhere":      {Tinkerbell{}, "echo Dragonfly: nobody said where Tink server is\n"},
-		"hook, outside":       {Tinkerbell{OSIE: boot.OSIEHook, Server: server, HookURL: "http://x/y"}, "set hook http://x/y\n"},
-		"hook, not installed": {Tinkerbell{OSIE: boot.OSIEHook, Server: server}, "echo Dragonfly: the server has no installation environment of Tinkerbell (hook/vmlinuz-x86_64 is missing)\n"},
-		"hook, nowhere":       {Tinkerbell{OSIE: boot.OSIEHook}, "echo Dragonfly: nobody said where Tink server is\n"},
-		"smee":                {Tinkerbell{OSIE: boot.OSIESmee, Smee: smee}, "chain --replace --autofree http://10.0.0.3:7080/ipxe/script/52-54-00-ab-cd-ef/auto.ipxe "},
-		"smee, nowhere":       {Tinkerbell{OSIE: boot.OSIESmee, Server: server}, "echo Dragonfly: nobody said where Smee is\n"},
+		"hook, outside":       {Tinkerbell{OSIE: registry.OSIEHook, Server: server, HookURL: "http://x/y"}, "set hook http://x/y\n"},
+		"hook, not installed": {Tinkerbell{OSIE: registry.OSIEHook, Server: server}, "echo Dragonfly: the server has no installation environment of Tinkerbell (hook/vmlinuz-x86_64 is missing)\n"},
+		"hook, nowhere":       {Tinkerbell{OSIE: registry.OSIEHook}, "echo Dragonfly: nobody said where Tink server is\n"},
+		"smee":                {Tinkerbell{OSIE: registry.OSIESmee, Smee: smee}, "chain --replace --autofree http://10.0.0.3:7080/ipxe/script/52-54-00-ab-cd-ef/auto.ipxe "},
+		"smee, nowhere":       {Tinkerbell{OSIE: registry.OSIESmee, Server: server}, "echo Dragonfly: nobody said where Smee is\n"},
 	} {
 		f := forTinkerbell(t, c.where)
 		got := f.ask("GET", "/boot/52-54-00-12-34-56/auto.ipxe?arch=uefi-x64", host).Body.String()
@@ -47,7 +46,7 @@ func TestTinkerbellOverHTTP(t *testing.T) {
 }
 
 func TestHookFiles(t *testing.T) {
-	f := forTinkerbell(t, Tinkerbell{OSIE: boot.OSIEHook, Server: "10.0.0.3:42113"})
+	f := forTinkerbell(t, Tinkerbell{OSIE: registry.OSIEHook, Server: "10.0.0.3:42113"})
 	if err := os.MkdirAll(filepath.Join(f.Dir, "hook"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +77,7 @@ func TestHookFiles(t *testing.T) {
 
 func TestTinkerbellCheck(t *testing.T) {
 	good := Tinkerbell{Server: "tink.lab.example:42113", Smee: "http://[fd00::3]:7080", HookURL: "https://x/hook", Syslog: "10.0.0.3", Arguments: []string{"a=b,c@d"}}
-	for _, osie := range []boot.OSIE{"", boot.OSIEAgent, boot.OSIEHook, boot.OSIESmee} {
+	for _, osie := range []registry.OSIE{"", registry.OSIEAgent, registry.OSIEHook, registry.OSIESmee} {
 		if good.OSIE = osie; good.Check() != nil {
 			t.Errorf("%s: %v", osie, good.Check())
 		}
@@ -90,7 +89,7 @@ func TestTinkerbellCheck(t *testing.T) {
 		"no port":      {func(t *Tinkerbell) { t.Server = "10.0.0.3" }, `server of Tink "10.0.0.3": want host:port, as in 10.0.0.3:42113`},
 		"a URL":        {func(t *Tinkerbell) { t.Server = "http://x:1" }, "want host:port"},
 		"no server":    {func(t *Tinkerbell) { t.Server = "" }, "nobody said where Tink server is"},
-		"no Smee":      {func(t *Tinkerbell) { t.OSIE, t.Smee = boot.OSIESmee, "" }, "nobody said where Smee is"},
+		"no Smee":      {func(t *Tinkerbell) { t.OSIE, t.Smee = registry.OSIESmee, "" }, "nobody said where Smee is"},
 		"Smee":         {func(t *Tinkerbell) { t.Smee = "10.0.0.3:7080" }, "want http://host:port/path"},
 		"a query":      {func(t *Tinkerbell) { t.HookURL = "http://x/?a=b" }, "want http://host:port/path"},
 		"a password":   {func(t *Tinkerbell) { t.HookURL = "http://a:b@x/" }, "want http://host:port/path"},

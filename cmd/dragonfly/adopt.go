@@ -24,6 +24,8 @@ type foreignHardware struct {
 	Machine  registry.Listed `json:"machine" doc:"that it is of, as an item for /api/v1/machines/import"`
 }
 
+const noTinkerbell = "Tinkerbell is not set up here: start with --kubeconfig, see tinkerbell/README.md"
+
 const tinkerbellHardwarePath = "/api/v1/tinkerbell/hardware"
 
 // mountTinkerbell adds what there is of Tinkerbell to the API.
@@ -32,13 +34,17 @@ func (a *appliance) mountTinkerbell() {
 		Summary: "The Hardware in Tinkerbell's cluster that Dragonfly did not make", Tags: []string{"machines"},
 		Description: "What `machine` says may be sent to /api/v1/machines/import, which makes a machine of it. Nothing is changed in Kubernetes by either.",
 		Errors:      []int{409, 503}}, a.foreignHardware)
+	huma.Register(a.api, huma.Operation{OperationID: "tinkerbell-templates", Method: http.MethodGet, Path: tinkerbellTemplatesPath,
+		Summary: "The Templates in Tinkerbell's cluster that Dragonfly did not make", Tags: []string{"operating systems"},
+		Description: "Each may be the template of an operating system, by what `template` says. It is read anew for each deployment, and nothing of it is changed.",
+		Errors:      []int{409, 503}}, a.foreignTemplates)
 }
 
 type tinkerbellHardwareOutput struct{ Body tinkerbellHardware }
 
 func (a *appliance) foreignHardware(context.Context, *struct{}) (*tinkerbellHardwareOutput, error) {
 	if a.kube == nil {
-		return nil, huma.Error409Conflict("Tinkerbell is not set up here: start with --kubeconfig, see tinkerbell/README.md")
+		return nil, huma.Error409Conflict(noTinkerbell)
 	}
 	found, err := a.kube.hands.Foreign()
 	if err != nil {

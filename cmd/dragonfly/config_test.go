@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"dragonfly/boot"
+	"dragonfly/registry"
 )
 
 // load merges flags, a file and an environment.
@@ -43,10 +43,10 @@ func TestConfigPrecedence(t *testing.T) {
 		{"a flag that says the default", []string{"--port", "3000"}, []string{"DRAGONFLY_PORT=2"}, func(c config) bool { return c.Port == 3000 }},
 		{"a list in the environment", nil, []string{"DRAGONFLY_BOOT_INTERFACE=eth0,eth1"}, func(c config) bool { return len(c.BootInterfaces) == 2 && c.BootInterfaces[1] == "eth1" }},
 		{"RQLITE_HOST", nil, []string{"RQLITE_HOST=db:4001"}, func(c config) bool { return c.Rqlite == "db:4001" }},
-		{"Tinkerbell by its own DHCP", []string{"--engine", "tinkerbell"}, nil, func(c config) bool { return c.osie().OSIE == boot.OSIEAgent }},
+		{"Tinkerbell by its own DHCP", []string{"--engine", "tinkerbell"}, nil, func(c config) bool { return c.osie().OSIE == registry.OSIEAgent }},
 		{"HookOS", []string{"--osie", "hook", "--tink-server", "10.0.0.3:42113"}, []string{"DRAGONFLY_HOOK_ARGS=console=ttyS1,quiet"},
 			func(c config) bool {
-				return c.osie().OSIE == boot.OSIEHook && len(c.osie().Arguments) == 2 && c.osie().Server == "10.0.0.3:42113"
+				return c.osie().OSIE == registry.OSIEHook && len(c.osie().Arguments) == 2 && c.osie().Server == "10.0.0.3:42113"
 			}},
 		{"images below the data", nil, nil, func(c config) bool { return c.ImageDir == "/file/images" }},
 		{"others' variables", nil, []string{"HOME=/root", "DRAGON=1", "DRAGONFLY_CONFIG=x"}, func(c config) bool { return c.Port == 1 }},
@@ -76,7 +76,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"log format", "log-format: xml\n", nil, nil, "want text or json"},
 		{"policy", "ipxe-rom: burn\n", nil, nil, "burn"},
 		{"interface without boot", "", []string{"--boot-interface", "eth0"}, nil, "add --boot"},
-		{"no such way to Tinkerbell", "osie: talos\n", nil, nil, `want "agent", "hook" or "smee"`},
+		{"no such way to Tinkerbell", "osie: talos\n", nil, nil, "want one of agent, hook, smee"},
 		{"a way to Tinkerbell without where", "", []string{"--osie", "smee"}, nil, "nobody said where Smee is"},
 		{"Tink server without a port", "", []string{"--tink-server", "10.0.0.3"}, nil, "want host:port, as in 10.0.0.3:42113"},
 		{"TLS to nobody", "", []string{"--tink-tls"}, nil, "nobody said where Tink server is"},

@@ -26,7 +26,7 @@ func (a *appliance) deployTools() (registry.Tools, error) {
 	if err != nil {
 		return registry.Tools{}, err
 	}
-	return registry.Tools{Catalogue: oses, Templates: templates, Sealer: a.box, Render: renderTemplate, Server: a.serverFor,
+	return registry.Tools{Catalogue: oses, Templates: templates, ClusterTemplate: a.clusterTemplate(), Sealer: a.box, Render: renderTemplate, CheckActions: a.checkActions, Server: a.serverFor,
 		Image: a.storedImage, Fetch: a.images.ImportFor, Fetching: a.images.Importing, Unwanted: a.images.Unwanted, Seed: a.seedParameters, CheckSeed: checkSeed, Card: cardAt, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
 		Limits: registry.DeployLimits{Fetch: a.cfg.DeployFetch, Wait: a.cfg.DeployWait, Verify: a.cfg.DeployVerify}}, nil
 }
@@ -59,16 +59,30 @@ func renderTemplate(text string, m registry.Machine, params map[string]string) (
 	for _, note := range t.Notes() {
 		out.Notes = append(out.Notes, note.String())
 	}
-	return out, unknownActions(out.Actions)
+	return out, nil
 }
 
-// unknownActions says which actions the agent that machines boot does not have. It
-// would refuse the deployment as soon as it had it.
-func unknownActions(actions []registry.RecipeAction) error {
+// checkActions says which actions nobody would carry out. Our agent has those that it
+// has, as the engine and as Tinkerbell's worker; what Tinkerbell's own environments do is
+// for them to say. A machine of an installation that says nothing of them gets there by
+// Tinkerbell's own DHCP.
+func (a *appliance) checkActions(d registry.Deployment, actions []registry.RecipeAction) error {
+	advice := ""
+	if d.Engine == registry.EngineTinkerbell {
+		where := a.cfg.osie()
+		where.OSIE = cmp.Or(d.OSIE, where.OSIE)
+		if err := where.Check(); d.OSIE != "" && err != nil {
+			return &registry.InvalidError{Fields: []registry.FieldError{{Pointer: "/os", Message: fmt.Sprintf("its machines boot the installation environment %q: %v", d.OSIE, err)}}}
+		}
+		if where.OSIE != registry.OSIEAgent || where.Server == "" {
+			return nil
+		}
+		advice = "; with `osie: hook` in its entry of the catalogue its machines boot HookOS, which runs any container"
+	}
 	wrong := &registry.InvalidError{}
 	for _, step := range actions {
 		if err := action.Check(step.Image); err != nil {
-			wrong.Fields = append(wrong.Fields, registry.FieldError{Pointer: "/os", Message: fmt.Sprintf("its template: action %q: %v", step.Name, err)})
+			wrong.Fields = append(wrong.Fields, registry.FieldError{Pointer: "/os", Message: fmt.Sprintf("its template: action %q: %v%s", step.Name, err, advice)})
 		}
 	}
 	if len(wrong.Fields) == 0 {

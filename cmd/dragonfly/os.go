@@ -40,6 +40,9 @@ func osColumns() columns[registry.OS] {
 // imagesOf says for which architectures there are images, and whether they are in the
 // image store.
 func imagesOf(o registry.OS) string {
+	if len(o.Images) == 0 {
+		return "by its template"
+	}
 	var texts []string
 	for _, arch := range slices.Sorted(maps.Keys(o.Images)) {
 		switch {
@@ -114,10 +117,14 @@ func osPutCommand(verb string) *cobra.Command {
                                     # imported: dragonfly image import FILE
     # or, for an installer: kernel, kernel_sha256, initrd, initrd_sha256
     # and command_line, as in debian-12-installer
-  template: cloud-image             # one that comes with this version, or a text
+  template: cloud-image             # one that comes with this version, a text, or
+                                    # tinkerbell:NAME, a Template of its cluster
   values: {root_partition: "1", root_fs: ext4}
   user: mine
   first_boot: cloud-init            # ignition, talos, none
+  engine: builtin                   # or tinkerbell; left out: that of serve --engine
+  osie: hook                        # what its machines boot for Tinkerbell; left
+                                    # out: that of serve --osie
   min_disk: 10 GB
   min_memory: 1 GiB
   seed: {packages: [curl]}          # what all are given at their first boot

@@ -58,6 +58,7 @@ func policy() auth.Policy {
 		"GET /api/v1/network":                    auth.Viewer,
 		"POST /api/v1/network/probe":             auth.Operator,
 		"GET /api/v1/tinkerbell/hardware":        auth.Viewer,
+		"GET /api/v1/tinkerbell/templates":       auth.Viewer,
 
 		"GET " + auth.OIDCBeginPath:  auth.Everybody,
 		"GET " + auth.OIDCFinishPath: auth.Everybody,

@@ -85,11 +85,14 @@ func checkFile(file string, text []byte, m registry.Machine, params map[string]s
 		return findings(file, tinkerbell.Document{}, problemsOf(err), "error")
 	}
 	for _, d := range documents {
-		t, guessed, err := tryTemplate(d.Text, m, params)
+		t, missing, err := tryTemplate(d.Text, m, params)
 		all = append(all, findings(file, d, problemsOf(err), "error")...)
 		if err == nil {
 			all = append(all, findings(file, d, t.Notes(), "note")...)
-			summary := fmt.Sprintf("%s is good: %s, %s%s", t.Name, registry.Counted(len(t.Tasks), "task"), registry.Counted(t.Actions(), "action"), guessed)
+			summary := fmt.Sprintf("%s is good: %s, %s", t.Name, registry.Counted(len(t.Tasks), "task"), registry.Counted(t.Actions(), "action"))
+			if len(missing) > 0 {
+				summary += "; to render it needs --set " + strings.Join(missing, "=..., ") + "=..."
+			}
 			all = append(all, finding{file, tinkerbell.Problem{Message: summary}, "good"})
 		}
 	}
@@ -104,22 +107,18 @@ func findings(file string, d tinkerbell.Document, problems []tinkerbell.Problem,
 	return all
 }
 
-// tryTemplate checks a template with a guess for each value that is not given. It
-// says which these are, for the end of a line.
-func tryTemplate(text []byte, m registry.Machine, params map[string]string) (t tinkerbell.Template, guessed string, err error) {
+// tryTemplate checks a template with a guess for each value that is not given, and says
+// which these are.
+func tryTemplate(text []byte, m registry.Machine, params map[string]string) (t tinkerbell.Template, missing []string, err error) {
 	data, err := tinkerbell.NewData(m, params)
 	if err != nil {
-		return t, "", err
+		return t, nil, err
 	}
-	missing, err := tinkerbell.Guess(text, data)
-	if err != nil {
-		return t, "", err
-	}
-	if len(missing) > 0 {
-		guessed = "; to render it needs --set " + strings.Join(missing, "=..., ") + "=..."
+	if missing, err = tinkerbell.Guess(text, data); err != nil {
+		return t, nil, err
 	}
 	t, err = tinkerbell.Check(text, data)
-	return t, guessed, err
+	return t, missing, err
 }
 
 // problemsOf are the problems of an error; any other error is one.

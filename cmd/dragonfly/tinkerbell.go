@@ -142,6 +142,14 @@ func (a *appliance) engines() []registry.Engine {
 	return []registry.Engine{registry.EngineTinkerbell}
 }
 
+// clusterTemplate reads Templates of the cluster; nil: there is none.
+func (a *appliance) clusterTemplate() func(string) (string, error) {
+	if a.kube == nil {
+		return nil
+	}
+	return a.kube.hands.Template
+}
+
 // localNetworks are those that this host is on.
 func localNetworks() (all []netip.Prefix) {
 	addresses, _ := net.InterfaceAddrs()
@@ -174,6 +182,6 @@ Templates and Workflows. Nothing is asked of the cluster, and nothing changed.`,
 	}
 	rbac.Flags().String("namespace", cluster.DefaultNamespace, "namespace that has Tinkerbell's objects")
 	rbac.Flags().Bool("bmc", false, "also what is needed of Rufio's machines (bmc.tinkerbell.org), by which Tinkerbell powers machines on")
-	command.AddCommand(rbac, adoptCommand())
+	command.AddCommand(rbac, adoptCommand(), templatesCommand())
 	return command
 }

@@ -79,6 +79,9 @@ min_memory: 512MiB
 		"a format":            {strings.Replace(good, "format: raw.xz", "format: iso", 1), "line 4: images/amd64/format: want raw or qcow2"},
 		"a password in a URL": {strings.Replace(good, "http://x", "http://a:b@x", 1), "line 4: images/amd64/url: it has a password in it"},
 		"a first boot":        {strings.Replace(good, "none", "magic", 1), "line 8: first_boot: want one of cloud-init"},
+		"an engine":           {good + "engine: steam\n", "line 11: engine: want builtin or tinkerbell"},
+		"an environment":      {good + "osie: linux\n", "line 11: osie: want one of agent, hook, smee"},
+		"no image":            {"id: mine\nname: M\ntemplate: cloud-image\nfirst_boot: none\n", "line 1: images: want an image"},
 		"no template":         {"id: mine\nname: M\nimages: {amd64: {url: http://x/y, format: raw}}\nfirst_boot: none\n", "line 1: template: want the name"},
 		"an id":               {strings.Replace(good, "id: mine", "id: Mine/1", 1), "line 2: id: want lower-case letters"},
 		"the same twice":      {"- {id: a, name: A, images: {amd64: {url: http://x/y, format: raw}}, template: t, first_boot: none}\n- {id: a, name: A, images: {amd64: {url: http://x/y, format: raw}}, template: t, first_boot: none}\n", "line 2: id: a is already in line 1"},
@@ -95,6 +98,14 @@ min_memory: 512MiB
 	}
 }
 
+// A Template of Tinkerbell's cluster has an image of its own.
+func TestParseClusterTemplate(t *testing.T) {
+	all, err := Parse([]byte("id: mine\nname: M\ntemplate: tinkerbell:ubuntu\nengine: tinkerbell\nfirst_boot: none\n"))
+	if err != nil || len(all) != 1 || !all[0].Fits("amd64") || !all[0].Fits("arm64") {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
 // What is written is read again as it was.
 func TestFormat(t *testing.T) {
 	all, err := Shipped()
@@ -102,6 +113,7 @@ func TestFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	odd := all[0]
+	odd.Engine, odd.OSIE = registry.EngineTinkerbell, registry.OSIEHook
 	odd.Template, odd.MinDisk, odd.Disabled = "version: \"0.1\"\nname: x\n", 1<<40+1, true
 	odd.Seed = registry.Seed{Packages: []string{"curl"}, UserData: "#!/bin/sh\necho '<&>' \"\u2028\"\n"}
 	odd.TagSeeds = map[string]registry.Seed{"gpu": {Network: registry.Network{VLANs: []registry.VLAN{{Name: "v", ID: 7, On: "lan0", Link: registry.Link{DHCP4: true}}}}}}

@@ -28,6 +28,8 @@ type entry struct {
 	Values    map[string]string `yaml:"values,omitempty"`
 	User      string            `yaml:"user,omitempty"`
 	FirstBoot string            `yaml:"first_boot,omitempty"`
+	Engine    string            `yaml:"engine,omitempty"`
+	OSIE      string            `yaml:"osie,omitempty"`
 	MinDisk   size              `yaml:"min_disk,omitempty"`
 	MinMemory size              `yaml:"min_memory,omitempty"`
 	Seed      seed              `yaml:"seed,omitempty"`
@@ -189,7 +191,7 @@ func lineOf(n *yaml.Node, pointer string) int {
 
 func (e entry) os() registry.OS {
 	o := registry.OS{ID: e.ID, Name: e.Name, Version: e.Version, Template: e.Template, Values: e.Values, User: e.User,
-		FirstBoot: registry.FirstBoot(e.FirstBoot), MinDisk: int64(e.MinDisk), MinMemory: int64(e.MinMemory), Notes: strings.TrimSpace(e.Notes), Disabled: e.Disabled}
+		FirstBoot: registry.FirstBoot(e.FirstBoot), Engine: registry.Engine(e.Engine), OSIE: registry.OSIE(e.OSIE), MinDisk: int64(e.MinDisk), MinMemory: int64(e.MinMemory), Notes: strings.TrimSpace(e.Notes), Disabled: e.Disabled}
 	o.Seed = registry.Seed(e.Seed)
 	for tag, s := range e.TagSeeds {
 		if o.TagSeeds == nil {
@@ -208,7 +210,7 @@ func (e entry) os() registry.OS {
 
 // Format is an operating system as [Parse] reads it.
 func Format(o registry.OS) ([]byte, error) {
-	e := entry{ID: o.ID, Name: o.Name, Version: o.Version, Template: o.Template, Values: o.Values, User: o.User, FirstBoot: string(o.FirstBoot),
+	e := entry{ID: o.ID, Name: o.Name, Version: o.Version, Template: o.Template, Values: o.Values, User: o.User, FirstBoot: string(o.FirstBoot), Engine: string(o.Engine), OSIE: string(o.OSIE),
 		MinDisk: size(o.MinDisk), MinMemory: size(o.MinMemory), Notes: o.Notes, Disabled: o.Disabled, Images: map[string]image{},
 		Seed: seed(o.Seed), TagSeeds: map[string]seed{}}
 	for tag, s := range o.TagSeeds {

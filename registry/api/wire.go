@@ -54,7 +54,7 @@ type Machine struct {
 	Labels       map[string]string    `json:"labels,omitempty" doc:"keys of your own" example:"{\"rack\":\"a1\"}"`
 	OS           string               `json:"assigned_os,omitempty" doc:"the operating system that is assigned to it, or installed"`
 	Deployment   string               `json:"deployment,omitempty" doc:"ID of the one that is under way, or the last one" example:"d-4k2j7q3mzt5a"`
-	BootNext     registry.BootTarget  `json:"boot_next,omitempty" enum:"agent,disk,osie,once" doc:"what it boots next instead of what its state says"`
+	BootNext     registry.BootTarget  `json:"boot_next,omitempty" enum:"agent,disk,once,osie,osie:agent,osie:hook,osie:smee" doc:"what it boots next instead of what its state says"`
 	Lock         *registry.Lock       `json:"lock,omitempty" doc:"while it is there, nothing that destroys is done"`
 	Hostname     string               `json:"hostname,omitempty" doc:"as its DHCP lease named it" example:"lease-17"`
 	Address      netip.Addr           `json:"address,omitzero" doc:"where the agent registered from" example:"10.0.0.17"`

@@ -3,22 +3,23 @@ package cluster
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 
 	"dragonfly/tinkerbell/objects"
 )
 
-// informers know the Hardware of the namespace, and our Workflows in it, as they are
-// told by watches. A watch that breaks, or is too old, is begun anew from a list.
+// informers know the Hardware of the namespace, our Workflows in it, and the Templates of
+// others, as they are told by watches. A watch that breaks, or is too old, is begun anew from a list.
 type informers struct {
-	hardware, workflows cache.SharedIndexInformer
-	namespace           string
+	hardware, workflows, templates cache.SharedIndexInformer
+
+	namespace string
 }
 
 const (
@@ -30,20 +31,20 @@ const (
 // newInformers are informers that tell of machines (IDs) whose Workflows have changed,
 // and of errors of their watches.
 func newInformers(c *Cluster, changed func(machine string), lost func(error)) (*informers, error) {
-	ours := func(o *metav1.ListOptions) {
-		o.LabelSelector = labels.Set{objects.ManagedBy: objects.Manager}.String()
-	}
+	ours := func(o *metav1.ListOptions) { o.LabelSelector = objects.ManagedBy + "=" + objects.Manager }
+	foreign := func(o *metav1.ListOptions) { o.LabelSelector = objects.ManagedBy + "!=" + objects.Manager }
 	i := &informers{
 		namespace: c.Namespace,
 		hardware:  dynamicinformer.NewFilteredDynamicInformer(c.objects, Hardware, c.Namespace, resync, cache.Indexers{byMAC: macsOf}, nil).Informer(),
 		workflows: dynamicinformer.NewFilteredDynamicInformer(c.objects, Workflow, c.Namespace, resync, cache.Indexers{byMachine: machineOf}, ours).Informer(),
+		templates: dynamicinformer.NewFilteredDynamicInformer(c.objects, Template, c.Namespace, resync, nil, foreign).Informer(),
 	}
 	tell := func(object any) {
 		if ids, _ := machineOf(object); len(ids) > 0 {
 			changed(ids[0])
 		}
 	}
-	for _, informer := range []cache.SharedIndexInformer{i.hardware, i.workflows} {
+	for _, informer := range i.all() {
 		if err := informer.SetTransform(slim); err != nil {
 			return nil, err
 		}
@@ -57,13 +58,18 @@ func newInformers(c *Cluster, changed func(machine string), lost func(error)) (*
 }
 
 func (i *informers) run(ctx context.Context) {
-	done := make(chan struct{})
-	go func() { defer close(done); i.hardware.RunWithContext(ctx) }()
-	i.workflows.RunWithContext(ctx)
-	<-done
+	var running sync.WaitGroup
+	for _, informer := range i.all() {
+		running.Go(func() { informer.RunWithContext(ctx) })
+	}
+	running.Wait()
 }
 
-// synced reports whether everything that is there has been told once.
+func (i *informers) all() []cache.SharedIndexInformer {
+	return []cache.SharedIndexInformer{i.hardware, i.workflows, i.templates}
+}
+
+// synced reports whether everything that a hand-over needs has been told once.
 func (i *informers) synced() bool { return i.hardware.HasSynced() && i.workflows.HasSynced() }
 
 // workflow is one of ours by its name; nil: it is not there.

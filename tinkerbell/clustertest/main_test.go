@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,9 +107,10 @@ type bench struct {
 	hands     *cluster.Provisioner
 	client    dynamic.Interface
 	namespace string
-	stop      func()                 // the provisioner
-	begin     func()                 // another one
-	later     atomic.Int64           // nanoseconds that its clock is ahead
+	stop      func()       // the provisioner
+	begin     func()       // another one
+	later     atomic.Int64 // nanoseconds that its clock is ahead
+	tools     registry.Tools
 	data      atomic.Pointer[string] // what the recipe has in it beside what it always has
 }
 
@@ -128,8 +130,9 @@ tasks:
   - {name: restart, image: x/reboot:v1, timeout: 60}
 `
 
-func (b *bench) render(_ string, m registry.Machine, _ map[string]string) (registry.Rendered, error) {
-	return registry.Rendered{Text: fmt.Sprintf(recipe, m.BootMAC(), *b.data.Load()), Timeout: 30 * time.Minute, Actions: []registry.RecipeAction{
+func (b *bench) render(text string, m registry.Machine, _ map[string]string) (registry.Rendered, error) {
+	origin := "# " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n# ") + "\n"
+	return registry.Rendered{Text: origin + fmt.Sprintf(recipe, m.BootMAC(), *b.data.Load()), Timeout: 30 * time.Minute, Actions: []registry.RecipeAction{
 		{Name: "write", Image: "x/image2disk:v1", Timeout: 600}, {Name: "restart", Image: "x/reboot:v1", Timeout: 60}}}, nil
 }
 
@@ -143,11 +146,12 @@ func newBench(t *testing.T, config *rest.Config, namespace string) *bench {
 	}
 	b := &bench{T: t, registry: r, namespace: namespace}
 	b.data.Store(new(string))
-	r.Equip(registry.Tools{Sealer: plainSealer{}, Templates: map[string]string{"image": "image"}, Render: b.render,
+	b.tools = registry.Tools{Sealer: plainSealer{}, Templates: map[string]string{"image": "image"}, Render: b.render,
 		Engines: []registry.Engine{registry.EngineTinkerbell}, Engine: registry.EngineTinkerbell,
 		Catalogue: []registry.OS{{ID: "linux", Template: "image", FirstBoot: registry.FirstBootNone, Images: map[string]registry.OSImage{"amd64": {URL: "http://x/linux.raw"}}}},
 		Limits:    registry.DeployLimits{Wait: 30 * time.Minute, Verify: 20 * time.Minute},
-		Server:    func(registry.Machine) (string, error) { return "http://10.0.0.2:3000", nil }})
+		Server:    func(registry.Machine) (string, error) { return "http://10.0.0.2:3000", nil }}
+	r.Equip(b.tools)
 	if b.client, err = dynamic.NewForConfig(api); err != nil {
 		t.Fatal(err)
 	}

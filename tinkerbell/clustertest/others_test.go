@@ -1,6 +1,8 @@
 package clustertest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,4 +93,42 @@ func TestBMC(t *testing.T) {
 		"spec": map[string]any{"interfaces": []any{map[string]any{"dhcp": map[string]any{"mac": theirs.BootMAC().String()}}}}})
 	b.eventually("it is known", func() (string, bool) { all, _ := b.hands.Foreign(); return "", len(all) == 1 })
 	b.says(b.deploy(theirs.ID).ID, registry.DeploymentFailed, "set its bmcRef")
+}
+
+// A Template that others made is listed, and is what an operating system is installed by;
+// ours are not.
+func TestTemplates(t *testing.T) {
+	b := newBench(t, api, "templates")
+	b.tools.ClusterTemplate = func(name string) (string, error) { return b.hands.Template(name) }
+	b.registry.Equip(b.tools)
+	b.workflowOf(b.deploy(b.machine(1).ID)) // it has a Template of ours
+	theirs := b.create(cluster.Template, map[string]any{"apiVersion": objects.Version.String(), "kind": "Template",
+		"metadata": map[string]any{"name": "ubuntu"}, "spec": map[string]any{"data": "version: \"0.1\"\nname: theirs\n"}})
+	var all []cluster.ForeignTemplate
+	b.eventually("it is listed", func() (string, bool) {
+		var err error
+		all, err = b.hands.Templates()
+		return fmt.Sprint(all, err), err == nil && len(all) > 0
+	})
+	if len(all) != 1 || all[0].Name != "ubuntu" || !strings.Contains(all[0].Text, "name: theirs") {
+		t.Fatalf("%+v", all)
+	}
+	if _, err := b.hands.Template("ubunt"); err == nil || !strings.Contains(err.Error(), `there is no Template "ubunt" in the namespace templates of Tinkerbell's cluster; did you mean tinkerbell:ubuntu?`) {
+		t.Error(err)
+	}
+	_, err := b.registry.PutOS(t.Context(), registry.AnyVersion, registry.OS{ID: "theirs", Name: "Theirs", Template: "tinkerbell:ubuntu", FirstBoot: registry.FirstBootNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := b.registry.Deploy(t.Context(), b.machine(2).ID, registry.DeployRequest{OS: "theirs", Confirm: "S1"}, registry.Batch{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := b.appears(cluster.Template, objects.Order{Deployment: plan.Deployment}.TemplateName())
+	if data, _, _ := unstructured.NestedString(made.Object, "spec", "data"); !strings.Contains(data, "# version: \"0.1\"\n# name: theirs") {
+		t.Error(data)
+	}
+	if now := b.object(cluster.Template, "ubuntu"); now.GetResourceVersion() != theirs.GetResourceVersion() {
+		t.Error(now)
+	}
 }
