@@ -9,9 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
+	"dragonfly/images/catalogue"
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 )
@@ -22,8 +26,9 @@ const tinkLimit = deployLimit + 5*time.Minute
 // tinkPort is where Tink server listens, beside the appliance.
 const tinkPort = "42113"
 
-// tinkerbell has Tinkerbell install Debian: its own controller and Tink server at a
-// Kubernetes API with roles enforced, and the agent image as the worker. The appliance
+// tinkerbell has Tinkerbell install Debian by a Template that is in its cluster: its own
+// controller and Tink server at a Kubernetes API with roles enforced, and the agent image
+// as the worker. The appliance
 // is started anew with it, and may do there what its own manifest says; the agent that
 // waits is to find its way there by itself.
 func (s scenario) tinkerbell(ctx context.Context, r *rack, m api.Machine) error {
@@ -43,6 +48,9 @@ func (s scenario) tinkerbell(ctx context.Context, r *rack, m api.Machine) error 
 	if err := r.hasTinkerbell(ctx); err != nil {
 		return err
 	}
+	if err := r.useClusterTemplate(ctx); err != nil {
+		return err
+	}
 	guest, err := r.newGuest(ctx, s.Machine)
 	if err != nil {
 		return err
@@ -53,8 +61,8 @@ func (s scenario) tinkerbell(ctx context.Context, r *rack, m api.Machine) error 
 		return errors.Join(err, fmt.Errorf("the log of Tinkerbell ends with:\n%s", lastOf(log)))
 	}
 	r.notes = append(r.notes, in.stages(order))
-	if in.Engine != registry.EngineTinkerbell {
-		return fmt.Errorf("it was carried out by %s", in.Engine)
+	if in.Engine != registry.EngineTinkerbell || in.Actions[0].Name != theirAction {
+		return fmt.Errorf("it was carried out by %s, and began with %s", in.Engine, in.Actions[0].Name)
 	}
 	if after, err := r.api.client.Machine(ctx, m.ID); err != nil || after.State != registry.Installed {
 		return fmt.Errorf("%s is %s (%s), want %s: %w", m.Name, after.State, after.Reason, registry.Installed, err)
@@ -70,13 +78,16 @@ func (r *rack) startKubelab(ctx context.Context) (kubeconfig, log string, err er
 		return "", "", fmt.Errorf("%s is missing: make kubelab", program)
 	}
 	dir := filepath.Join(r.dir, "kubernetes")
-	roles, err := exec.CommandContext(ctx, r.Dragonfly, "tinkerbell", "rbac").Output()
-	if err := errors.Join(err, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(r.dir, "roles.yaml"), roles, 0o600)); err != nil {
+	objects, err := exec.CommandContext(ctx, r.Dragonfly, "tinkerbell", "rbac").Output()
+	if err == nil {
+		objects, err = withTemplate(objects)
+	}
+	if err := errors.Join(err, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(r.dir, "objects.yaml"), objects, 0o600)); err != nil {
 		return "", "", err
 	}
 	var p *process
 	if err := r.run(ctx, "kubelab", func(out io.Writer) (_ *process, err error) {
-		p, err = start("kubelab", out, inside(r.net.appliance, program, "--dir", dir, "--roles", filepath.Join(r.dir, "roles.yaml"),
+		p, err = start("kubelab", out, inside(r.net.appliance, program, "--dir", dir, "--objects", filepath.Join(r.dir, "objects.yaml"),
 			"--tink", applianceAddress+":"+tinkPort)...)
 		return p, err
 	}); err != nil {
@@ -85,6 +96,39 @@ func (r *rack) startKubelab(ctx context.Context) (kubeconfig, log string, err er
 	r.undo.add(func() error { p.kill(); return nil }) // it ends slowly, and keeps nothing
 	kubeconfig = filepath.Join(dir, "kubeconfig")
 	return kubeconfig, filepath.Join(r.dir, "kubelab.log"), poll(ctx, func() bool { return exists(kubeconfig) })
+}
+
+// A Template that somebody else made in the cluster, and its first action, by which it is
+// told from ours.
+const (
+	theirTemplate = "debian-of-the-cluster"
+	theirAction   = "write the cluster's image"
+)
+
+// withTemplate adds that Template to a manifest: it is the shipped one, but for the name
+// of that action.
+func withTemplate(manifest []byte) ([]byte, error) {
+	shipped, err := catalogue.Templates()
+	if err != nil {
+		return nil, err
+	}
+	text := strings.Replace(shipped["cloud-image"], "name: write image\n", "name: "+theirAction+"\n", 1)
+	object, err := yaml.Marshal(map[string]any{"apiVersion": "tinkerbell.org/v1alpha1", "kind": "Template",
+		"metadata": map[string]any{"name": theirTemplate, "namespace": "tinkerbell"}, "spec": map[string]any{"data": text}})
+	return slices.Concat(manifest, []byte("\n---\n"), object), err
+}
+
+// useClusterTemplate has Debian be installed by it, once the appliance knows it.
+func (r *rack) useClusterTemplate(ctx context.Context) error {
+	o, err := r.api.client.OS(ctx, labOS)
+	if err != nil {
+		return err
+	}
+	o.Template = registry.ClusterTemplate + theirTemplate
+	if wait := poll(ctx, func() bool { _, err = r.api.client.PutOS(ctx, o); return err == nil }); wait != nil {
+		return fmt.Errorf("use the Template of the cluster: %w", errors.Join(err, wait))
+	}
+	return nil
 }
 
 // hasTinkerbell waits until the appliance finds everything there that it needs, by the

@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 	"ui":                    {"registry", "ui/..."},
 	"cmd/dragonfly":         {"registry/...", "boot/...", "images/...", "tinkerbell/...", "ui"},
 	"cmd/dragonfly-agent":   {"registry", "images/agent"},
-	"cmd/dragonfly-lab":     {"registry", "registry/api", "registry/rqlite/...", "images", "images/store", "boot/boottest", "ui/uitest"},
+	"cmd/dragonfly-lab":     {"registry", "registry/api", "registry/rqlite/...", "images", "images/catalogue", "images/store", "boot/boottest", "ui/uitest"},
 }
 
 // What only one place may know.

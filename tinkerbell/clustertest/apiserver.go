@@ -26,6 +26,8 @@ import (
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+
+	"dragonfly/tinkerbell/clustertest/etcd"
 )
 
 // Server is an API server with its data.
@@ -41,7 +43,7 @@ type Server struct {
 
 // Start runs an API server that keeps its data in dir, until it is stopped.
 func Start(dir string) (*Server, error) {
-	store, err := startEtcd(dir)
+	store, err := etcd.Start(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -77,39 +79,6 @@ func (s *Server) authorize(_ context.Context, a authorizer.Attributes) (authoriz
 		return authorizer.DecisionDeny, "", nil
 	}
 	return authorizer.DecisionAllow, "", nil
-}
-
-// startEtcd runs etcd on ports of its own.
-func startEtcd(dir string) (*embed.Etcd, error) {
-	c := embed.NewConfig()
-	c.Dir, c.LogLevel, c.UnsafeNoFsync = dir+"/etcd", "error", true
-	client, peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}, url.URL{Scheme: "http", Host: freeAddress()}
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	e, err := embed.StartEtcd(c)
-	if err != nil {
-		return nil, fmt.Errorf("start etcd: %w", err)
-	}
-	select {
-	case <-e.Server.ReadyNotify():
-		return e, nil
-	case err = <-e.Err():
-	case <-time.After(time.Minute):
-		err = fmt.Errorf("it is not ready after a minute")
-	}
-	e.Close()
-	return nil, fmt.Errorf("start etcd: %w", err)
-}
-
-// freeAddress is one that nobody listens on now.
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err) // the loopback has no port left
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // startServer runs the API server for custom resources and waits until it is ready.

@@ -12,12 +12,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"dragonfly/tinkerbell/clustertest/etcd"
 )
 
 // lab is what the flags say.
 type lab struct {
 	dir       string // everything is kept in it
-	roles     string // file with objects that are made first: the account and its role
+	objects   string // file with objects that are made first: the account, its role, and what else is there
 	account   string // of the namespace, that the kubeconfig is for
 	namespace string
 	tink      netip.AddrPort
@@ -26,7 +28,7 @@ type lab struct {
 func main() {
 	var l lab
 	flag.StringVar(&l.dir, "dir", "", "`folder` for everything that is kept; the kubeconfig is in it when all is ready")
-	flag.StringVar(&l.roles, "roles", "", "`file` with the service account of the kubeconfig, and what it may do")
+	flag.StringVar(&l.objects, "objects", "", "`file` with the service account of the kubeconfig, what it may do, and what else is to be there")
 	flag.StringVar(&l.account, "account", "dragonfly", "service `account` that the kubeconfig is for")
 	flag.StringVar(&l.namespace, "namespace", "tinkerbell", "`namespace` of everything")
 	listen := flag.String("tink", "0.0.0.0:42113", "`address` that Tink server listens on")
@@ -47,7 +49,7 @@ func main() {
 func (l lab) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	store, err := startEtcd(l.dir)
+	store, err := etcd.Start(l.dir)
 	if err != nil {
 		return err
 	}
@@ -56,7 +58,7 @@ func (l lab) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := server.equip(ctx, l.namespace, l.roles); err != nil {
+	if err := server.equip(ctx, l.namespace, l.objects); err != nil {
 		return err
 	}
 	if err := startTinkerbell(ctx, cancel, server.admin, l.namespace, l.tink); err != nil {

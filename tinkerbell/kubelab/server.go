@@ -9,14 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/tinkerbell/tinkerbell/crd"
-	"go.etcd.io/etcd/server/v3/embed"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,40 +29,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+
+	"dragonfly/tinkerbell/clustertest/etcd"
 )
-
-// startEtcd runs etcd on ports of its own.
-func startEtcd(dir string) (*embed.Etcd, error) {
-	c := embed.NewConfig()
-	c.Dir, c.LogLevel, c.UnsafeNoFsync = filepath.Join(dir, "etcd"), "error", true
-	client, peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}, url.URL{Scheme: "http", Host: freeAddress()}
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	e, err := embed.StartEtcd(c)
-	if err != nil {
-		return nil, fmt.Errorf("start etcd: %w", err)
-	}
-	select {
-	case <-e.Server.ReadyNotify():
-		return e, nil
-	case err = <-e.Err():
-	case <-time.After(time.Minute):
-		err = errors.New("it is not ready after a minute")
-	}
-	e.Close()
-	return nil, fmt.Errorf("start etcd: %w", err)
-}
-
-// freeAddress is one that nobody listens on now.
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err) // the loopback has no port left
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // server is a running API server.
 type server struct {
@@ -75,14 +42,14 @@ type server struct {
 
 // startServer runs the API server with roles enforced, and waits until it is ready.
 // cancel is called when it ends.
-func startServer(ctx context.Context, cancel context.CancelCauseFunc, dir, etcd string) (*server, error) {
+func startServer(ctx context.Context, cancel context.CancelCauseFunc, dir, store string) (*server, error) {
 	key, token := filepath.Join(dir, "accounts.key"), rand.Text()
 	if err := errors.Join(writeKey(key), os.WriteFile(filepath.Join(dir, "tokens.csv"), []byte(token+",admin,admin,system:masters\n"), 0o600)); err != nil {
 		return nil, err
 	}
-	host, port, _ := net.SplitHostPort(freeAddress())
+	host, port, _ := net.SplitHostPort(etcd.FreeAddress())
 	command := app.NewAPIServerCommand()
-	command.SetArgs([]string{"--etcd-servers=http://" + etcd, "--authorization-mode=RBAC", "--token-auth-file=" + filepath.Join(dir, "tokens.csv"),
+	command.SetArgs([]string{"--etcd-servers=http://" + store, "--authorization-mode=RBAC", "--token-auth-file=" + filepath.Join(dir, "tokens.csv"),
 		"--bind-address=" + host, "--advertise-address=" + host, "--secure-port=" + port, "--cert-dir=" + dir,
 		"--service-account-issuer=https://kubelab", "--service-account-key-file=" + key, "--service-account-signing-key-file=" + key,
 		"--service-cluster-ip-range=10.96.0.0/24"})
@@ -134,14 +101,14 @@ func until(ctx context.Context, what string, done func() error) error {
 	}
 }
 
-// equip makes Tinkerbell's kinds, the namespace, and what the file of roles has.
-func (s *server) equip(ctx context.Context, namespace, roles string) error {
+// equip makes Tinkerbell's kinds, the namespace, and what a file has.
+func (s *server) equip(ctx context.Context, namespace, file string) error {
 	texts := [][]byte{fmt.Appendf(nil, "{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", strconv.Quote(namespace))}
 	for _, text := range crd.TinkerbellDefaults {
 		texts = append(texts, text)
 	}
-	if roles != "" {
-		text, err := os.ReadFile(roles)
+	if file != "" {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
