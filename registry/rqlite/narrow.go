@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -32,7 +33,7 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 		}
 		b := builder{}
 		from, ok := lookups(t, now, &b)
-		if !ok {
+		if !ok || s.common.has(t) {
 			continue
 		}
 		sql := "SELECT coalesce(group_concat(row), '') FROM (SELECT row FROM (" + strings.Join(from, " UNION ALL ") + ") LIMIT " + b.param(few+1) + ")"
@@ -40,11 +41,44 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 		if err != nil {
 			return n, err
 		}
-		if len(rows) <= few {
+		if len(rows) > few {
+			s.common.add(t)
+		} else {
 			n.only(rows)
 		}
 	}
 	return n, nil
+}
+
+// common is the terms that were found to select more than [few] machines, by their text,
+// and when that was. They are asked for again and again, as people page through a list,
+// and to count so far costs as much as the list.
+type common struct {
+	mu    sync.Mutex
+	found map[string]time.Time
+}
+
+// For so long a term counts as one that selects many: a list by it is right all the same
+// where it does not any more, and slow.
+const (
+	commonFor = time.Minute
+	maxCommon = 1000
+)
+
+func (c *common) has(t registry.Term) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, known := c.found[fmt.Sprintf("%#v", t)]
+	return known && time.Since(at) < commonFor
+}
+
+func (c *common) add(t registry.Term) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.found == nil || len(c.found) >= maxCommon {
+		c.found = map[string]time.Time{}
+	}
+	c.found[fmt.Sprintf("%#v", t)] = time.Now()
 }
 
 // only takes in what one more term selects.

@@ -51,6 +51,7 @@ type Store struct {
 	batch    *batcher
 	log      *slog.Logger
 	migrated atomic.Bool // the schema is up to date
+	common   common      // terms of filters
 }
 
 var _ registry.Store = (*Store)(nil)
