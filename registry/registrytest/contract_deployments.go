@@ -21,7 +21,7 @@ func deployment(n int) registry.Deployment {
 // fullDeployment is a deployment without an empty field.
 func fullDeployment() registry.Deployment {
 	d := deployment(1)
-	d.FirstBoot, d.State, d.Reason = registry.FirstBootCloudInit, registry.DeploymentFailed, "x'4142'"
+	d.OSIE, d.FirstBoot, d.State, d.Reason = registry.OSIEHook, registry.FirstBootCloudInit, registry.DeploymentFailed, "x'4142'"
 	d.Limits = registry.DeployLimits{Wait: time.Minute, Run: time.Hour, Verify: time.Second}
 	d.Batch, d.Limit, d.Hostname, d.Model = "b-1", 3, "node1", "PowerEdge"
 	d.Disk = registry.DeploymentDisk{ByID: "/dev/disk/by-id/x", Serial: "x'4142'", Bytes: 1<<53 + 1}
