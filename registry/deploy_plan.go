@@ -303,7 +303,7 @@ func (r *Registry) parameters(ctx context.Context, p *DeployPlan, o OS) (map[str
 // then.
 var optional = []string{"user_data", "meta_data", "network_config", "cloud_cfg", "ssh_keys", "netplan", "interfaces", "keyfiles", "networkd", "links",
 	"phone_home_url", "metadata_url", "root_partition", "root_fs",
-	"image_url", "image_format", "image_compressed", "image_sha256", "installer_url", "kernel_url", "kernel_sha256", "initrd_url", "initrd_sha256", "kernel_command_line"}
+	"image_url", "image_format", "image_compressed", "image_sha256", "installer_url", "kernel_url", "kernel_sha256", "initrd_url", "initrd_sha256", "kernel_command_line", "preseed"}
 
 // below is err with its pointers below another.
 func below(pointer string, err error) error {

@@ -71,3 +71,23 @@ func TestInstallerFailsOverHTTP(t *testing.T) {
 		t.Errorf("it may write: %d", status)
 	}
 }
+
+// An entry of one's own adds answers, which come after ours.
+func TestInstallerIsToldMore(t *testing.T) {
+	f := newOffice(t)
+	o, err := f.OS(t.Context(), "debian-12-installer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ID, o.Revision, o.Values["preseed"] = "mine", 0, "d-i pkgsel/upgrade select none\ntasksel tasksel/first multiselect\n"
+	if _, err := f.PutOS(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Deploy(t.Context(), f.m.ID, registry.DeployRequest{OS: "mine"}, false); err != nil {
+		t.Fatal(err)
+	}
+	answers := f.claim(t, "boot-0001").Actions[0].Environment["PRESEED"]
+	if want := "sh /dragonfly/finish\nd-i pkgsel/upgrade select none\ntasksel tasksel/first multiselect\n"; !strings.HasSuffix(answers, want) {
+		t.Errorf("%s", answers)
+	}
+}
