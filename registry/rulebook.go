@@ -112,16 +112,22 @@ func (r *Registry) TestRules(ctx context.Context, id string, rules []Rule) (Rule
 	if err != nil {
 		return RuleTrial{}, err
 	}
+	trial, _ := r.try(set, m)
+	return trial, nil
+}
+
+// try is what a set would make of a machine, and whether a rule names it.
+func (r *Registry) try(set RuleSet, m Machine) (trial RuleTrial, named bool) {
 	reg := Registration{MAC: m.BootMAC(), MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Hardware: m.Hardware}
 	a := set.evaluate(reg)
 	fresh := r.newMachine(m.ID, reg, m.CreatedAt, 0)
 	name := fresh.Name
-	if a.name != (nameText{}) {
+	if named = a.name != (nameText{}); named {
 		name = r.index.claim(m.ID, a.name, 0)
 		r.index.release(m.ID, name)
 	}
 	fresh, changes := a.apply(fresh, name)
-	return RuleTrial{Version: set.Version, Verdicts: a.verdicts, Machine: fresh, Changes: changes}, nil
+	return RuleTrial{Version: set.Version, Verdicts: a.verdicts, Machine: fresh, Changes: changes}, named
 }
 
 // changesOfRules is what becomes of each rule, and of their order where it becomes
@@ -159,9 +165,10 @@ func ruleTexts(rules []Rule) map[string]string {
 		out := json.NewEncoder(&text)
 		out.SetEscapeHTML(false)
 		_ = out.Encode(struct {
-			Match RuleMatch `json:"match,omitzero"`
-			Set   RuleSetTo `json:"set"`
-		}{rule.Match, rule.Set}) // texts only: cannot fail
+			Match    RuleMatch `json:"match,omitzero"`
+			Set      RuleSetTo `json:"set"`
+			Disabled bool      `json:"disabled,omitempty"`
+		}{rule.Match, rule.Set, rule.Disabled}) // texts only: cannot fail
 		texts[rule.Name] = strings.TrimSpace(text.String())
 	}
 	return texts

@@ -23,6 +23,8 @@ type Rule struct {
 	Name  string    `json:"name" doc:"what the machine's timeline calls it; no two rules have one name"`
 	Match RuleMatch `json:"match,omitzero"`
 	Set   RuleSetTo `json:"set"`
+
+	Disabled bool `json:"disabled,omitempty" doc:"kept, but not tried"`
 }
 
 // RuleMatch is met when everything that is set matches; the empty one always is.
@@ -65,6 +67,9 @@ type assignment struct {
 func (s RuleSet) evaluate(reg Registration) (a assignment) {
 	for _, rule := range s.Rules {
 		verdict := RuleVerdict{Rule: rule.Name, Because: rule.Match.unmet(reg)}
+		if rule.Disabled {
+			verdict.Because = "the rule is disabled"
+		}
 		if verdict.Applies = verdict.Because == ""; verdict.Applies {
 			verdict.Because = a.add(rule.Set, reg)
 		}

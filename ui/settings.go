@@ -49,7 +49,7 @@ type settings struct {
 var settingsTabs = []struct {
 	Path, Title string
 	Admin       bool // only for one
-}{{"/settings", "Your account", false}, {"/settings/tokens", "API tokens", false}, {"/settings/users", "Users", true}}
+}{{"/settings", "Your account", false}, {"/settings/tokens", "API tokens", false}, {"/settings/rules", "Rules", false}, {"/settings/users", "Users", true}}
 
 // admin reports whether who asks may change what concerns everybody.
 func admin(r *http.Request) bool {
@@ -164,6 +164,13 @@ func (u *UI) settingsPages() map[string]page {
 		"POST /settings/tokens":             u.createToken,
 		"GET /settings/tokens/{id}/revoke":  u.askRevoke,
 		"POST /settings/tokens/{id}/revoke": u.revoke,
+
+		"GET /settings/rules":         u.ruleList,
+		"POST /settings/rules":        u.arrangeRule,
+		"GET /settings/rules/edit":    u.ruleForm,
+		"POST /settings/rules/edit":   u.keepRule,
+		"GET /settings/rules/delete":  u.askDeleteRule,
+		"POST /settings/rules/delete": u.deleteRule,
 
 		"GET /settings/users":                u.users,
 		"POST /settings/users":               u.createUser,

@@ -36,6 +36,7 @@ when it registers for the first time:
       labels: {rack: a1}
       owner: lab
       os: debian-12             # assigned; nothing is installed by it
+    disabled: false             # true keeps it, and does not try it
 
 Rules are tried in their order. All that match are applied; of what a machine has
 one of, such as the name, the first rule that sets it wins. What an operator has
@@ -55,9 +56,11 @@ func ruleListCommand() *cobra.Command {
 			}
 			return printValue(cmd, rules, func(io.Writer) error {
 				return printList(cmd, rules.Rules, columns[registry.Rule]{
-					heads: []string{"NAME", "MATCH", "SET"},
-					cells: func(r registry.Rule) []string { return []string{r.Name, inLine(r.Match), inLine(r.Set)} },
-					name:  func(r registry.Rule) string { return r.Name },
+					heads: []string{"NAME", "MATCH", "SET", "ENABLED"},
+					cells: func(r registry.Rule) []string {
+						return []string{r.Name, inLine(r.Match), inLine(r.Set), yesNo(!r.Disabled)}
+					},
+					name: func(r registry.Rule) string { return r.Name },
 				})
 			})
 		},
