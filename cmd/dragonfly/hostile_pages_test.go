@@ -47,16 +47,16 @@ func deface(v reflect.Value, next func() string) {
 }
 
 // live is what no text of a machine may become: an element, an attribute or an address.
-var live = regexp.MustCompile(`<img src=x|<script>|\son(error|focus)=alert\(1\)[ >]|(href|src|action)="javascript:|[\x{202a}-\x{202e}\x{2066}-\x{2069}\x{200f}]`)
+var live = regexp.MustCompile(`<img src=x|<script>|<[a-z]([^<>"]|"[^"]*")*\son(error|focus)=|(href|src|action)="javascript:|[\x{202a}-\x{202e}\x{2066}-\x{2069}\x{200f}]`)
 
 // A machine that reports rubbish in every field is shown as it is, on every page.
 func TestHostileMachineOnPages(t *testing.T) {
 	f := newOffice(t)
 	var ids []string
 	for i := range evils {
-		n, mac := 0, registry.MAC{0x52, 0x54, 0, 0, 9, byte(i)}
+		mac := registry.MAC{0x52, 0x54, 0, 0, 9, byte(i)}
 		var h registry.Hardware
-		deface(reflect.ValueOf(&h).Elem(), func() string { n++; return evils[(n+i)%len(evils)] })
+		deface(reflect.ValueOf(&h).Elem(), func() string { return evils[i] })
 		_, script := f.get(t, "/boot/"+mac.String()+"/auto.ipxe?arch=bios")
 		agent := &api.Client{Base: f.url, Token: bootToken.FindStringSubmatch(script)[1]}
 		reply, err := agent.Register(t.Context(), api.RegisterRequest{MAC: mac, Hostname: "a", Hardware: h})
