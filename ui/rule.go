@@ -111,6 +111,7 @@ func (u *UI) keepRule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	f.Faults.add((registry.RuleSet{Rules: rules}).Validate(), ruleField(at))
 	if len(f.Faults) > 0 {
 		return u.showRule(w, r, &f, http.StatusUnprocessableEntity)
 	}

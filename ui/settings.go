@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"dragonfly/registry"
 )
@@ -45,11 +46,19 @@ type settings struct {
 	Provider [][2]string
 }
 
-// settingsTabs are the parts of the settings.
-var settingsTabs = []struct {
+// settingsTab is a part of the settings.
+type settingsTab struct {
 	Path, Title string
 	Admin       bool // only for one
-}{{"/settings", "Your account", false}, {"/settings/tokens", "API tokens", false}, {"/settings/rules", "Rules", false}, {"/settings/users", "Users", true}}
+}
+
+// holds reports whether a page is one of the part. All pages are below that of one's own account.
+func (t settingsTab) holds(page string) bool {
+	return page == t.Path || t.Path != "/settings" && strings.HasPrefix(page, t.Path+"/")
+}
+
+// settingsTabs are the parts of the settings.
+var settingsTabs = []settingsTab{{"/settings", "Your account", false}, {"/settings/tokens", "API tokens", false}, {"/settings/rules", "Rules", false}, {"/settings/users", "Users", true}}
 
 // admin reports whether who asks may change what concerns everybody.
 func admin(r *http.Request) bool {
