@@ -15,9 +15,9 @@ import (
 )
 
 // checks are the parts of the appliance as the page of its health shows them. It asks
-// the disk and what is in memory, and nobody on the network.
-func (a *appliance) checks(context.Context) []ui.Check {
-	all := []ui.Check{a.databaseCheck(), a.journalCheck(), a.diskCheck(), a.tinkerbellCheck(), a.tinkCheck()}
+// the disk, the database and what is in memory, and nobody else on the network.
+func (a *appliance) checks(ctx context.Context) []ui.Check {
+	all := []ui.Check{a.databaseCheck(), a.backupCheck(ctx), a.journalCheck(), a.diskCheck(), a.tinkerbellCheck(), a.tinkCheck()}
 	if len(a.boot) == 0 {
 		all = append(all, ui.Check{Title: "Network boots", Off: true, Word: "switched off: no machine is answered; start with --boot", Facts: a.httpFacts()})
 	}

@@ -14,6 +14,7 @@ var arrows = map[string][]string{
 	"registry":              {},
 	"registry/api":          {"registry", "registry/manifest"},
 	"registry/auth":         {"registry"},
+	"registry/backup":       {},
 	"registry/journal":      {"registry"},
 	"registry/lastknown":    {"registry"},
 	"registry/manifest":     {"registry"},

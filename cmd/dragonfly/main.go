@@ -46,13 +46,14 @@ network find it, boot its agent, register their hardware, and appear in its UI.
   dragonfly deploy MACHINE         put an operating system on a machine
   dragonfly explain MAC            what a machine would be served now, and why
   dragonfly export -o fleet.yaml   machines and rules, to be kept in git
+  dragonfly backup                 everything but images, to be restored elsewhere
 
 ` + exitCodes,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), osCommand(), deployCommand(), wipeCommand(), rescueCommand(), memtestCommand(), bootCommand(), deploymentCommand(), ruleCommand(), exportCommand(), applyCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), tinkerbellCommand(), userCommand(), tokenCommand(), explainCommand(), networkCommand(), contextCommand())
+	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), osCommand(), deployCommand(), wipeCommand(), rescueCommand(), memtestCommand(), bootCommand(), deploymentCommand(), ruleCommand(), exportCommand(), applyCommand(), backupCommand(), restoreCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), tinkerbellCommand(), userCommand(), tokenCommand(), explainCommand(), networkCommand(), contextCommand())
 	strictArguments(root)
 	return root
 }

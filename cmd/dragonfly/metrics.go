@@ -47,6 +47,7 @@ func (a *appliance) metrics() http.Handler {
 	all.MustRegister(spaceMetrics(a.cfg.DataDir)...)
 	all.MustRegister(a.standby.metrics(a.registry)...)
 	all.MustRegister(a.db.metrics()...)
+	all.MustRegister(a.backups.metric())
 	all.MustRegister(imageMetrics(a.images)...)
 	for what, count := range map[string]*atomic.Uint64{"script": &a.httpBoots.Scripts, "file": &a.httpBoots.Files, "refused": &a.httpBoots.Refused} {
 		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_http_boots_total",

@@ -75,6 +75,9 @@ func policy() auth.Policy {
 		"DELETE /api/v1/tokens/{id}":  auth.Viewer,
 		"GET /api/v1/audit":           auth.Operator,
 		"GET /api/v1/journal":         auth.Operator,
+		"GET /api/v1/backup":          auth.Admin, // it has every secret, and the key to them
+		"GET /api/v1/backup/last":     auth.Viewer,
+		"PUT /api/v1/backup/last":     auth.Admin,
 
 		"GET /api/v1/cluster":               auth.Viewer,
 		"POST /api/v1/cluster/tokens":       auth.Admin,

@@ -66,7 +66,7 @@ type refusal func(w http.ResponseWriter, r *http.Request, status int, detail str
 func (a *appliance) router(pages http.Handler, refuse refusal) chi.Router {
 	router := chi.NewRouter()
 	router.Use(middleware.GetHead, paced, slim)
-	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Cluster: a.db.cluster(), Images: a.images,
+	a.api = api.Mount(router, api.Config{Registry: a.registry, Tokens: a.tokens, Accounts: a.accounts, Cluster: a.db.cluster(), Images: a.images, Backups: a.backups,
 		Requests: a.store, Sealer: a.box, Log: a.log, Role: ruleOf})
 	a.mountExplain()
 	a.mountNetwork()
@@ -148,7 +148,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	body := api.Readiness{Status: api.Ready, Problems: a.problems()}
+	body := api.Readiness{Status: api.Ready, Problems: a.problems(), LastBackup: a.backups.known(ctx).Good.At}
 	status := http.StatusOK
 	if !a.registry.Outage().Since.IsZero() {
 		body.Status, status = "degraded", http.StatusServiceUnavailable // problems says why
@@ -158,7 +158,7 @@ func (a *appliance) ready(w http.ResponseWriter, r *http.Request) {
 		body.Status, status = "not ready", http.StatusServiceUnavailable
 	}
 	if !registry.Role(registry.ActorOf(ctx).Role).Includes(registry.Viewer) {
-		body.Problems = nil
+		body.Problems, body.LastBackup = nil, time.Time{}
 	}
 	writeJSON(w, status, body)
 }

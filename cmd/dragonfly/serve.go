@@ -75,6 +75,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	if err := joinFirst(ctx, cfg, log); err != nil {
 		return err
 	}
+	dropCopies(cfg.DataDir)
 	ports, err := bind(cfg)
 	if err != nil {
 		return err
@@ -115,6 +116,7 @@ type appliance struct {
 	accounts *auth.Accounts
 	sessions *auth.Sessions
 	box      *auth.Box
+	backups  *backups
 	api      huma.API // set by router
 	crowd    *crowd
 	deployed *prometheus.HistogramVec // how long deployments took
@@ -159,6 +161,7 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if a.kube, err = cfg.dialTinkerbell(reg, log); err != nil {
 		return nil, err
 	}
+	a.backups = &backups{a: a}
 	a.tink = newTinkListener(a)
 	tools, err := a.deployTools()
 	reg.Equip(tools)

@@ -41,4 +41,7 @@ func printReadiness(cmd *cobra.Command, r api.Readiness) {
 	for _, problem := range r.Problems {
 		fmt.Fprintln(cmd.OutOrStdout(), "- "+problem)
 	}
+	if !r.LastBackup.IsZero() {
+		fmt.Fprintln(cmd.OutOrStdout(), "last backup: "+moment(r.LastBackup))
+	}
 }

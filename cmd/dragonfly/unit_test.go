@@ -51,6 +51,32 @@ func TestUnitIsValid(t *testing.T) {
 	}
 }
 
+// The timer's example says what the command takes, and what systemd does.
+func TestBackupUnitsAreValid(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"dragonfly-backup.service", "dragonfly-backup.timer"} {
+		text, err := os.ReadFile("../../systemd/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, line, ok := strings.Cut(string(text), "ExecStart=/usr/bin/dragonfly "); ok {
+			line, _, _ = strings.Cut(line, "\n")
+			cmd, rest, err := rootCommand().Find(strings.Fields(line))
+			if err != nil || cmd.Name() != "backup" || cmd.ParseFlags(rest) != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+		}
+		unit := strings.ReplaceAll(string(text), "/usr/bin/dragonfly", "/usr/bin/true")
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(unit), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", "--recursive-errors=no", filepath.Join(dir, "dragonfly-backup.service"), filepath.Join(dir, "dragonfly-backup.timer")).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "dragonfly-backup.") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // What the examples show must be accepted.
 func TestExampleSettings(t *testing.T) {
 	yaml, err := os.ReadFile("../../systemd/dragonfly.yaml")

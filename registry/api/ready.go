@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // Readiness is what a server says of itself at /readyz, which is beside the API: 200
@@ -13,6 +14,8 @@ import (
 type Readiness struct {
 	Status   string   `json:"status"`             // ready; degraded, while the database is away; not ready, before
 	Problems []string `json:"problems,omitempty"` // what an operator should mend, each with how; for viewers
+	// LastBackup is when the last backup was taken that was read back; for viewers.
+	LastBackup time.Time `json:"last_backup,omitzero"`
 }
 
 // Ready is the status of a server that is.

@@ -33,6 +33,7 @@ type Server struct {
 	sealer   Sealer
 	cluster  Cluster
 	images   ImageStore
+	backups  BackupKeeper
 	log      *slog.Logger
 	frames   frames
 	now      func() time.Time
@@ -49,8 +50,9 @@ type Config struct {
 	Accounts Accounts
 	Requests Requests
 	Sealer   Sealer
-	Cluster  Cluster    // nil where the database is elsewhere
-	Images   ImageStore // nil: there are no routes for any
+	Cluster  Cluster      // nil where the database is elsewhere
+	Images   ImageStore   // nil: there are no routes for any
+	Backups  BackupKeeper // nil: the same
 	Log      *slog.Logger
 	// Role is who may use a route, for the OpenAPI document; nil: it does not say.
 	Role func(method, path string) string
@@ -60,7 +62,7 @@ type Config struct {
 // returns.
 func Mount(router chi.Router, cfg Config) huma.API {
 	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, requests: cfg.Requests, sealer: cfg.Sealer,
-		cluster: cfg.Cluster, images: cfg.Images, log: cfg.Log, now: time.Now}
+		cluster: cfg.Cluster, images: cfg.Images, backups: cfg.Backups, log: cfg.Log, now: time.Now}
 	config := huma.DefaultConfig("Dragonfly", "v1")
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.SchemasPath = ""  // the schemas are in the OpenAPI document
@@ -85,6 +87,9 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	s.mountCluster(api)
 	if s.images != nil {
 		s.mountImages(api)
+	}
+	if s.backups != nil {
+		s.mountBackup(api)
 	}
 	return api
 }

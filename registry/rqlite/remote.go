@@ -1,8 +1,10 @@
 package rqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -43,6 +45,7 @@ func Remote(address string, options ...Option) (Config, error) {
 type Node interface {
 	Executor
 	Client() *http.Client // calls it in memory
+	Copy(ctx context.Context, w io.Writer) error
 }
 
 // Embedded is for the node in this process. A member of a cluster has no answer
@@ -50,7 +53,7 @@ type Node interface {
 func Embedded(n Node) Config {
 	self := &url.URL{Scheme: "http", Host: "embedded"}
 	asking := &cluster{nodes: []*url.URL{self}, base: n.Client().Transport, patience: electionPatience}
-	return Config{HTTP: &http.Client{Transport: asking}, Direct: n}
+	return Config{HTTP: &http.Client{Transport: asking}, Direct: n, Copy: n.Copy}
 }
 
 func parseRemote(address string) ([]*url.URL, error) {

@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -43,6 +44,9 @@ type Config struct {
 
 	// Direct takes statements without HTTP: the embedded node. It may be nil.
 	Direct Executor
+
+	// Copy writes the database as a SQLite file. nil: it is asked for at URL.
+	Copy func(context.Context, io.Writer) error
 }
 
 // Store is a [registry.Store] over rqlite. It is safe for concurrent use.
@@ -50,6 +54,7 @@ type Store struct {
 	db       *database
 	batch    *batcher
 	log      *slog.Logger
+	copy     func(context.Context, io.Writer) error
 	migrated atomic.Bool // the schema is up to date
 	common   common      // terms of filters
 }
@@ -61,11 +66,15 @@ var _ registry.Store = (*Store)(nil)
 // of cfg.HTTP is [registry.ErrUnavailable], and there is a store beside that error:
 // it works from the first [Store.Ping] on that succeeds.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	db, err := connect(cmp.Or(cfg.URL, "http://embedded"), cfg.HTTP, cfg.Direct)
+	base := cmp.Or(cfg.URL, "http://embedded")
+	db, err := connect(base, cfg.HTTP, cfg.Direct)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &Store{db: db, batch: &batcher{db: db}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
+	s := &Store{db: db, batch: &batcher{db: db}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)), copy: cfg.Copy}
+	if s.copy == nil {
+		s.copy = copyFrom(base, cfg.HTTP)
+	}
 	if err := s.prepare(ctx); err != nil && !errors.Is(err, registry.ErrUnavailable) {
 		return nil, fmt.Errorf("open database: %w", err)
 	} else if err != nil {
