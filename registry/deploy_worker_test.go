@@ -53,6 +53,20 @@ func reportOf(d registry.Deployment, state registry.ActionState) registry.Action
 	return registry.ActionReport{Deployment: d.ID, Boot: d.BootID, Attempt: d.Attempt, Action: d.Action, State: state}
 }
 
+// A worker does not register: its boot is at its end when it has taken its deployment up.
+func TestWorkerDoesNotStandStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := newWorkerRig(t)
+		g.Sight(registry.Sighting{At: time.Now(), MAC: g.m.BootMAC(), Stage: registry.StageKernel, Detail: "x"})
+		time.Sleep(time.Minute)
+		g.ask(t)
+		time.Sleep(10 * time.Minute)
+		if n := g.Stalled(); n != 0 {
+			t.Errorf("%d boots stand still", n)
+		}
+	})
+}
+
 func TestWorkerToTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, d := newWorkerRig(t)

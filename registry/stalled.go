@@ -18,8 +18,9 @@ const (
 	bootsWithin = 30 * time.Minute
 )
 
-// boots is the boots that have not come to a registration, by machine ID. It is
-// made of events alone, of this and every other server on the same database.
+// boots is the boots that have not come to a registration, by machine ID; a worker of
+// Tink server's protocol comes to its deployment instead. It is made of events alone,
+// of this and every other server on the same database.
 type boots struct {
 	mu    sync.Mutex
 	by    map[string]boot
@@ -58,7 +59,7 @@ func (b *boots) note(events []Event, now time.Time, running time.Duration, state
 	defer b.mu.Unlock()
 	for _, e := range events {
 		switch e.Kind {
-		case MachineRegistered, MachineStalled, MachineRetired, MachineDeleted:
+		case MachineRegistered, DeploymentClaimed, MachineStalled, MachineRetired, MachineDeleted:
 			delete(b.by, e.Machine)
 		case MachineBoot:
 			stage := e.stage()
