@@ -146,7 +146,7 @@ func (r *Registry) followDeployments(ctx context.Context, events []Event) error 
 			if r.tracks.doubt(e.Machine, ended); ended {
 				r.wakeBatches()
 			}
-		case e.stage() == StageScript && r.index.bootsNext(e.Machine) == BootDisk:
+		case e.Stage() == StageScript && r.index.bootsNext(e.Machine) == BootDisk:
 			if err := errors.Join(r.seenBooting(ctx, e), r.left(ctx, e)); err != nil {
 				return err
 			}

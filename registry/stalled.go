@@ -42,8 +42,8 @@ type boot struct {
 	since time.Duration // of [Registry.running]
 }
 
-// stage is the stage of a boot step; empty for other events.
-func (e Event) stage() Stage {
+// Stage is the stage of a boot step; empty for other events.
+func (e Event) Stage() Stage {
 	stage, _, found := strings.Cut(e.Message, ": ")
 	if e.Kind != MachineBoot || !found {
 		return ""
@@ -62,7 +62,7 @@ func (b *boots) note(events []Event, now time.Time, running time.Duration, state
 		case MachineRegistered, DeploymentClaimed, MachineStalled, MachineRetired, MachineDeleted:
 			delete(b.by, e.Machine)
 		case MachineBoot:
-			stage := e.stage()
+			stage := e.Stage()
 			counts := stage == StageKernel || stage == StageScript && state(e.Machine) == Discovered
 			before, begun := b.by[e.Machine]
 			further := !begun || before.stage == StageScript && stage == StageKernel

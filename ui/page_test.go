@@ -61,8 +61,8 @@ func TestRootLeadsToMachines(t *testing.T) {
 
 func TestNoMachines(t *testing.T) {
 	u := newUI(t, newRack(0))
-	body := wantPage(t, get(t, u, "/machines"), "No machines yet", "eth0 10.77.0.2", "network / PXE IPv4",
-		"from your own DHCP server; we only add the boot file", "dragonfly explain MAC", "<b>0</b> ready")
+	body := wantPage(t, get(t, u, "/machines"), "No machines yet", "eth0 10.77.0.2", "UEFI: PXE IPv4",
+		"we only add the boot file", "dragonfly explain MAC", "<b>0</b> ready")
 	if strings.Contains(body, "--boot") {
 		t.Error("the page asks for --boot although boot services run")
 	}

@@ -187,7 +187,7 @@ func placesGroup(r *http.Request) (group commands) {
 		audit.Not = "An operator may."
 	}
 	group.All = append(group.All, audit, command{Title: "Failed machines", Href: "/machines?q=state:failed"},
-		command{Title: "Durations of deployments", Href: "/deployments?show=durations"}, command{Title: "API reference", Href: "/docs"})
+		command{Title: "Boot one machine now", Href: "/first"}, command{Title: "Durations of deployments", Href: "/deployments?show=durations"}, command{Title: "API reference", Href: "/docs"})
 	for _, t := range settingsTabs[1:] {
 		c := command{Title: "Settings: " + t.Title, Href: t.Path}
 		if t.Admin && !admin(r) {

@@ -33,7 +33,7 @@ func (u *UI) setUp(w http.ResponseWriter, r *http.Request) error {
 		err = u.Sessions.SignIn(r.Context(), form.Name, password)
 	}
 	if err == nil {
-		http.Redirect(w, r, "/machines", http.StatusSeeOther)
+		http.Redirect(w, r, "/first", http.StatusSeeOther)
 		return nil
 	}
 	u.Log.Warn("setup", "user", cut(form.Name, 32), "remote", r.RemoteAddr, "err", err)

@@ -17,7 +17,7 @@ func TestSetup(t *testing.T) {
 		status int
 		says   string // in the page, or where it leads
 	}{
-		{"right", nil, http.StatusSeeOther, "/machines"},
+		{"right", nil, http.StatusSeeOther, "/first"},
 		{"wrong code", fmt.Errorf("refused: %w", registry.ErrForbidden), http.StatusForbidden, "The code is wrong or was used already."},
 		{"bad name", &registry.InvalidError{Fields: []registry.FieldError{{Pointer: "/name", Message: "want a letter"}}}, 422, "name: want a letter."},
 		{"database away", fmt.Errorf("x: %w", registry.ErrUnavailable), 503, "nothing was saved"},

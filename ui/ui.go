@@ -153,7 +153,7 @@ func New(c Config) (*UI, error) {
 	} {
 		mux.Handle(pattern, u.handle(page))
 	}
-	for _, pages := range []map[string]page{u.keepersPages(), u.networkPages(), u.systemPages(), u.imagePages(), u.settingsPages()} {
+	for _, pages := range []map[string]page{u.keepersPages(), u.networkPages(), u.systemPages(), u.imagePages(), u.settingsPages(), u.firstPages()} {
 		for pattern, page := range pages {
 			mux.Handle(pattern, u.handle(page))
 		}

@@ -29,6 +29,7 @@ func everyPage() []view {
 	return []view{
 		{name: "login", path: "/login"},
 		{name: "machines", path: "/machines"},
+		{name: "first-machine", path: "/first"},
 		{name: "machines-wrong-filter", path: "/machines?q=stat:ready"},
 		{name: "machines-none-match", path: "/machines?q=no-such-machine"},
 		{name: "machines-help", path: "/machines", script: stroke("?")},

@@ -148,6 +148,9 @@ func pagePolicy() auth.Policy {
 		"GET /deployments/{id}/retry":   auth.Operator,
 		"POST /deployments/{id}/retry":  auth.Operator,
 
+		"GET /first":      auth.Viewer,
+		"GET /first/live": auth.Viewer,
+
 		"GET /network":        auth.Viewer,
 		"GET /network/part":   auth.Viewer,
 		"POST /network/probe": auth.Operator,
