@@ -15,7 +15,7 @@ export GOFLAGS ?= -buildvcs=auto
 # the lab's DHCP server, firmware, virtual machines and browser.
 PACKAGES := gcc libc6-dev ca-certificates debian-archive-keyring zstd xz-utils bzip2 qemu-utils mtools dosfstools \
 	iproute2 dnsmasq-base qemu-system-x86 ovmf ipxe-qemu tcpdump chromium systemd \
-	mmdebstrap fdisk mount e2fsprogs xfsprogs btrfs-progs openssh-client docker-registry
+	grub-common grub-pc-bin grub-efi-amd64-bin xorriso mmdebstrap fdisk mount e2fsprogs xfsprogs btrfs-progs openssh-client docker-registry
 
 ## help: list the targets
 help:

@@ -17,8 +17,8 @@ const onceLimit = 10 * time.Minute
 // onceScript says something that nothing else says, and ends.
 const onceScript = "#!ipxe\necho once-by-${platform}\n"
 
-// once lets itself into the ready machine, has it run a script, and boots it into
-// memtest86+. After each but the last the machine comes back as it was: its disk is
+// once lets itself into the ready machine, has it run a script, and boots it from an ISO
+// and into memtest86+. After each but the last the machine comes back as it was: its disk is
 // blank, so that it starts the agent.
 func (s scenario) once(ctx context.Context, r *rack, m api.Machine) error {
 	if err := s.rescue(ctx, r, m); err != nil {
@@ -32,6 +32,16 @@ func (s scenario) once(ctx context.Context, r *rack, m api.Machine) error {
 	}
 	if err := s.back(ctx, r, 3); err != nil {
 		return fmt.Errorf("after the script: %w", err)
+	}
+	disc, err := r.offerISO(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindISO, ISO: disc}, isoText); err != nil {
+		return fmt.Errorf("iso: %w", err)
+	}
+	if err := s.back(ctx, r, 4); err != nil {
+		return fmt.Errorf("after the ISO: %w", err)
 	}
 	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindMemtest}, "Memtest86"); err != nil {
 		return fmt.Errorf("memtest: %w", err)
