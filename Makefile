@@ -72,6 +72,11 @@ kubelab: | $(BIN)/.deps
 screenshots: image
 	$(BIN)/dragonfly-lab shots --dragonfly $(BIN)/dragonfly --image-dir $(IMAGES) --out $(BIN)/screenshots
 
+## lighthouse: what Lighthouse (of npm) makes of the list of machines and of a machine's page, with Debian's chromium
+lighthouse: image
+	cd ui/lighthouse && npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(BIN)/dragonfly-lab lighthouse --dragonfly $(BIN)/dragonfly --image-dir $(IMAGES)
+
 ## demo: the appliance with a virtual rack; prints the URL, Ctrl-C removes everything
 demo: image
 	$(SUDO) $(BIN)/dragonfly-lab demo --image-dir $(IMAGES) --dragonfly $(BIN)/dragonfly
@@ -126,4 +131,4 @@ clean:
 	rm -rf $(BIN) ui/node_modules
 	find ui/static/dist -mindepth 1 ! -name .gitkeep -delete
 
-.PHONY: help deps assets build image image-cloud test lab screenshots demo bench kills lint install clean
+.PHONY: help deps assets build image image-cloud test lab screenshots lighthouse demo bench kills lint install clean

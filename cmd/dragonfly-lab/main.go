@@ -65,7 +65,7 @@ func rootCommand() *cobra.Command {
 	flags.StringVar(&o.Accel, "accel", "tcg", "tcg (software emulation) or kvm")
 	flags.StringVar(&o.ROMs, "roms", "", "directory of QEMU's network ROMs (default: Debian 13's, fetched once)")
 	flags.BoolVar(&o.Keep, "keep", false, "keep the logs and packets of boots that went well, too")
-	root.AddCommand(runCommand(&o), demoCommand(&o), benchCommand(), naiveCommand(), filesCommand(), shotsCommand())
+	root.AddCommand(runCommand(&o), demoCommand(&o), benchCommand(), naiveCommand(), filesCommand(), shotsCommand(), lighthouseCommand())
 	return root
 }
 
