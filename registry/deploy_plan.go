@@ -155,6 +155,12 @@ func (r *Registry) chosenOS(ctx context.Context, p *DeployPlan) (OS, error) {
 	if o.Disabled {
 		p.problem("/os", "%s is disabled in the catalogue", o.ID)
 	}
+	p.fits(o)
+	return o, nil
+}
+
+// fits notes what the machine lacks for an operating system.
+func (p *DeployPlan) fits(o OS) {
 	hardware := p.Machine.Hardware
 	if !o.Fits(hardware.CPU.Arch) {
 		p.problem("/os", "%s is for %s, and the machine is %s", o.ID, strings.Join(slices.Sorted(maps.Keys(o.Images)), " and "), cmp.Or(hardware.CPU.Arch, "of an architecture that nobody knows"))
@@ -162,7 +168,30 @@ func (r *Registry) chosenOS(ctx context.Context, p *DeployPlan) (OS, error) {
 	if have := hardware.Memory.Installed(); have < o.MinMemory {
 		p.problem("/os", "%s needs %d MiB of memory, and the machine has %d", o.ID, o.MinMemory>>20, have>>20)
 	}
-	return o, nil
+}
+
+// Template is the text of a template that is named, or that is one. It errs with
+// [*InvalidError] where none is called so, and with [*RefusalError] where it is one of a
+// cluster of Tinkerbell and there is none.
+func (r *Registry) Template(nameOrText string) (string, error) { return r.tools.template(nameOrText) }
+
+// Preview is what a deployment of an operating system would come to on a machine. The
+// one that is given need not be in the catalogue, and nothing is kept of it. Whether the
+// machine may be deployed to now is not looked at.
+func (r *Registry) Preview(ctx context.Context, id string, o OS) (DeployPlan, error) {
+	m, err := r.Machine(ctx, id)
+	if err != nil {
+		return DeployPlan{}, err
+	}
+	req := DeployRequest{OS: o.ID}
+	p := DeployPlan{Machine: m, Deployment: r.newDeployment(ctx, m, req), Recipe: Recipe{Request: req}}
+	p.Deployment.FirstBoot = o.FirstBoot
+	r.engine(&p, o)
+	p.fits(o)
+	if p.chooseDisk(o); p.Deployment.Disk != (DeploymentDisk{}) {
+		r.render(ctx, &p, o)
+	}
+	return p, nil
 }
 
 // chooseDisk chooses the disk, and says what has to be confirmed.

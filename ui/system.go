@@ -24,6 +24,11 @@ type systemForm struct {
 	Revision string
 	Files    []fileForm
 	Faults   faults
+	AsText   bool   // it is shown as YAML
+	Text     string // the YAML
+	Machine  string // that the template is tried on; empty: an example
+	Machines []string
+	Tried    *Tried // nil: it was not tried
 	Builtin  bool
 	Operator bool
 }
@@ -39,9 +44,7 @@ func (u *UI) newSystem(w http.ResponseWriter, r *http.Request) error {
 	if sum := r.FormValue("sha256"); sum != "" { // of an image that is here
 		o.Images = map[string]registry.OSImage{archs[0]: {SHA256: cut(sum, 64)}}
 	}
-	f := formOf(o)
-	f.New = true
-	return u.showSystem(w, r, f, http.StatusOK)
+	return u.showStored(w, r, o, true)
 }
 
 func (u *UI) system(w http.ResponseWriter, r *http.Request) error {
@@ -49,7 +52,20 @@ func (u *UI) system(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return u.showSystem(w, r, formOf(o), http.StatusOK)
+	return u.showStored(w, r, o, false)
+}
+
+// showStored shows an operating system as it is.
+func (u *UI) showStored(w http.ResponseWriter, r *http.Request, o registry.OS, isNew bool) error {
+	f := formOf(o)
+	if f.New, f.AsText = isNew, asText(r); f.AsText {
+		text, err := u.Recipes.Format(o)
+		if err != nil {
+			return err
+		}
+		f.Text = string(text)
+	}
+	return u.showSystem(w, r, f, http.StatusOK)
 }
 
 func (u *UI) showSystem(w http.ResponseWriter, r *http.Request, form systemForm, status int) error {
@@ -58,6 +74,13 @@ func (u *UI) showSystem(w http.ResponseWriter, r *http.Request, form systemForm,
 		title = "New operating system"
 	}
 	form.Operator = operator(r)
+	some, err := u.Machines.Machines(r.Context(), registry.Query{Limit: maxOffered})
+	if err != nil {
+		return err
+	}
+	for _, m := range some {
+		form.Machines = append(form.Machines, m.Name)
+	}
 	f := u.frame(r, title)
 	f.Still = true
 	return render(w, r, status, systemPage(f, form))
@@ -93,7 +116,13 @@ func (u *UI) putSystem(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if form.AsText {
+		return u.putText(w, r, form)
+	}
 	o, wrong := form.over(stored)
+	if r.PostFormValue("do") == "try" && len(wrong) == 0 {
+		return u.trySystem(w, r, form, o)
+	}
 	if _, err := u.Systems.OS(r.Context(), form.ID); form.New && err == nil {
 		wrong["id"] = []string{"There is one with this ID already."}
 	}
@@ -123,7 +152,8 @@ func (f systemForm) revision() int64 {
 func systemFormIn(r *http.Request) systemForm {
 	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	f := systemForm{New: r.PathValue("id") == "", ID: r.PathValue("id"), Name: value("name"), Version: value("version"), Values: r.PostFormValue("values"), User: value("user"),
-		First: value("first_boot"), MinDisk: value("min_disk"), MinMem: value("min_memory"), Notes: value("notes"), Revision: value("revision")}
+		First: value("first_boot"), MinDisk: value("min_disk"), MinMem: value("min_memory"), Notes: value("notes"), Revision: value("revision"),
+		AsText: asText(r), Machine: value("machine")}
 	f.Template = strings.ReplaceAll(r.PostFormValue("template"), "\r\n", "\n")
 	if name := strings.TrimSpace(f.Template); !strings.Contains(name, "\n") {
 		f.Template = name

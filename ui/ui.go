@@ -57,6 +57,7 @@ type Config struct {
 	Systems     Systems
 	Images      Images
 	ImageJobs   ImageJobs
+	Recipes     Recipes
 	People      People
 	Own         Own
 	Tokens      Tokens

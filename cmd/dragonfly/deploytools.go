@@ -38,17 +38,26 @@ func renderTemplate(text string, m registry.Machine, params map[string]string) (
 		return registry.Rendered{}, &registry.InvalidError{Fields: []registry.FieldError{{Pointer: "/parameters", Message: err.Error()}}}
 	}
 	rendered, err := tinkerbell.Render([]byte(text), data)
-	t := tinkerbell.Template{}
+	out := registry.Rendered{}
 	if err == nil {
-		t, err = rendered.Parse()
-	}
-	if err == nil {
-		err = t.Validate()
+		out, err = recipeOf(rendered)
 	}
 	if err != nil {
 		return registry.Rendered{}, wrongTemplate(err)
 	}
-	out := registry.Rendered{Text: string(rendered.Text), Timeout: time.Duration(t.GlobalTimeout) * time.Second}
+	return out, nil
+}
+
+// recipeOf is what is carried out of what a template gave.
+func recipeOf(rendered tinkerbell.Rendered) (out registry.Rendered, err error) {
+	t, err := rendered.Parse()
+	if err == nil {
+		err = t.Validate()
+	}
+	if err != nil {
+		return out, err
+	}
+	out = registry.Rendered{Text: string(rendered.Text), Timeout: time.Duration(t.GlobalTimeout) * time.Second}
 	for _, task := range t.Tasks {
 		for _, action := range task.Actions {
 			out.Actions = append(out.Actions, registry.RecipeAction{Name: action.Name, Image: action.Image, Command: action.Command,
