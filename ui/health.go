@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,12 @@ type health struct {
 	Problems []string
 	Checks   []Check
 	Operator bool // may read the audit log
+}
+
+// calm reports whether nothing needs anybody.
+func (h health) calm() bool {
+	bad := func(c Check) bool { return !c.Good && !c.Off }
+	return len(h.Problems) == 0 && !slices.ContainsFunc(h.Checks, bad)
 }
 
 func (u *UI) health(w http.ResponseWriter, r *http.Request) error {

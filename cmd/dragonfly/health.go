@@ -9,15 +9,17 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dragonfly/boot/dhcp"
 	"dragonfly/registry"
 	"dragonfly/ui"
 )
 
 // checks are the parts of the appliance as the page of its health shows them. It asks
-// the disk, the database and what is in memory, and nobody else on the network.
+// the disk, the kernel, the database and what is in memory, and nobody else on the network.
 func (a *appliance) checks(ctx context.Context) []ui.Check {
-	all := []ui.Check{a.databaseCheck(), a.backupCheck(ctx), a.journalCheck(), a.diskCheck(), a.tinkerbellCheck(), a.tinkCheck()}
+	all := []ui.Check{a.databaseCheck(), a.backupCheck(ctx), a.journalCheck(), a.diskCheck(), clockCheck(), a.tinkerbellCheck(), a.tinkCheck()}
 	if len(a.boot) == 0 {
 		all = append(all, ui.Check{Title: "Network boots", Off: true, Word: "switched off: no machine is answered; start with --boot", Facts: a.httpFacts()})
 	}
@@ -87,7 +89,7 @@ func (a *appliance) databaseCheck() ui.Check {
 	c := ui.Check{Title: "Database", Good: true, Word: "answers"}
 	if o := a.registry.Outage(); !o.Since.IsZero() {
 		c.Good, c.Word = false, "away since "+o.Since.Local().Format("15:04:05")
-		c.Facts = append(c.Facts, [2]string{"Cause", o.Cause})
+		c = with(with(c, "Cause", o.Cause), "What to do", "it often comes back by itself; else see its log, here that is: journalctl -u dragonfly")
 	}
 	if a.db.node == nil {
 		return with(c, "Where", "in an rqlite elsewhere")
@@ -104,10 +106,14 @@ func (a *appliance) databaseCheck() ui.Check {
 		if !m.Voter {
 			word += ", joining"
 		}
+		late := !m.Expires.IsZero() && time.Until(m.Expires) < expiresSoon
 		if !m.Expires.IsZero() {
 			word += ", certificate until " + m.Expires.Local().Format(time.DateOnly)
 		}
-		c.Good = c.Good && m.Reachable
+		if late {
+			word += ", which is soon: restart it to renew it"
+		}
+		c.Good = c.Good && m.Reachable && !late
 		c = with(c, cmp.Or(m.Name, m.ID), word)
 	}
 	return c
@@ -120,8 +126,14 @@ func (a *appliance) journalCheck() ui.Check {
 		c.Word = "nothing waits"
 	}
 	c = with(c, "Written and settled", fmt.Sprintf("%d and %d since the start", s.Appended, s.Settled))
+	if s.Records > 0 {
+		c = with(c, "What to do", "nothing, while the database is away: they are applied when it is back")
+	}
 	if s.Dead > 0 {
-		c = with(c, "Could not be applied", fmt.Sprintf("%d; see `dragonfly journal`", s.Dead))
+		c = with(c, "Could not be applied", fmt.Sprintf("%d; dragonfly journal shows them, and why", s.Dead))
+	}
+	if s.Full {
+		c = with(c, "Full", "registrations are refused; make room on the disk of "+a.cfg.DataDir)
 	}
 	return c
 }
@@ -132,7 +144,33 @@ func (a *appliance) diskCheck() ui.Check {
 		return ui.Check{Title: "Disk", Word: err.Error()}
 	}
 	c := ui.Check{Title: "Disk", Good: !s.short(), Word: s.String()}
+	if s.short() {
+		c = with(c, "What to do", "make room, for example with dragonfly image gc, or move the directory to a larger disk; on a full one, changes are refused")
+	}
 	return with(with(c, "Directory", a.cfg.DataDir), "Wanted free", size(int64(s.floor())))
+}
+
+// clockCheck asks the kernel whether something keeps its clock right, see adjtimex(2).
+// The certificates of a cluster, sessions and one-time tokens go by it.
+func clockCheck() ui.Check {
+	var t unix.Timex
+	state, err := unix.Adjtimex(&t)
+	if err != nil {
+		return ui.Check{Title: "Clock", Off: true, Word: "the kernel does not say how it is kept: " + err.Error()}
+	}
+	return clockOf(state, t)
+}
+
+// timeError is TIME_ERROR of adjtimex(2).
+const timeError = 5
+
+func clockOf(state int, t unix.Timex) ui.Check {
+	if state == timeError || t.Status&unix.STA_UNSYNC != 0 {
+		c := ui.Check{Title: "Clock", Word: "nothing on this host keeps it right"}
+		return with(c, "What to do", "timedatectl set-ntp true, or start chrony; the members of a cluster and single sign-on need clocks that agree")
+	}
+	most := time.Duration(t.Maxerror) * time.Microsecond
+	return ui.Check{Title: "Clock", Good: true, Word: "kept right, to " + most.Round(time.Millisecond).String() + " at the worst"}
 }
 
 func with(c ui.Check, name, value string) ui.Check {
