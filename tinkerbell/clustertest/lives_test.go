@@ -137,7 +137,7 @@ func TestWatchClosed(t *testing.T) {
 	w := b.workflowOf(d)
 	both := func() {
 		t.Helper()
-		b.eventually("both are watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == 2 })
+		b.eventually("all three kinds are watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == 3 })
 	}
 	both()
 	way.closeWatches()
@@ -170,7 +170,7 @@ func TestTooOld(t *testing.T) {
 		names = append(names, b.workflowOf(d))
 		b.says(d.ID, registry.DeploymentWaiting, "take up")
 	}
-	b.eventually("both are watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == 2 })
+	b.eventually("all three kinds are watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == 3 })
 	way.answer(away)
 	way.closeWatches()
 
