@@ -12,12 +12,16 @@ function ago(at) {
   return `${Math.floor(s / 86400)} d ago`;
 }
 
+// Making a format costs more than using it a hundred times.
+const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+
 function refresh() {
   for (const time of document.querySelectorAll("time")) {
     const at = Date.parse(time.dateTime);
-    const text = "clock" in time.dataset ? new Date(at).toLocaleTimeString(undefined, { hourCycle: "h23" }) : ago(at);
+    const text = "clock" in time.dataset ? hour.format(at) : ago(at);
     if (time.textContent !== text) time.textContent = text;
-    const local = new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+    const local = whole.format(at);
     if (time.title !== local) time.title = local;
   }
 }
