@@ -10,10 +10,11 @@ import (
 	"sync"
 )
 
-// Wanted is how machines and rules are to be.
+// Wanted is how machines, rules and defaults are to be.
 type Wanted struct {
 	Machines []Listed
 	Rules    []Rule // instead of those there are; nil: those stay
+	Defaults *Seed  // the same
 	Exact    bool   // what an entry does not say of its machine is taken away, but for a lock
 	Prune    bool   // machines that no entry is about are deleted ...
 	Among    Filter // ... where they match
@@ -22,30 +23,43 @@ type Wanted struct {
 
 // Applied is what became of what was wanted.
 type Applied struct {
-	Machines []ImportStep // one for each entry, in their order
-	Rules    *RulesStep   // nil: nothing was said of them
-	Deleted  []ImportStep // the machines that no entry is about, by name
+	Machines []ImportStep  // one for each entry, in their order
+	Rules    *RulesStep    // nil: nothing was said of them
+	Defaults *DefaultsStep // the same
+	Deleted  []ImportStep  // the machines that no entry is about, by name
+}
+
+// SettingStep is what becomes of something there is one of.
+type SettingStep struct {
+	Action  ImportAction // ImportEdit, ImportSame or ImportRefuse
+	Changes []FieldChange
+	Err     error // why nothing is done, as of [Registry.SetRules] and [Registry.SetDefaults]
+
+	version int64 // of what is stored
 }
 
 // RulesStep is what becomes of the rules.
 type RulesStep struct {
-	Action  ImportAction // ImportEdit, ImportSame or ImportRefuse
-	Changes []FieldChange
-	Err     error // why nothing is done, as of [Registry.SetRules]
+	SettingStep
+	rules []Rule // as they are to be
+}
 
-	version int64  // of those that are stored
-	rules   []Rule // as they are to be
+// DefaultsStep is what becomes of the defaults.
+type DefaultsStep struct {
+	SettingStep
+	seed Seed // as they are to be
 }
 
 // ErrPlan is that what would be done is not what was agreed to. Nothing is done.
 var ErrPlan = errors.New("what would be done is not what was agreed to: something was changed meanwhile; look at it anew")
 
-// Apply makes machines and rules what is wanted, in the way of [Registry.Import]:
-// each machine, and the rules, are written or refused on their own, and what became
-// of them is their step. Nothing is deleted where an entry is refused, since that
+// Apply makes machines, rules and defaults what is wanted, in the way of
+// [Registry.Import]: each machine, and the two others, are written or refused on their
+// own, and what became of them is their step. Nothing is deleted where an entry is refused, since that
 // may be about any machine.
 //
-// It errs with [ErrPlan], and otherwise as Import and [Registry.SetRules] do.
+// It errs with [ErrPlan], and otherwise as Import, [Registry.SetRules] and [Registry.SetDefaults]
+// do.
 func (r *Registry) Apply(ctx context.Context, w Wanted) (Applied, error) {
 	if err := w.check(); err != nil {
 		return Applied{}, err
@@ -69,6 +83,7 @@ func (r *Registry) Apply(ctx context.Context, w Wanted) (Applied, error) {
 		}
 	}
 	r.applyRules(ctx, a.Rules)
+	r.applyDefaults(ctx, a.Defaults)
 	r.importSteps(ctx, items, a.Machines)
 	r.deleteSteps(ctx, a.Deleted)
 	r.countSteps(a.Machines, a.Deleted)
@@ -106,6 +121,11 @@ func (r *Registry) planApply(ctx context.Context, w Wanted, items []ImportItem) 
 			return a, err
 		}
 	}
+	if w.Defaults != nil {
+		if a.Defaults, err = r.planDefaults(ctx, *w.Defaults); err != nil {
+			return a, err
+		}
+	}
 	if w.Prune {
 		a.Deleted, err = r.planPrune(ctx, w.Among, a.Machines)
 	}
@@ -122,6 +142,9 @@ func (a Applied) Plan() string {
 	if a.Rules != nil {
 		say([]any{a.Rules.Action, a.Rules.rules})
 	}
+	if a.Defaults != nil {
+		say([]any{a.Defaults.Action, a.Defaults.seed})
+	}
 	for _, s := range a.Deleted {
 		say(s.Fingerprint())
 	}
@@ -134,23 +157,50 @@ func (r *Registry) planRules(ctx context.Context, rules []Rule) (*RulesStep, err
 	if err != nil {
 		return nil, err
 	}
-	step := &RulesStep{Action: ImportSame, version: stored.Version, rules: rules}
-	if step.Changes = changesOfRules(stored.Rules, rules); len(step.Changes) > 0 {
+	return &RulesStep{settingStep(stored.Version, changesOfRules(stored.Rules, rules)), rules}, nil
+}
+
+func settingStep(version int64, changes []FieldChange) SettingStep {
+	step := SettingStep{Action: ImportSame, version: version, Changes: changes}
+	if len(changes) > 0 {
 		step.Action = ImportEdit
 	}
-	return step, nil
+	return step
 }
+
+// planDefaults says what becomes of the defaults that are stored.
+func (r *Registry) planDefaults(ctx context.Context, seed Seed) (*DefaultsStep, error) {
+	stored, err := r.openDefaults(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seed, err = r.wantedDefaults(seed, stored.Seed)
+	if _, wrong := errors.AsType[*InvalidError](err); wrong {
+		return &DefaultsStep{SettingStep: SettingStep{Action: ImportRefuse, Err: err}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &DefaultsStep{settingStep(stored.Version, changesOfDefaults(stored.Seed, seed)), seed}, nil
+}
+
+func (r *Registry) applyDefaults(ctx context.Context, step *DefaultsStep) {
+	if step == nil || step.Action != ImportEdit {
+		return
+	}
+	if _, err := r.SetDefaults(OncePart(ctx, "defaults"), storedVersion(step.version), step.seed); err != nil {
+		step.refuse(err)
+	}
+}
+
+func (s *SettingStep) refuse(err error) { *s = SettingStep{Action: ImportRefuse, Err: err} }
 
 func (r *Registry) applyRules(ctx context.Context, step *RulesStep) {
 	if step == nil || step.Action != ImportEdit {
 		return
 	}
-	version := step.version
-	if version == 0 {
-		version = Unstored
-	}
-	if _, err := r.SetRules(ctx, version, step.rules); err != nil {
-		*step = RulesStep{Action: ImportRefuse, Err: err}
+	if _, err := r.SetRules(ctx, storedVersion(step.version), step.rules); err != nil {
+		step.refuse(err)
 	}
 }
 

@@ -44,12 +44,15 @@ type Tools struct {
 	// is none. Not nil where Image is not.
 	Fetching func(source ImageSource) (job ImageJob, ok bool)
 	// Seed makes the parameters of a template that has the installed system find its
-	// seed. What is wrong is an [*InvalidError] whose pointers are those of a [Seed].
-	// Nil: none.
-	Seed func(ctx context.Context, r SeedRequest) (map[string]string, error)
+	// seed. What is wrong is an [*InvalidError] whose pointers are those of a [Seed]. Nil:
+	// none.
+	Seed func(ctx context.Context, r SeedRequest) (Seeded, error)
 	// CheckSeed reports everything that is wrong with a seed by itself, as Seed does. Nil:
 	// nothing is looked at.
 	CheckSeed func(s Seed) error
+	// CheckDefaults is the same for what deployments begin from, with its user data, which
+	// is cloud-init's.
+	CheckDefaults func(s Seed) error
 	// Unwanted is told that no deployment waits any more for an image that was fetched
 	// for one. Not nil where Image is not.
 	Unwanted func(ctx context.Context, source ImageSource) error
@@ -65,11 +68,18 @@ type Tools struct {
 
 // SeedRequest is what the seed of a deployment is made of.
 type SeedRequest struct {
+	Defaults   Seed // what every deployment begins from
 	Deployment Deployment
 	Machine    Machine
 	OS         OS
 	Seed       Seed   // what was asked for, beside what is that of the operating system
 	Server     string // URL by which the machine reaches this server
+}
+
+// Seeded is what a seed comes to.
+type Seeded struct {
+	Parameters map[string]string // of the template
+	Notes      []string          // worth knowing
 }
 
 // Rendered is what a template gave for a machine.

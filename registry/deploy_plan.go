@@ -318,11 +318,16 @@ func (r *Registry) parameters(ctx context.Context, p *DeployPlan, o OS) (map[str
 	if r.tools.Seed != nil && (p.Deployment.Kind == KindInstall || p.Deployment.Kind == KindRescue) {
 		seed := req.Seed
 		seed.Hostname = p.Deployment.Hostname
-		made, err := r.tools.Seed(ctx, SeedRequest{Deployment: p.Deployment, Machine: p.Machine, OS: o, Seed: seed, Server: server})
+		defaults, err := r.openDefaults(ctx)
+		if err != nil {
+			return nil, err
+		}
+		made, err := r.tools.Seed(ctx, SeedRequest{Defaults: defaults.Seed, Deployment: p.Deployment, Machine: p.Machine, OS: o, Seed: seed, Server: server})
 		if err != nil {
 			return nil, below("/seed", err)
 		}
-		maps.Copy(params, made)
+		maps.Copy(params, made.Parameters)
+		p.Notes = append(p.Notes, made.Notes...)
 	}
 	maps.Copy(params, req.Parameters)
 	return params, nil

@@ -41,9 +41,10 @@ const (
 	MachineRestored   Kind = "machine.restored"
 	MachineFailed     Kind = "machine.failed" // Reason says why
 	MachineDeleted    Kind = "machine.deleted"
-	RulesEdited       Kind = "rules.edited" // the rules on registration; no machine
-	OSEdited          Kind = "os.edited"    // an operating system of the catalogue; no machine
-	OSDeleted         Kind = "os.deleted"   // the same
+	RulesEdited       Kind = "rules.edited"    // the rules on registration; no machine
+	DefaultsEdited    Kind = "defaults.edited" // what deployments begin from; no machine
+	OSEdited          Kind = "os.edited"       // an operating system of the catalogue; no machine
+	OSDeleted         Kind = "os.deleted"      // the same
 
 	// Beside these, "deployment." and each state that a deployment comes to.
 	DeploymentCreated Kind = "deployment.created" // asked for by an operator

@@ -33,7 +33,8 @@ type Registry struct {
 	standby  *Standby             // may be nil
 	outage   outage
 	tools    Tools
-	oses     atomic.Pointer[[]OS] // the catalogue as it was known last
+	oses     atomic.Pointer[[]OS]     // the catalogue as it was known last
+	defaults atomic.Pointer[Defaults] // as they were known last
 	tracks   *tracks
 	batches  chan struct{} // holds one: look whose turn it is
 	fetches  fetches
@@ -277,6 +278,9 @@ func announced(c Change) error {
 	}
 	if c.Rules != nil && !slices.ContainsFunc(c.Events, changesRules) {
 		return errors.New("change of the rules: no event says so")
+	}
+	if c.Defaults != nil && !slices.ContainsFunc(c.Events, func(e Event) bool { return e.Kind == DefaultsEdited }) {
+		return errors.New("change of the defaults: no event says so")
 	}
 	for _, d := range c.Deployments {
 		if !named[d.Machine] {

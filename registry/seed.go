@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"maps"
 	"net/netip"
 	"reflect"
 )
@@ -23,6 +24,9 @@ type Seed struct {
 
 // Empty reports whether s says nothing.
 func (s Seed) Empty() bool { return reflect.ValueOf(s).IsZero() }
+
+// Equal reports whether s and other say the same.
+func (s Seed) Equal(other Seed) bool { return maps.Equal(seedMembers(s), seedMembers(other)) }
 
 // SeedUser is an account of an installed system.
 type SeedUser struct {
@@ -58,9 +62,10 @@ type Link struct {
 	MTU       int            `json:"mtu,omitempty" minimum:"0" maximum:"65535" doc:"bytes"`
 }
 
-// Ethernet is a network port, known by its hardware address.
+// Ethernet is a network port, known by its hardware address. One without is that which
+// the machine boots from.
 type Ethernet struct {
-	MAC  MAC    `json:"mac" example:"52:54:00:12:34:56"`
+	MAC  MAC    `json:"mac,omitzero" example:"52:54:00:12:34:56" doc:"left out: the port that the machine boots from"`
 	Name string `json:"name,omitempty" maxLength:"15" doc:"that the port is given; needed where a bond or a VLAN uses it" example:"lan0"`
 	Link
 }

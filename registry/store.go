@@ -56,6 +56,8 @@ type Records interface {
 	Audit(ctx context.Context, object string, before int64, limit int) ([]AuditEntry, error)
 	// Rules returns the rules on registration; the zero RuleSet before any.
 	Rules(ctx context.Context) (RuleSet, error)
+	// Defaults returns what deployments begin from; the zero value before any.
+	Defaults(ctx context.Context) (SealedDefaults, error)
 }
 
 // Deployments is what is kept of deployments, and of operating systems. A
@@ -98,6 +100,8 @@ type Change struct {
 	History []HardwareRecord // appended; the store keeps the newest 50 of a machine
 	Audit   []AuditEntry     // appended; Seq is given by the store
 	Rules   *RuleSet         // Version is the one that was read; stored with one more
+
+	Defaults *SealedDefaults // as Rules
 
 	Deployments []Deployment     // as Put
 	Lines       []DeploymentLine // added, each once: one that is there stays

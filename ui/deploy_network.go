@@ -89,12 +89,18 @@ func (n netForm) network() (net registry.Network, err error) {
 		*under = link
 		return net, nil
 	}
-	id, err := strconv.Atoi(n.VLAN)
+	vlan, err := vlanOn(carrier, n.VLAN, link)
+	net.VLANs = []registry.VLAN{vlan}
+	return net, err
+}
+
+// vlanOn is the VLAN of a number on a port or a bond.
+func vlanOn(carrier, number string, link registry.Link) (registry.VLAN, error) {
+	id, err := strconv.Atoi(number)
 	if err != nil || id < 1 || id > 4094 {
-		return net, wrongNetwork("want a VLAN from 1 to 4094")
+		return registry.VLAN{}, wrongNetwork("want a VLAN from 1 to 4094")
 	}
-	net.VLANs = []registry.VLAN{{Name: fmt.Sprintf("%s.%d", carrier, id), ID: id, On: carrier, Link: link}}
-	return net, nil
+	return registry.VLAN{Name: fmt.Sprintf("%s.%d", carrier, id), ID: id, On: carrier, Link: link}, nil
 }
 
 // link is the addresses of the form.

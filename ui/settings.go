@@ -58,7 +58,7 @@ func (t settingsTab) holds(page string) bool {
 }
 
 // settingsTabs are the parts of the settings.
-var settingsTabs = []settingsTab{{"/settings", "Your account", false}, {"/settings/tokens", "API tokens", false}, {"/settings/rules", "Rules", false}, {"/settings/users", "Users", true}}
+var settingsTabs = []settingsTab{{"/settings", "Your account", false}, {"/settings/tokens", "API tokens", false}, {"/settings/rules", "Rules", false}, {"/settings/defaults", "Defaults", false}, {"/settings/users", "Users", true}}
 
 // admin reports whether who asks may change what concerns everybody.
 func admin(r *http.Request) bool {
@@ -180,6 +180,9 @@ func (u *UI) settingsPages() map[string]page {
 		"POST /settings/rules/edit":   u.keepRule,
 		"GET /settings/rules/delete":  u.askDeleteRule,
 		"POST /settings/rules/delete": u.deleteRule,
+
+		"GET /settings/defaults":  u.defaultsForm,
+		"POST /settings/defaults": u.keepDefaults,
 
 		"GET /settings/users":                u.users,
 		"POST /settings/users":               u.createUser,

@@ -62,6 +62,7 @@ type Config struct {
 	Own         Own
 	Tokens      Tokens
 	Rules       Rules
+	Defaults    Defaults
 	// Checks are the parts of the appliance, and how each is; it must be quick.
 	Checks func(ctx context.Context) []Check
 	// Network is how the server stands on its networks; it must be quick. Probe asks

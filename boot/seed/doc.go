@@ -4,7 +4,7 @@
 //
 // It is pure: no socket, no clock, no file. [Render] takes what is wanted
 // ([registry.Seed]) from several layers, of which each is more special than the
-// one before (the operating system's, those of tags, the machine's), and gives
+// one before (the defaults, the operating system's, those of tags, the machine's), and gives
 // [Documents], or everything that is wrong with them at once. Nothing that is
 // wrong gets as far as a machine.
 //

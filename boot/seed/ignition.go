@@ -19,7 +19,6 @@ import (
 // it that of each layer, merged as Ignition merges (a file by its path, a user by
 // its name, a unit by its name).
 func (r Request) ignition(whole registry.Seed, p *problems) string {
-	r.unread(p, "Ignition installs no packages; use a system extension or a container", "/packages")
 	config := r.ignitionOf(whole)
 	for _, l := range r.Layers {
 		if strings.TrimSpace(l.UserData) == "" {

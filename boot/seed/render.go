@@ -74,6 +74,7 @@ func Render(r Request) (Documents, error) {
 	if whole.FQDN != "" {
 		d.Hostname = whole.FQDN
 	}
+	r.unread(p)
 	switch r.FirstBoot {
 	case registry.FirstBootCloudInit:
 		d.UserData = r.cloudInit(p)
@@ -81,8 +82,6 @@ func Render(r Request) (Documents, error) {
 		d.UserData = r.ignition(whole, p)
 	case registry.FirstBootTalos:
 		d.UserData = r.talos(p)
-	default:
-		r.unread(p, "nothing configures this operating system at its first boot", "/users", "/packages", "/commands", "/ca_certificates", "/timezone", "/user_data")
 	}
 	d.MetaData = metaData(d)
 	d.network(whole.Network)
@@ -105,9 +104,9 @@ func (d *Documents) network(n registry.Network) {
 	d.Interfaces, d.Keyfiles, d.Networkd = interfaces(n), keyfiles(n), networkd(n)
 }
 
-// unread refuses what the operating system would never read. Pointers are those of
-// [registry.Seed].
-func (r Request) unread(p *problems, why string, pointers ...string) {
+// unread refuses what the operating system would never read.
+func (r Request) unread(p *problems) {
+	why, pointers := unread(r.FirstBoot)
 	for _, layer := range r.Layers {
 		for _, pointer := range pointers {
 			if says(layer.Seed, pointer) {

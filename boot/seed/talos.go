@@ -10,7 +10,6 @@ import (
 // cloud-config is: a document of a kind and name with that of the same, and the one
 // without a kind, which is the machine's own.
 func (r Request) talos(p *problems) string {
-	r.unread(p, "Talos takes it from its machine config, which is the user data", "/ssh_keys", "/users", "/packages", "/commands", "/ca_certificates", "/timezone")
 	m := newMerger(nil)
 	var docs []*yaml.Node
 	var texts []string

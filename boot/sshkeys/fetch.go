@@ -71,6 +71,24 @@ func (f *Fetcher) Expand(ctx context.Context, keys []string) (all []string, err 
 	return all, nil
 }
 
+// Check reports which of keys are addresses that would not be asked, as Expand does.
+// Nobody is asked.
+func Check(keys []string) error {
+	var wrong []registry.FieldError
+	for i, key := range keys {
+		if !IsURL(key) {
+			continue
+		}
+		if _, err := check(key); err != nil {
+			wrong = append(wrong, registry.FieldError{Pointer: fmt.Sprintf("/%d", i), Message: err.Error()})
+		}
+	}
+	if len(wrong) > 0 {
+		return &registry.InvalidError{Fields: wrong}
+	}
+	return nil
+}
+
 // Fetch is the keys that an address has: one at least, lines of authorized_keys. One
 // without a comment is given the name of whoever published it. What an address had
 // is taken to be so for five minutes.

@@ -87,10 +87,10 @@ func (a applied) verdict() error {
 
 // called is what an item is about.
 func (item appliedItem) called() string {
-	if item.Kind == string(manifest.Rules) {
-		return "rules"
+	if item.Kind == string(manifest.Machine) {
+		return item.Name
 	}
-	return item.Name
+	return strings.ToLower(item.Kind)
 }
 
 func (a applied) print(cmd *cobra.Command) error {

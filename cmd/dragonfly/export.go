@@ -16,10 +16,10 @@ import (
 
 func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "export [-o FILE]", Short: "Write machines and rules as YAML, to be kept in git", Args: cobra.NoArgs,
-		Long: `Write machines and rules as YAML, to be kept in git, or taken to another
-appliance: a document for the rules, and one for each machine, with what it is
-recognised by and what operators say of it:
+		Use: "export [-o FILE]", Short: "Write machines, rules and defaults as YAML, to be kept in git", Args: cobra.NoArgs,
+		Long: `Write machines, rules and defaults as YAML, to be kept in git, or taken to another
+appliance: a document for what deployments begin from, one for the rules, and one for
+each machine, with what it is recognised by and what operators say of it:
 
   apiVersion: dragonfly/v1
   kind: Machine
@@ -32,7 +32,8 @@ recognised by and what operators say of it:
   - gpu
 
 The same machines give the same text, by name, so that what git shows as a change
-is one. What a machine reports of its hardware is not in it, and no secret is.
+is one. What a machine reports of its hardware is not in it, and no secret is: for the hash of a password
+stands "kept", which leaves it as it is stored.
 
 A FILE is replaced when all was written, and not before.`,
 		Example: `  dragonfly export -o fleet.yaml
@@ -67,10 +68,10 @@ A FILE is replaced when all was written, and not before.`,
 }
 
 // manifestParts are what --only may say.
-var manifestParts = []string{api.Machines, api.RulesSet}
+var manifestParts = api.Parts()
 
 func onlyFlag(cmd *cobra.Command) {
-	cmd.Flags().StringSlice("only", nil, "machines, rules, or both (default both)")
+	cmd.Flags().StringSlice("only", nil, "machines, rules or defaults; may be repeated (default all)")
 	_ = cmd.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(manifestParts, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 

@@ -116,13 +116,14 @@ func (a *appliance) everything(t *testing.T) string {
 	audit, errAudit := a.store.Audit(t.Context(), "", 0, 1000)
 	_, accounts, errAccounts := a.store.Directory(t.Context(), -1)
 	rules, errRules := a.store.Rules(t.Context())
+	defaults, errDefaults := a.store.Defaults(t.Context())
 	machines, errMachines := a.store.Machines(t.Context(), registry.Query{})
-	for _, err := range []error{errEvents, errAudit, errAccounts, errRules, errMachines} {
+	for _, err := range []error{errEvents, errAudit, errAccounts, errRules, errDefaults, errMachines} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return fmt.Sprintf("event %d, %d audit entries, accounts %d, rules %d, %d machines", last, len(audit), accounts, rules.Version, len(machines))
+	return fmt.Sprintf("event %d, %d audit entries, accounts %d, rules %d, defaults %d, %d machines", last, len(audit), accounts, rules.Version, defaults.Version, len(machines))
 }
 
 // attack is one hostile request. One that only reads may be answered.

@@ -51,6 +51,8 @@ func policy() auth.Policy {
 		"GET /api/v1/rules":                      auth.Viewer,
 		"PUT /api/v1/rules":                      auth.Admin,
 		"POST /api/v1/rules/test":                auth.Viewer,
+		"GET /api/v1/defaults":                   auth.Viewer, // without hashes of passwords
+		"PUT /api/v1/defaults":                   auth.Admin,
 		"GET /api/v1/export":                     auth.Viewer,
 		"POST /api/v1/apply":                     auth.Operator, // with rules in it, an admin
 		"GET /api/v1/events":                     auth.Viewer,
@@ -193,6 +195,9 @@ func pagePolicy() auth.Policy {
 		"POST /settings/rules/edit":         auth.Admin,
 		"GET /settings/rules/delete":        auth.Admin,
 		"POST /settings/rules/delete":       auth.Admin,
+
+		"GET /settings/defaults":  auth.Viewer,
+		"POST /settings/defaults": auth.Admin,
 
 		"GET /settings/users":         auth.Admin,
 		"POST /settings/users":        auth.Admin,

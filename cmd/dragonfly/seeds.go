@@ -23,47 +23,107 @@ import (
 const seedFor = 30 * 24 * time.Hour
 
 // seedParameters makes the parameters of a template that have the installed system
-// find its seed: what the operating system gives, what it gives machines with such
-// tags, and what was asked for, each beside or before the one before it.
-func (a *appliance) seedParameters(ctx context.Context, r registry.SeedRequest) (map[string]string, error) {
-	layers := []seed.Layer{{Source: "operating system " + r.OS.ID, Seed: r.OS.Seed}}
-	for _, tag := range slices.Sorted(slices.Values(r.Machine.Tags)) {
-		if s, ok := r.OS.TagSeeds[tag]; ok {
-			layers = append(layers, seed.Layer{Source: "tag " + tag, Seed: s})
-		}
+// find its seed: what every deployment begins from, what the operating system gives, what
+// it gives machines with such tags, and what was asked for, each beside or before the one
+// before it.
+func (a *appliance) seedParameters(ctx context.Context, r registry.SeedRequest) (made registry.Seeded, err error) {
+	layers, left := seedLayers(r)
+	if len(left) > 0 && r.Deployment.Kind == registry.KindInstall {
+		made.Notes = []string{"of the defaults it is not given what its first boot cannot take: " + strings.Join(left, ", ")}
 	}
-	layers = append(layers, seed.Layer{Seed: r.Seed})
 	for i, layer := range layers {
 		keys, err := a.keys.Expand(ctx, layer.SSHKeys)
 		if err != nil {
-			return nil, keysBelow("/ssh_keys", err)
+			return made, keysBelow(layer.Source, err)
 		}
-		layers[i].SSHKeys = keys
+		layers[i].SSHKeys, layers[i].Network = keys, seed.OnPort(layer.Network, r.Machine.BootMAC())
 	}
 	token := a.tokens.Seed(r.Machine.ID, r.Deployment.ID, time.Now().Add(seedFor))
 	documents, err := seed.Render(seed.Request{FirstBoot: r.OS.FirstBoot, User: r.OS.User, InstanceID: r.Deployment.ID,
 		URL: metadata.URL(r.Server, token), Layers: layers})
 	if err != nil {
-		return nil, err
+		return made, err
 	}
-	return documents.Parameters(), nil
+	made.Parameters = documents.Parameters()
+	return made, nil
 }
+
+// seedLayers are those of a deployment, the most general first, and what was left out of
+// the defaults.
+func seedLayers(r registry.SeedRequest) (layers []seed.Layer, left []string) {
+	defaults, left := seed.Fit(r.Defaults, r.OS.FirstBoot)
+	layers = []seed.Layer{{Source: defaultsSource, Seed: defaults}, {Source: "operating system " + r.OS.ID, Seed: r.OS.Seed}}
+	for _, tag := range slices.Sorted(slices.Values(r.Machine.Tags)) {
+		if s, ok := r.OS.TagSeeds[tag]; ok {
+			layers = append(layers, seed.Layer{Source: "tag " + tag, Seed: s})
+		}
+	}
+	return append(layers, seed.Layer{Seed: r.Seed}), left
+}
+
+// defaultsSource is what the layer of the defaults is called.
+const defaultsSource = "the defaults"
+
+// What stands, where a seed is looked at by itself, for the port a machine boots from,
+// and for the keys that an address has.
+var somePort = registry.MAC{0x02, 0, 0, 0, 0, 1}
+
+const someKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 // checkSeed reports what is wrong with a seed by itself. Addresses of keys are asked
 // when something is deployed.
 func checkSeed(s registry.Seed) error {
-	s.SSHKeys = slices.DeleteFunc(slices.Clone(s.SSHKeys), sshkeys.IsURL)
-	return seed.Validate(seed.Layer{Seed: s})
+	return together(keysBelow("", sshkeys.Check(s.SSHKeys)), seed.Validate(seed.Layer{Seed: alone(s)}))
 }
 
-// keysBelow is what is wrong with keys, where they stand.
-func keysBelow(pointer string, err error) error {
+// checkDefaults reports what is wrong with the defaults, as cloud-init is given them.
+func checkDefaults(s registry.Seed) error {
+	_, err := seed.Render(seed.Request{FirstBoot: registry.FirstBootCloudInit, InstanceID: "defaults", Layers: []seed.Layer{{Seed: alone(s)}}})
+	return together(keysBelow("", sshkeys.Check(s.SSHKeys)), err)
+}
+
+// alone is a seed without what is known of it only when something is deployed. Keys
+// keep their places, by which what is wrong with one is told.
+func alone(s registry.Seed) registry.Seed {
+	s.SSHKeys = slices.Clone(s.SSHKeys)
+	for i, key := range s.SSHKeys {
+		if sshkeys.IsURL(key) {
+			s.SSHKeys[i] = someKey
+		}
+	}
+	s.Network = seed.OnPort(s.Network, somePort)
+	return s
+}
+
+// together is all that is wrong as one error; one that is not of that kind comes first.
+func together(errs ...error) error {
+	all := &registry.InvalidError{}
+	for _, err := range errs {
+		wrong, ok := errors.AsType[*registry.InvalidError](err)
+		if err != nil && !ok {
+			return err
+		}
+		if ok {
+			all.Fields = append(all.Fields, wrong.Fields...)
+		}
+	}
+	if len(all.Fields) == 0 {
+		return nil
+	}
+	return all
+}
+
+// keysBelow is what is wrong with the keys of a layer.
+func keysBelow(source string, err error) error {
 	wrong, ok := errors.AsType[*registry.InvalidError](err)
 	if !ok {
 		return err
 	}
-	for i := range wrong.Fields {
-		wrong.Fields[i].Pointer = pointer + wrong.Fields[i].Pointer
+	for i, f := range wrong.Fields {
+		if source != "" {
+			f.Message = source + ": " + f.Message
+		}
+		wrong.Fields[i] = registry.FieldError{Pointer: "/ssh_keys" + f.Pointer, Message: f.Message}
 	}
 	return wrong
 }

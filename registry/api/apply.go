@@ -29,10 +29,10 @@ type ApplyReply struct {
 
 func (s *Server) mountApply(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "apply", Method: http.MethodPost, Path: applyPath,
-		Summary: "Make machines and rules what a manifest says", Tags: []string{"manifest"}, MaxBodyBytes: manifest.MaxText + 1,
+		Summary: "Make machines, rules and defaults what a manifest says", Tags: []string{"manifest"}, MaxBodyBytes: manifest.MaxText + 1,
 		Description: "YAML as GET /api/v1/export writes it, up to 10,000 documents. Machines are recognised, edited and created as in a list (POST /api/v1/machines/import): " +
-			"what a document does not say stays as it is, unless `exact` is set. Rules are replaced as a whole, and need an admin. " +
-			"Each machine, and the rules, are written or refused on their own: the answer is 200 also where all were refused. " +
+			"what a document does not say stays as it is, unless `exact` is set. Rules and defaults are replaced as a whole, and need an admin. " +
+			"Each machine, the rules, and the defaults, are written or refused on their own: the answer is 200 also where all were refused. " +
 			"A text that cannot be read, or says a wrong thing, is refused as a whole, with the line of what is wrong, and so is one where something else would be done " +
 			"than If-Match names. With `prune`, machines that no document is about are deleted, unless a document is refused.",
 		Errors: []int{400, 403, 412, 413, 415, 422, 503}}, s.apply)
@@ -70,9 +70,8 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 	if err != nil {
 		return nil, err
 	}
-	if actor := registry.ActorOf(ctx); wanted.Rules != nil && !registry.Role(actor.Role).Includes(registry.Admin) {
-		return nil, huma.Error403Forbidden(fmt.Sprintf("the rules need the role %s; %s has the role %s: nothing was changed; leave the document of kind %s out, or ask as an %s",
-			registry.Admin, actor.Name, actor.Role, manifest.Rules, registry.Admin))
+	if err := mayApply(registry.ActorOf(ctx), docs); err != nil {
+		return nil, err
 	}
 	if in.DryRun {
 		ctx = registry.WithDryRun(ctx)
@@ -97,6 +96,20 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 	s.log.Info("a manifest was applied", "created", out.Body.Created, "edited", out.Body.Edited, "unchanged", out.Body.Unchanged,
 		"deleted", out.Body.Deleted, "refused", out.Body.Refused, "by", registry.ActorOf(ctx).Name)
 	return out, nil
+}
+
+// mayApply refuses what concerns everybody to whoever is no admin.
+func mayApply(actor registry.Actor, docs []manifest.Document) error {
+	if registry.Role(actor.Role).Includes(registry.Admin) {
+		return nil
+	}
+	for _, doc := range docs {
+		if doc.Kind != manifest.Machine {
+			return huma.Error403Forbidden(fmt.Sprintf("the %s need the role %s; %s has the role %s: nothing was changed; leave the document of kind %s out, or ask as an %s",
+				strings.ToLower(string(doc.Kind)), registry.Admin, actor.Name, actor.Role, doc.Kind, registry.Admin))
+		}
+	}
+	return nil
 }
 
 // read reads the manifest.
@@ -141,10 +154,13 @@ func (in *applyInput) wanted(docs []manifest.Document) (w registry.Wanted, err e
 		w.Plan = strings.Trim(in.IfMatch, `"`)
 	}
 	for _, doc := range docs {
-		if doc.Kind == manifest.Machine {
+		switch doc.Kind {
+		case manifest.Machine:
 			w.Machines = append(w.Machines, doc.Machine)
-		} else {
+		case manifest.Rules:
 			w.Rules = doc.Rules
+		case manifest.Defaults:
+			w.Defaults = &doc.Defaults
 		}
 	}
 	return w, nil
@@ -154,16 +170,15 @@ func (s *Server) applyReply(docs []manifest.Document, done registry.Applied) (re
 	reply.Results = make([]ImportResult, 0, len(docs)+len(done.Deleted))
 	machine := 0
 	for _, doc := range docs {
-		step := done.Rules
 		result := ImportResult{}
-		if doc.Kind == manifest.Machine {
+		switch doc.Kind {
+		case manifest.Machine:
 			result = s.importResult(done.Machines[machine])
 			machine++
-		} else {
-			result = ImportResult{Action: step.Action, Changes: step.Changes}
-			if step.Err != nil {
-				result.Problem = errorOf(s.importProblem(step.Err))
-			}
+		case manifest.Rules:
+			result = s.settingResult(done.Rules.SettingStep)
+		case manifest.Defaults:
+			result = s.settingResult(done.Defaults.SettingStep)
 		}
 		result.Kind, result.Line, result.Plan = string(doc.Kind), doc.Line, ""
 		reply.add(result)
@@ -178,6 +193,15 @@ func (s *Server) applyReply(docs []manifest.Document, done registry.Applied) (re
 	return reply
 }
 
+// settingResult is what became of something there is one of.
+func (s *Server) settingResult(step registry.SettingStep) ImportResult {
+	result := ImportResult{Action: step.Action, Changes: step.Changes}
+	if step.Err != nil {
+		result.Problem = errorOf(s.importProblem(step.Err))
+	}
+	return result
+}
+
 // Apply is what [Client.Apply] asks for.
 type Apply struct {
 	DryRun, Exact, Prune bool
@@ -185,7 +209,7 @@ type Apply struct {
 	Plan                 string // that of a dry run: nothing else is done
 }
 
-// Apply makes machines and rules what a manifest says, or tells what that would do.
+// Apply makes machines, rules and defaults what a manifest says, or tells what that would do.
 // What became of each document is in the reply, also where all were refused.
 func (c *Client) Apply(ctx context.Context, text []byte, a Apply) (ApplyReply, error) {
 	query := url.Values{}

@@ -33,14 +33,18 @@ const (
 
 // The parts of a manifest.
 const (
-	Machines = "machines"
-	RulesSet = "rules"
+	Machines    = "machines"
+	RulesSet    = "rules"
+	DefaultsSet = "defaults"
 )
+
+// Parts are the parts of a manifest.
+func Parts() []string { return []string{Machines, RulesSet, DefaultsSet} }
 
 func (s *Server) mountExport(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "export", Method: http.MethodGet, Path: exportPath,
-		Summary: "Machines and rules as YAML, to be kept in git", Tags: []string{"manifest"},
-		Description: "A document for the rules, where there are any, and one for each machine, by name: what it is recognised by, and what operators say of it. " +
+		Summary: "Machines, rules and defaults as YAML, to be kept in git", Tags: []string{"manifest"},
+		Description: "A document for the defaults and one for the rules, where there are any, and one for each machine, by name: what it is recognised by, and what operators say of it. " +
 			"The same machines give the same text. POST /api/v1/apply takes it. No secret is in it. While the database is away it is what was known, " +
 			"which its first line and the header " + asOfHeader + " say. An export that breaks off ends the connection without the end of the answer.",
 		Errors: []int{422, 503},
@@ -63,7 +67,7 @@ labels:
 
 type exportInput struct {
 	Filter string   `query:"filter" maxLength:"1000" doc:"only the machines that match, as in the list of machines" example:"label.rack:a1"`
-	Only   []string `query:"only" enum:"machines,rules" maxItems:"2" doc:"only these parts; all when left out"`
+	Only   []string `query:"only" enum:"machines,rules,defaults" maxItems:"3" doc:"only these parts; all when left out"`
 }
 
 func (s *Server) export(_ context.Context, in *exportInput) (*huma.StreamResponse, error) {
@@ -72,7 +76,7 @@ func (s *Server) export(_ context.Context, in *exportInput) (*huma.StreamRespons
 		return nil, huma.Error422UnprocessableEntity("the filter cannot be read", &huma.ErrorDetail{Location: "query.filter", Message: err.Error()})
 	}
 	if len(in.Only) == 0 {
-		in.Only = []string{Machines, RulesSet}
+		in.Only = Parts()
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humachi.Unwrap(ctx)
@@ -96,14 +100,8 @@ func (s *Server) writeManifest(ctx context.Context, out *exportWriter, only []st
 		fmt.Fprintf(buffered, "# The database is away: this is what was known of it at %s.\n", out.asOf.UTC().Format(time.RFC3339))
 	}
 	w := manifest.NewWriter(buffered)
-	if slices.Contains(only, RulesSet) {
-		set, err := s.registry.Rules(ctx)
-		if err == nil && len(set.Rules) > 0 {
-			err = w.Rules(set.Rules)
-		}
-		if err != nil {
-			return err
-		}
+	if err := s.writeSettings(ctx, w, only); err != nil {
+		return err
 	}
 	if slices.Contains(only, Machines) {
 		if err := s.registry.Each(ctx, filter, func(some []registry.Machine) error { return out.machines(w, some) }); err != nil {
@@ -111,6 +109,27 @@ func (s *Server) writeManifest(ctx context.Context, out *exportWriter, only []st
 		}
 	}
 	return errors.Join(buffered.Flush(), out.end())
+}
+
+// writeSettings writes what there is one of.
+func (s *Server) writeSettings(ctx context.Context, w *manifest.Writer, only []string) error {
+	if slices.Contains(only, DefaultsSet) {
+		d, err := s.registry.Defaults(ctx)
+		if err == nil && !d.Seed.Empty() {
+			err = w.Defaults(d.Seed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !slices.Contains(only, RulesSet) {
+		return nil
+	}
+	set, err := s.registry.Rules(ctx)
+	if err == nil && len(set.Rules) > 0 {
+		err = w.Rules(set.Rules)
+	}
+	return err
 }
 
 // exportWriter begins an answer with the first byte of it, so that what goes wrong
@@ -165,7 +184,7 @@ func (e *exportWriter) end() error {
 // Export is what [Client.Export] asks for; the zero value is everything.
 type Export struct {
 	Filter string   // which machines; see [registry.ParseFilter]
-	Only   []string // [Machines], [RulesSet]
+	Only   []string // of [Parts]
 }
 
 // Export writes a manifest to w, as the server sends it. asOf is zero unless the

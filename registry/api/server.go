@@ -82,6 +82,7 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	s.mountUsers(api)
 	s.mountJournal(api)
 	s.mountRules(api)
+	s.mountDefaults(api)
 	s.mountOSes(api)
 	s.mountDeployments(api)
 	s.mountCluster(api)

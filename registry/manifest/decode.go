@@ -46,7 +46,7 @@ func (d *decoder) value(n *yaml.Node, to reflect.Value, at *place) {
 		d.value(n, to.Elem(), at)
 	case reflect.String:
 		d.text(n, to, at)
-	case reflect.Bool, reflect.Int64:
+	case reflect.Bool, reflect.Int, reflect.Int64:
 		if n.Kind != yaml.ScalarNode || n.Decode(to.Addr().Interface()) != nil || n.ShortTag() == "!!null" {
 			d.problem(n, at, "want %s and not %s", goKind(to.Type()), kindOf(n))
 		}

@@ -1,6 +1,6 @@
-// Package manifest is the text in which machines and rules are kept beside an
-// appliance, in git say: YAML with a document for each machine, and one for the
-// rules. It is pure: it reads and writes text, and knows no store.
+// Package manifest is the text in which machines, rules and defaults are kept beside an
+// appliance, in git say: YAML with a document for each machine, one for the rules, and
+// one for the defaults. It is pure: it reads and writes text, and knows no store.
 //
 //	apiVersion: dragonfly/v1
 //	kind: Rules
@@ -19,6 +19,9 @@
 //	- "52:54:00:12:34:56"
 //	serial: 7XK2Q54
 //	owner: ana
+//
+// A document of kind Defaults has the fields of a [registry.Seed]; in place of the hash
+// of a password it has [registry.HashKept].
 //
 // A document of kind Machine has the fields of a [registry.Listed]: what a machine
 // is recognised by, and what operators say of it. What the machine reports beside

@@ -42,6 +42,14 @@ func (w *Writer) Rules(rules []registry.Rule) error {
 	}{head{Version, Rules}, rules})
 }
 
+// Defaults writes what every deployment begins from.
+func (w *Writer) Defaults(seed registry.Seed) error {
+	return w.write(struct {
+		head
+		registry.Seed
+	}{head{Version, Defaults}, seed})
+}
+
 // write writes a document, with an encoder of its own: one keeps what it has written
 // to its end.
 func (w *Writer) write(document any) error {
@@ -87,6 +95,8 @@ func encode(v reflect.Value) *yaml.Node {
 		return scalar(v.String())
 	case reflect.Bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v.Bool())}
+	case reflect.Int:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatInt(v.Int(), 10)}
 	case reflect.Slice:
 		n.Kind = yaml.SequenceNode
 		for i := range v.Len() {

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -17,12 +18,13 @@ type Kind string
 
 // The kinds.
 const (
-	Machine Kind = "Machine" // one machine
-	Rules   Kind = "Rules"   // the rules on registration, all of them
+	Machine  Kind = "Machine"  // one machine
+	Rules    Kind = "Rules"    // the rules on registration, all of them
+	Defaults Kind = "Defaults" // what every deployment begins from, all of it
 )
 
 // Kinds lists the kinds in the order in which they are written.
-func Kinds() []Kind { return []Kind{Rules, Machine} }
+func Kinds() []Kind { return []Kind{Defaults, Rules, Machine} }
 
 // The limits, far above what a document needs.
 const (
@@ -35,11 +37,12 @@ const (
 
 // Document is one document of a manifest.
 type Document struct {
-	Kind    Kind
-	Line    int    // where it begins, from 1
-	Text    []byte // as it is written
-	Machine registry.Listed
-	Rules   []registry.Rule
+	Kind     Kind
+	Line     int    // where it begins, from 1
+	Text     []byte // as it is written
+	Machine  registry.Listed
+	Rules    []registry.Rule
+	Defaults registry.Seed
 }
 
 // Parse reads a manifest. The error is an [*InvalidError] with all that is wrong,
@@ -90,17 +93,17 @@ func parse(text []byte, limit int) ([]Document, error) {
 // twice are the documents that are about the same as one before them.
 func twice(docs []Document) (problems []Problem) {
 	var machines []registry.Listed
-	var at []int // their documents
-	rules := -1
+	var at []int               // their documents
+	settings := map[Kind]int{} // line
 	for i, doc := range docs {
 		switch {
 		case doc.Kind == Machine:
 			machines, at = append(machines, doc.Machine), append(at, i)
-		case rules >= 0:
-			problems = append(problems, Problem{Line: doc.Line, Document: i, First: docs[rules].Line,
-				Message: "another document has rules too: make one list of them"})
+		case settings[doc.Kind] > 0:
+			problems = append(problems, Problem{Line: doc.Line, Document: i, First: settings[doc.Kind],
+				Message: "another document has " + strings.ToLower(string(doc.Kind)) + " too: make one of them"})
 		default:
-			rules = i
+			settings[doc.Kind] = doc.Line
 		}
 	}
 	for _, t := range registry.FindTwice(machines) {
@@ -166,6 +169,14 @@ func (d *decoder) read(root *yaml.Node, doc *Document) {
 		if d.into(root, &m) {
 			doc.Machine = m.Listed
 			d.check(root, m.Validate())
+		}
+	case Defaults:
+		var seed struct {
+			head
+			registry.Seed
+		}
+		if d.into(root, &seed) {
+			doc.Defaults = seed.Seed
 		}
 	case Rules:
 		var set struct {

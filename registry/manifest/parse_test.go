@@ -132,7 +132,7 @@ func TestProblems(t *testing.T) {
 		{"a machine twice", machine + "name: a\nserial: A1\n---\n" + machine + "name: b\n---\n" + machine + "name: c\nserial: A1\n",
 			"line 10: the serial number A1 is that of another document too (the first is on line 1)"},
 		{"a name twice", machine + "name: a\n---\n" + machine + "name: a\n", "line 5: the name a is that of another document too (the first is on line 1)"},
-		{"rules twice", "apiVersion: dragonfly/v1\nkind: Rules\nrules: []\n---\napiVersion: dragonfly/v1\nkind: Rules\nrules: []\n", "line 5: another document has rules too: make one list of them (the first is on line 1)"},
+		{"rules twice", "apiVersion: dragonfly/v1\nkind: Rules\nrules: []\n---\napiVersion: dragonfly/v1\nkind: Rules\nrules: []\n", "line 5: another document has rules too: make one of them (the first is on line 1)"},
 		{"no rules", "apiVersion: dragonfly/v1\nkind: Rules\n", "line 1: rules: it is missing; want a list, [] for no rules"},
 		{"a wrong rule", "apiVersion: dragonfly/v1\nkind: Rules\nrules:\n- name: x\n  match:\n    subnet: 10.0.0.1/8\n  set: {owner: y}\n", "line 6: rules[0].match.subnet: the address has bits"},
 		{"a rule's wrong field", "apiVersion: dragonfly/v1\nkind: Rules\nrules:\n- name: x\n  mach: {}\n", "line 5: rules[0].mach: there is no such field; did you mean match?"},

@@ -93,3 +93,8 @@ func (s *BrokenStore) OSes(context.Context) ([]registry.OS, error) { return nil,
 func (s *BrokenStore) Rules(context.Context) (registry.RuleSet, error) {
 	return registry.RuleSet{}, s.err
 }
+
+// Defaults fails.
+func (s *BrokenStore) Defaults(context.Context) (registry.SealedDefaults, error) {
+	return registry.SealedDefaults{}, s.err
+}

@@ -31,6 +31,7 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"history, timeline and audit are kept", testRecords},
 		{"history of what is put", testHistoryOfPut},
 		{"rules are replaced as a whole", testRules},
+		{"the defaults are replaced as a whole", testDefaults},
 		{"of concurrent writes of the rules one wins", testRulesRace},
 		{"a deployment comes back as it was stored", testDeployment},
 		{"a write of a deployment names the version it read", testDeploymentVersions},

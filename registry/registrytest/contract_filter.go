@@ -273,6 +273,23 @@ func testRules(t *testing.T, s registry.Store) {
 	}
 }
 
+func testDefaults(t *testing.T, s registry.Store) {
+	if got, err := s.Defaults(t.Context()); err != nil || got != (registry.SealedDefaults{}) {
+		t.Errorf("defaults before any: %+v, %v", got, err)
+	}
+	sealed := registry.SealedDefaults{Sealed: "v1:x'41'\"\\ü"}
+	commit(t, s, registry.Change{Op: "1", Defaults: &sealed, Rules: &registry.RuleSet{}})
+	want := registry.SealedDefaults{Version: 1, Sealed: sealed.Sealed}
+	if got, err := s.Defaults(t.Context()); err != nil || got != want {
+		t.Errorf("defaults %+v, %v", got, err)
+	}
+	wantConflict(t, s.Commit(t.Context(), registry.Change{Op: "2", Defaults: &sealed}), "defaults")
+	commit(t, s, registry.Change{Op: "3", Defaults: &registry.SealedDefaults{Version: 1, Sealed: "other"}})
+	if got, err := s.Defaults(t.Context()); err != nil || got.Version != 2 || got.Sealed != "other" {
+		t.Errorf("defaults after they were replaced: %+v, %v", got, err)
+	}
+}
+
 func testRulesRace(t *testing.T, s registry.Store) {
 	errs := race(func(i int) error {
 		rules := registry.RuleSet{Rules: []registry.Rule{{Name: fmt.Sprintf("racer-%d", i)}}}

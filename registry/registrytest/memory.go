@@ -118,6 +118,9 @@ func (s *MemoryStore) check(c registry.Change) error {
 	if c.Rules != nil && c.Rules.Version != s.rules.Version {
 		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version, Stored: s.rules.Version}
 	}
+	if c.Defaults != nil && c.Defaults.Version != s.defaults.Version {
+		return &registry.ConflictError{Object: "defaults", Read: c.Defaults.Version, Stored: s.defaults.Version}
+	}
 	if err := s.deployments.check(c); err != nil {
 		return err
 	}
@@ -223,6 +226,9 @@ func (s *MemoryStore) file(c registry.Change) {
 	}
 	if c.Rules != nil {
 		s.rules = registry.RuleSet{Version: c.Rules.Version + 1, Rules: c.Rules.Rules}
+	}
+	if c.Defaults != nil {
+		s.defaults = registry.SealedDefaults{Version: c.Defaults.Version + 1, Sealed: c.Defaults.Sealed}
 	}
 }
 

@@ -12,9 +12,10 @@ const keptHistory = 50
 
 // records is what a [MemoryStore] keeps beside the machines.
 type records struct {
-	history []registry.HardwareRecord
-	audit   []registry.AuditEntry
-	rules   registry.RuleSet
+	history  []registry.HardwareRecord
+	audit    []registry.AuditEntry
+	rules    registry.RuleSet
+	defaults registry.SealedDefaults
 }
 
 // Timeline is [registry.Records.Timeline].
@@ -49,6 +50,13 @@ func (s *MemoryStore) Rules(ctx context.Context) (registry.RuleSet, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rules, ctx.Err()
+}
+
+// Defaults is [registry.Records.Defaults].
+func (s *MemoryStore) Defaults(ctx context.Context) (registry.SealedDefaults, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.defaults, ctx.Err()
 }
 
 // newest returns up to limit of the values that want accepts, last first.

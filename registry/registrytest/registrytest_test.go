@@ -40,10 +40,11 @@ func TestBroken(t *testing.T) {
 	_, history := s.History(ctx, "m", 1)
 	_, audit := s.Audit(ctx, "", 0, 1)
 	_, rules := s.Rules(ctx)
+	_, defaults := s.Defaults(ctx)
 	_, secret := s.Secret(ctx, "key", func() (string, error) { t.Error("asked for a secret"); return "", nil })
 	for call, err := range map[string]error{
 		"Machines": machines, "Versions": versions, "Events": events, "LastEvent": last, "Secret": secret,
-		"Timeline": timeline, "History": history, "Audit": audit, "Rules": rules,
+		"Timeline": timeline, "History": history, "Audit": audit, "Rules": rules, "Defaults": defaults,
 		"Commit": s.Commit(ctx, registry.Change{Op: "1"}), "Touch": s.Touch(ctx, nil),
 		"Ping": s.Ping(ctx),
 	} {

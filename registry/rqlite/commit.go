@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,6 +33,9 @@ func about(c registry.Change) []string {
 	all := touched(c)
 	if c.Rules != nil {
 		all = append(all, settingRules)
+	}
+	if c.Defaults != nil {
+		all = append(all, settingDefaults)
 	}
 	for _, d := range c.Deployments {
 		all = append(all, d.ID)
@@ -82,12 +86,8 @@ func (s *Store) lost(ctx context.Context, c registry.Change) error {
 	for _, m := range c.Put {
 		q.Names, q.MACs = append(q.Names, m.Name), append(q.MACs, m.MACs...)
 	}
-	rules, err := s.Rules(ctx)
-	if err != nil {
+	if err := s.lostSetting(ctx, c); err != nil {
 		return err
-	}
-	if c.Rules != nil && c.Rules.Version != rules.Version {
-		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version, Stored: rules.Version}
 	}
 	if err := s.lostDeployment(ctx, c); err != nil {
 		return err
@@ -104,12 +104,29 @@ func (s *Store) lost(ctx context.Context, c registry.Change) error {
 	return gone(c)
 }
 
+// lostSetting says whether it was for the rules or the defaults.
+func (s *Store) lostSetting(ctx context.Context, c registry.Change) error {
+	rules, errRules := s.Rules(ctx)
+	defaults, errDefaults := s.Defaults(ctx)
+	switch err := errors.Join(errRules, errDefaults); {
+	case err != nil:
+		return err
+	case c.Rules != nil && c.Rules.Version != rules.Version:
+		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version, Stored: rules.Version}
+	case c.Defaults != nil && c.Defaults.Version != defaults.Version:
+		return &registry.ConflictError{Object: "defaults", Read: c.Defaults.Version, Stored: defaults.Version}
+	}
+	return nil
+}
+
 // gone is the conflict of a change where what stood in its way is gone again: so
 // much for the race, and it was lost.
 func gone(c registry.Change) error {
 	switch {
 	case c.Rules != nil:
 		return &registry.ConflictError{Object: "rules", Read: c.Rules.Version}
+	case c.Defaults != nil:
+		return &registry.ConflictError{Object: "defaults", Read: c.Defaults.Version}
 	case len(c.Deployments) > 0:
 		return &registry.ConflictError{Object: "deployment " + c.Deployments[0].ID, Read: c.Deployments[0].Version}
 	case len(c.OSes)+len(c.DeleteOSes) > 0:

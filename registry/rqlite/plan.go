@@ -18,7 +18,7 @@ type step int
 const (
 	recordOperations step = iota
 	checkVersions
-	checkRules
+	checkSettings
 	checkDeployments
 	checkOSes
 	moveEvents
@@ -37,7 +37,7 @@ const (
 	storeLabels
 	storeSeen
 	touchSeen
-	storeRules
+	storeSettings
 	deleteOSes
 	storeOSes
 	storeDeployments
@@ -62,7 +62,7 @@ var stepTexts = sync.OnceValue(func() *[steps][2]string {
 	all := [steps][2]string{
 		recordOperations: {"record operation", insert("ops", "op, at_ms", "")},
 		checkVersions:    {"check machine version", checkVersion("machines", "id")},
-		checkRules:       {"check version of the rules", checkVersion("settings", "name")},
+		checkSettings:    {"check version of the setting", checkVersion("settings", "name")},
 		checkDeployments: {"check version of the deployment", checkVersion("deployments", "id")},
 		checkOSes:        {"check version of the operating system", checkVersion("oses", "id")},
 		moveEvents:       {"move events", moveTo("events")},
@@ -84,7 +84,7 @@ var stepTexts = sync.OnceValue(func() *[steps][2]string {
 		storeSeen:     {"record sign of life", insert("machine_seen", "id, seen_ms", later)},
 		touchSeen: {"record signs of life", `INSERT INTO machine_seen (id, seen_ms)
 			SELECT m.id, j ->> 1 FROM w JOIN machines m ON m.id = j ->> 0 WHERE true ` + later},
-		storeRules: {"store rules", insert("settings", "name, version, data",
+		storeSettings: {"store setting", insert("settings", "name, version, data",
 			"ON CONFLICT (name) DO UPDATE SET version = excluded.version, data = excluded.data")},
 		deleteOSes:       {"delete operating system", `DELETE FROM oses WHERE id IN (SELECT j ->> 0 FROM w)`},
 		storeOSes:        {"store operating system", insert("oses", osColumns, "ON CONFLICT (id) DO UPDATE SET "+excluded(osColumns))},
@@ -179,7 +179,7 @@ func (s step) lost() map[string]error {
 	switch s {
 	case recordOperations:
 		return map[string]error{"UNIQUE constraint failed: ops.op": errApplied}
-	case checkVersions, checkRules, checkDeployments, checkOSes:
+	case checkVersions, checkSettings, checkDeployments, checkOSes:
 		return map[string]error{"NOT NULL constraint failed: ops.at_ms": errLost}
 	case addMachines: // one of this ID is there: the version is not 0
 		return map[string]error{"UNIQUE constraint failed: machines.id": errLost, "UNIQUE constraint failed: machines.name": errLost}

@@ -74,19 +74,31 @@ func scanAudit(rows cursor) (e registry.AuditEntry, err error) {
 
 // Rules returns the rules on registration; the zero RuleSet before any.
 func (s *Store) Rules(ctx context.Context) (rules registry.RuleSet, err error) {
-	found, err := scan(ctx, s, func(rows cursor) (r registry.RuleSet, err error) {
+	rules.Version, err = s.versioned(ctx, settingRules, &rules.Rules)
+	return rules, err
+}
+
+// Defaults returns what deployments begin from; the zero value before any.
+func (s *Store) Defaults(ctx context.Context) (d registry.SealedDefaults, err error) {
+	d.Version, err = s.versioned(ctx, settingDefaults, &d.Sealed)
+	return d, err
+}
+
+// versioned reads a document there is one of, and its version; 0 before there is any.
+func (s *Store) versioned(ctx context.Context, name string, into any) (version int64, err error) {
+	found, err := scan(ctx, s, func(rows cursor) (version int64, err error) {
 		var data string
-		if err := rows.Scan(&r.Version, &data); err != nil {
-			return r, err
+		if err := rows.Scan(&version, &data); err != nil {
+			return 0, err
 		}
-		return r, json.Unmarshal([]byte(data), &r.Rules)
+		return version, json.Unmarshal([]byte(data), into)
 	}, statement{
-		name: "load rules",
+		name: "load " + name,
 		sql:  `SELECT version, data FROM settings WHERE name = ?1 ->> '$'`,
-		args: []any{text(settingRules)},
+		args: []any{text(name)},
 	})
 	if err != nil || len(found) == 0 {
-		return registry.RuleSet{}, err
+		return 0, err
 	}
 	return found[0], nil
 }

@@ -122,8 +122,11 @@ func hardwareStatement(name string, rows []hardwareRow) statement {
 	return statement{name: name, sql: sql, args: args}
 }
 
-// settingRules is the row of settings that holds the rules.
-const settingRules = "rules"
+// The rows of settings that hold documents with versions.
+const (
+	settingRules    = "rules"
+	settingDefaults = "defaults"
+)
 
 // plan is c as rows.
 func plan(c registry.Change) (*writes, error) {
@@ -156,11 +159,18 @@ func plan(c registry.Change) (*writes, error) {
 			e.Action, e.Object, string(e.Before), string(e.After)))
 	}
 	if c.Rules != nil {
-		errs = append(errs, w.add(checkRules, c.Op, settingRules, c.Rules.Version),
-			w.add(storeRules, settingRules, c.Rules.Version+1, c.Rules.Rules))
+		errs = append(errs, w.setting(c.Op, settingRules, c.Rules.Version, c.Rules.Rules))
+	}
+	if c.Defaults != nil {
+		errs = append(errs, w.setting(c.Op, settingDefaults, c.Defaults.Version, c.Defaults.Sealed))
 	}
 	errs = append(errs, w.deployments(c))
 	return w, errors.Join(errs...)
+}
+
+// setting stores a document there is one of, over the version that was read.
+func (w *writes) setting(op, name string, version int64, document any) error {
+	return errors.Join(w.add(checkSettings, op, name, version), w.add(storeSettings, name, version+1, document))
 }
 
 // put stores a machine. What a filter compares is stored folded, beside the whole.
