@@ -25,6 +25,7 @@ type order struct {
 	Typed    string // the machine's name, by which the loss of what is on the disk is confirmed
 	Systems  []choice
 	Disks    []choice
+	Given    []givenBy // beside what is asked for here
 	Faults   faults
 	Plan     *plan // nil: nothing was chosen yet
 }
@@ -152,6 +153,10 @@ func orderField(pointer string) string {
 func (u *UI) showOrder(w http.ResponseWriter, r *http.Request, m registry.Machine, o *order, status int) error {
 	o.Machine = rowOf(m, note{}, time.Now())
 	if err := u.offer(r.Context(), m, o); err != nil {
+		return err
+	}
+	var err error
+	if o.Given, err = u.given(r.Context(), m, o.OS); err != nil {
 		return err
 	}
 	o.Network.offer(m)

@@ -22,6 +22,7 @@ type manyOrder struct {
 	AtOnce   string // how many are under way at once
 	Typed    string
 	Systems  []choice
+	Given    []givenBy // beside what is asked for here, but for tags
 	Faults   faults
 	Planned  bool
 	Total    int
@@ -192,6 +193,9 @@ func (u *UI) showMany(w http.ResponseWriter, r *http.Request, o *manyOrder, stat
 		if !s.Disabled {
 			o.Systems = append(o.Systems, choice{Value: s.ID, Text: words(s.Name, "("+s.ID+")")})
 		}
+	}
+	if o.Given, err = u.given(r.Context(), registry.Machine{}, o.OS); err != nil {
+		return err
 	}
 	f := u.frame(r, "Deploy to "+machinesOf(o.Total))
 	f.Still = true

@@ -44,6 +44,7 @@ func everyPage() []view {
 		{name: "audit", path: "/audit"},
 		{name: "settings", path: "/settings"},
 		{name: "tokens", path: "/settings/tokens"},
+		{name: "defaults", path: "/settings/defaults"},
 		{name: "users", path: "/settings/users"},
 		{name: "user", path: "/settings/users/" + benchUser},
 		{name: "docs", path: "/docs"},

@@ -33,6 +33,7 @@ func describe(config *huma.Config, role func(method, path string) string) {
 		{Name: "operating systems", Description: "The catalogue: what can be deployed"},
 		{Name: "deployments", Description: "What is put on the disks of machines, and what became of it"},
 		{Name: "rules", Description: "What a machine is given when it registers for the first time"},
+		{Name: "defaults", Description: "What every deployment begins from"},
 		{Name: "manifest", Description: "Machines and rules as text, to be kept in git"},
 		{Name: "images", Description: "Disk images on this server, which machines are installed from"},
 		{Name: "events", Description: "What happens, as it happens"},

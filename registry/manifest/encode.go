@@ -95,7 +95,7 @@ func encode(v reflect.Value) *yaml.Node {
 		return scalar(v.String())
 	case reflect.Bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v.Bool())}
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatInt(v.Int(), 10)}
 	case reflect.Slice:
 		n.Kind = yaml.SequenceNode

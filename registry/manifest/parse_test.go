@@ -2,6 +2,7 @@ package manifest_test
 
 import (
 	"errors"
+	"net/netip"
 	"reflect"
 	"runtime"
 	"strings"
@@ -39,10 +40,11 @@ func TestRoundTrip(t *testing.T) {
 // Every field that there is can be written and read: one of a type that cannot would
 // be noticed here.
 func TestEveryField(t *testing.T) {
-	listed, rule := registry.Listed{}, registry.Rule{}
+	listed, rule, seed := registry.Listed{}, registry.Rule{}, registry.Seed{}
 	fill(reflect.ValueOf(&listed).Elem())
 	fill(reflect.ValueOf(&rule).Elem())
-	for _, value := range []any{&listed, &rule} {
+	fill(reflect.ValueOf(&seed).Elem())
+	for _, value := range []any{&listed, &rule, &seed} {
 		text, err := manifest.Marshal(value)
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +58,17 @@ func TestEveryField(t *testing.T) {
 
 // fill sets every field to something.
 func fill(v reflect.Value) {
+	switch to := v.Addr().Interface().(type) {
+	case *netip.Addr:
+		*to = netip.MustParseAddr("fd00::1")
+		return
+	case *netip.Prefix:
+		*to = netip.MustParsePrefix("10.0.0.0/8")
+		return
+	}
 	switch v.Kind() {
+	case reflect.Int:
+		v.SetInt(7)
 	case reflect.String:
 		v.SetString("some text")
 	case reflect.Bool:
@@ -102,7 +114,7 @@ func TestProblems(t *testing.T) {
 		{"no version", "kind: Machine\nname: x\n", "line 1: apiVersion: it is missing; want dragonfly/v1"},
 		{"another version", "apiVersion: v1\nkind: Machine\n", `line 1: apiVersion: "v1" is not known here; want dragonfly/v1`},
 		{"version is a list", "apiVersion: [v1]\nkind: Machine\n", `line 1: apiVersion: want dragonfly/v1 and not a list`},
-		{"no kind", "apiVersion: dragonfly/v1\nname: x\n", "line 1: kind: it is missing; want Rules or Machine"},
+		{"no kind", "apiVersion: dragonfly/v1\nname: x\n", "line 1: kind: it is missing; want Defaults, Rules or Machine"},
 		{"another kind", "---\napiVersion: dragonfly/v1\nkind: machine\nname: x\n", `line 3: kind: "machine" is not known here; did you mean Machine?`},
 		{"unknown field", machine + "name: x\nserail: y\n", "line 4: serail: there is no such field; did you mean serial?"},
 		{"unknown field below", machine + "serial: x\nlock:\n  noet: y\n", "line 5: lock.noet: there is no such field; did you mean note?"},
