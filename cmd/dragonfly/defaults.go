@@ -60,7 +60,6 @@ func defaultsShowCommand() *cobra.Command {
 			if form, _ := cmd.Flags().GetString("output"); form != "yaml" {
 				return printValue(cmd, defaults, nil)
 			}
-			defaults.Stale = false
 			text, err := manifest.Marshal(defaults)
 			if err == nil {
 				_, err = cmd.OutOrStdout().Write(text)

@@ -62,6 +62,9 @@ func (s *Server) putDefaults(ctx context.Context, in *putDefaultsInput) (*defaul
 	if err != nil {
 		return nil, err
 	}
+	if in.Body.Stale {
+		return nil, refused(&registry.InvalidError{Fields: []registry.FieldError{{Pointer: "/stale", Message: "this was read while the database was away: read it again"}}})
+	}
 	version := matching
 	if version == registry.AnyVersion {
 		version = in.Body.Version

@@ -35,6 +35,7 @@ func TestDefaults(t *testing.T) {
 		{"PUT", `{"hostname":"elk"}`, "", 422, "", `"pointer":"/hostname"`},
 		{"PUT", `{"network":{"ethernets":[{"mac":"52:54:00:12:34:56"}]}}`, "", 422, "", `"pointer":"/network/ethernets/0/mac"`},
 		{"PUT", `{"timezon":"UTC"}`, "", 422, "", "/timezon"},
+		{"PUT", `{"stale":true}`, "", 422, "", "read it again"},
 		{"PUT", `{"packages":[7]}`, "", 422, "", "/packages/0"},
 		{"PUT", ``, "", 400, "", "body"},
 		{"PUT", `{"user_data":"` + strings.Repeat("x", 2<<20) + `"}`, "", 413, "", "large"},
