@@ -457,6 +457,13 @@ func TestRefusals(t *testing.T) {
 	member.Contents, member.Found = registry.Member, []registry.Signature{{Type: "linux_raid_member", Label: "data", Member: true}}
 	small := g.boot(t, 2, disk("sda", "S4", 1e9))
 	raid := g.boot(t, 3, member)
+	arm := registration(4, "", "SN-4")
+	arm.Hardware.CPU.Arch, arm.Hardware.Memory.Bytes, arm.Hardware.Disks = "arm64", 8<<30, []registry.Disk{disk("sda", "S5", 8e9)}
+	other, _ := mustRegister(t, g.Registry, arm)
+	retired := g.boot(t, 5, disk("sda", "S6", 8e9))
+	if _, err := g.Retire(by(t, "ana"), retired.ID, registry.AnyVersion); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := g.ClaimDeployment(t.Context(), "m-none", "boot-1"); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a claim of no machine: %v", err)
 	}
@@ -468,6 +475,8 @@ func TestRefusals(t *testing.T) {
 		"no operating system":        {g.m.ID, registry.DeployRequest{}, "/os: it is missing"},
 		"one that is not there":      {g.m.ID, registry.DeployRequest{OS: "linus"}, "did you mean linux?"},
 		"no such machine":            {"m-none", registry.DeployRequest{OS: "linux"}, "not found"},
+		"another architecture":       {other.ID, registry.DeployRequest{OS: "linux"}, "/os: linux is for amd64, and the machine is arm64"},
+		"a retired machine":          {retired.ID, registry.DeployRequest{OS: "linux"}, "a machine that is retired may not deploy"},
 		"a disk that is too small":   {small.ID, registry.DeployRequest{OS: "linux"}, "/disk: no disk fits; sda 1 GB ACME S4: it has 1 GB, and 4 GB are needed"},
 		"a rule that fits no disk":   {g.m.ID, registry.DeployRequest{OS: "linux", Disk: "serial:S7"}, "/disk: no disk fits"},
 		"a rule that cannot be read": {g.m.ID, registry.DeployRequest{OS: "linux", Disk: "sda:"}, "/disk: disk rule"},
