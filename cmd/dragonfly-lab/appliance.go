@@ -62,6 +62,17 @@ func (a *appliance) get(ctx context.Context, path string) (io.ReadCloser, error)
 	return resp.Body, nil
 }
 
+// metrics are those of the appliance, as a text.
+func (a *appliance) metrics(ctx context.Context) (string, error) {
+	body, err := a.get(ctx, "/metrics")
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	return string(text), err
+}
+
 // ready waits until the appliance serves.
 func (a *appliance) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +18,9 @@ import (
 	"dragonfly/registry/api"
 )
 
-// deployLimit bounds a deployment from the order to the second start from the disk.
-const deployLimit = 20 * time.Minute
+// deployLimit bounds a deployment from the order to the second start from the disk: that
+// takes two minutes, and twenty times that on a host that has much else to do.
+const deployLimit = 45 * time.Minute
 
 // labOS is the Debian of [debianImage] as the catalogue has it.
 const labOS = "lab-debian"
@@ -80,7 +82,7 @@ type installation struct {
 	boot  string    // its ID
 }
 
-// install orders Debian for a machine, signs in, and waits until the appliance calls
+// install orders the system for a machine, signs in, and waits until the appliance calls
 // it installed.
 func (g *guest) install(ctx context.Context, m api.Machine) (in installation, err error) {
 	id, err := g.order(ctx, m)
@@ -98,13 +100,13 @@ func (g *guest) install(ctx context.Context, m api.Machine) (in installation, er
 	return in, err
 }
 
-// order has Debian put on a machine, with the guest's key in it, whatever is on the
+// order has the system put on a machine, with the guest's key in it, whatever is on the
 // disk.
 func (g *guest) order(ctx context.Context, m api.Machine) (id string, err error) {
-	reply, err := g.rack.api.client.Deploy(ctx, m.ID, registry.DeployRequest{OS: labOS,
+	reply, err := g.rack.api.client.Deploy(ctx, m.ID, registry.DeployRequest{OS: g.system,
 		Seed: registry.Seed{SSHKeys: []string{g.public}}, Confirm: m.Hardware.Disks[0].Serial}, false)
 	if err != nil {
-		return "", fmt.Errorf("deploy %s to %s: %w", labOS, m.Name, err)
+		return "", fmt.Errorf("deploy %s to %s: %w", g.system, m.Name, err)
 	}
 	return reply.Deployment.ID, nil
 }
@@ -139,26 +141,40 @@ func (s scenario) installed(ctx context.Context, r *rack, before api.Machine, g 
 	return nil
 }
 
-// offerDebian puts the Debian image into the appliance's store, by its command line,
-// and into its catalogue.
+// offerDebian puts the Debian image into the appliance's store and into its catalogue.
 func (r *rack) offerDebian(ctx context.Context) (registry.Image, error) {
 	disk, err := debianImage(ctx)
 	if err != nil {
 		return registry.Image{}, err
 	}
-	if err := command(ctx, r.Dragonfly, "image", "import", disk, "--data-dir", filepath.Join(r.dir, "data")); err != nil {
+	image, err := r.keep(ctx, disk)
+	if err != nil {
 		return registry.Image{}, err
 	}
-	list, err := r.api.client.Images(ctx)
-	if err != nil || len(list.Images) != 1 {
-		return registry.Image{}, fmt.Errorf("one image was imported and the appliance lists %d: %w", len(list.Images), err)
-	}
-	image := list.Images[0]
 	_, err = r.api.client.PutOS(ctx, registry.OS{ID: labOS, Name: "Debian 12 of the lab", Version: "12",
 		Images:   map[string]registry.OSImage{"amd64": {SHA256: image.Origins[0].SHA256, Format: "raw"}},
 		Template: "cloud-image", Values: map[string]string{"root_partition": "3", "root_fs": "ext4"},
 		User: "debian", FirstBoot: registry.FirstBootCloudInit, MinDisk: image.Size})
 	return image, err
+}
+
+// keep puts an image into the appliance's store, by its command line.
+func (r *rack) keep(ctx context.Context, file string) (registry.Image, error) {
+	before, err := r.api.client.Images(ctx)
+	if err != nil {
+		return registry.Image{}, err
+	}
+	if err := command(ctx, r.Dragonfly, "image", "import", file, "--data-dir", filepath.Join(r.dir, "data")); err != nil {
+		return registry.Image{}, err
+	}
+	after, err := r.api.client.Images(ctx)
+	added := slices.DeleteFunc(after.Images, func(i registry.Image) bool {
+		return slices.ContainsFunc(before.Images, func(b registry.Image) bool { return b.Name == i.Name })
+	})
+	if err != nil || len(added) != 1 {
+		return registry.Image{}, fmt.Errorf("one image was imported and the appliance lists %d new ones: %w", len(added), err)
+	}
+	return added[0], nil
 }
 
 // until waits for a state of a deployment; one that ended otherwise is an error.
@@ -180,6 +196,7 @@ func (r *rack) until(ctx context.Context, id string, state registry.DeploymentSt
 type guest struct {
 	rack   *rack
 	vm     vm
+	system string // of the catalogue, that is put on the machine
 	user   string // signs in
 	key    string // file
 	public string
@@ -187,7 +204,7 @@ type guest struct {
 
 // newGuest makes a key for the system that is to be installed on m.
 func (r *rack) newGuest(ctx context.Context, m vm) (*guest, error) {
-	g := &guest{rack: r, vm: m, user: "debian", key: filepath.Join(r.dir, m.Name+".key")}
+	g := &guest{rack: r, vm: m, system: labOS, user: "debian", key: filepath.Join(r.dir, m.Name+".key")}
 	if err := command(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", g.key); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // "slow".
 const (
 	startLimit = 20 * time.Second // the appliance, from start to ready
-	bootLimit  = 3 * time.Minute  // a machine, from power-on to ready
+	bootLimit  = 6 * time.Minute  // a machine, from power-on to ready, also where its kernel has taken a late timer for a broken one, and starts over
 	stopGrace  = 5 * time.Second  // the appliance promises to end within it
 )
 

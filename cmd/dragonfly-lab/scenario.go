@@ -79,6 +79,10 @@ func scenarios() []scenario {
 			Then: scenario.pair, Within: deployLimit},
 		{Name: "deploy-again", About: "OVMF: cancelled at the first boot, and installed again over what runs", Machine: newVM(12, ovmf),
 			Program: "snponly.efi by TFTP", Then: scenario.again, Within: deployLimit},
+		{Name: "deploy-grub", About: "SeaBIOS: Debian starts by a GRUB that was made on the machine", Machine: newVM(18, seaBIOS),
+			Then: scenario.grub, Within: deployLimit},
+		{Name: "deploy-worker", About: "SeaBIOS: a worker of Tinkerbell's is given Debian without Tinkerbell", Machine: newVM(16, seaBIOS).withSpare(),
+			Serve: servesTink, Then: scenario.worker, Within: deployLimit},
 		{Name: "tinkerbell", About: "SeaBIOS: Tinkerbell installs Debian, by its own controller and the agent image as its worker", Machine: newVM(15, seaBIOS),
 			Then: scenario.tinkerbell, Within: tinkLimit},
 	}

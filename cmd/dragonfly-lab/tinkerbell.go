@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,14 +22,13 @@ import (
 // tinkLimit bounds an installation by Tinkerbell, whose start is in it.
 const tinkLimit = deployLimit + 5*time.Minute
 
-// tinkPort is where Tink server listens, beside the appliance.
+// tinkPort is where Tink server listens, at the address of the appliance.
 const tinkPort = "42113"
 
 // tinkerbell has Tinkerbell install Debian by a Template that is in its cluster: its own
 // controller and Tink server at a Kubernetes API with roles enforced, and the agent image
-// as the worker. The appliance
-// is started anew with it, and may do there what its own manifest says; the agent that
-// waits is to find its way there by itself.
+// as the worker. The appliance is started anew with it, and may do there what its own
+// manifest says; the agent that waits is to find its way there by itself.
 func (s scenario) tinkerbell(ctx context.Context, r *rack, m api.Machine) error {
 	if _, err := r.offerDebian(ctx); err != nil {
 		return err
@@ -134,17 +132,12 @@ func (r *rack) useClusterTemplate(ctx context.Context) error {
 // hasTinkerbell waits until the appliance finds everything there that it needs, by the
 // role that it asks for.
 func (r *rack) hasTinkerbell(ctx context.Context) error {
-	var text []byte
+	var text string
 	err := poll(ctx, func() bool {
-		body, err := r.api.get(ctx, "/metrics")
-		if err != nil {
-			return false
-		}
-		defer body.Close()
-		text, _ = io.ReadAll(body)
-		return bytes.Contains(text, []byte("\ndragonfly_tinkerbell_up 1\n"))
+		text, _ = r.api.metrics(ctx)
+		return strings.Contains(text, "\ndragonfly_tinkerbell_up 1\n")
 	})
-	if err == nil && !bytes.Contains(text, []byte("\ndragonfly_tinkerbell_missing_permissions 0\n")) {
+	if err == nil && !strings.Contains(text, "\ndragonfly_tinkerbell_missing_permissions 0\n") {
 		err = errors.New("the manifest of the role lacks a permission")
 	}
 	return err
