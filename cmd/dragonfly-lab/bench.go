@@ -97,9 +97,9 @@ func (b *bench) measure(ctx context.Context, data string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop(stopGrace)) }()
-	steps := []func(context.Context, *subject) error{b.pages, b.browser, b.boots, b.memory, b.viewers, b.stalled}
+	steps := []func(context.Context, *subject) error{b.pages, b.browser, b.open, b.boots, b.memory, b.viewers, b.stalled}
 	if b.UI {
-		steps = steps[:2]
+		steps = steps[:3]
 	}
 	for _, step := range steps {
 		if err := step(ctx, s); err != nil {
