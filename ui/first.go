@@ -54,17 +54,42 @@ func (u *UI) firstLive(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// freshFor is how long a machine is the one that has just come.
-const freshFor = time.Hour
+const (
+	freshFor   = time.Hour // how long a machine is the one that has just come
+	lookedBack = 500       // events among which it is looked for
+)
+
+// came is the machine that was heard of last, if any was: one that a list names was not
+// yet.
+func (u *UI) came(ctx context.Context, now time.Time) ([]registry.Machine, error) {
+	id, last := "", u.Feed.Last()
+	for after := max(0, last-lookedBack); after < last; {
+		events, err := u.Feed.Next(ctx, after)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			heard := e.Kind == registry.MachineDiscovered || e.Kind == registry.MachineRegistered || e.Stage() != ""
+			if heard && now.Sub(e.At) < freshFor {
+				id = e.Machine
+			}
+			after = e.Seq
+		}
+	}
+	if id == "" {
+		return nil, nil
+	}
+	return u.Machines.Machines(ctx, registry.Query{IDs: []string{id}, Limit: 1, Brief: true, Now: now})
+}
 
 func (u *UI) firstView(ctx context.Context) (v firstView, err error) {
 	v.Now, v.Networks = time.Now(), u.Network()
-	newest, err := u.Machines.Machines(ctx, registry.Query{Sort: registry.Sort{Field: registry.SortCreated, Desc: true}, Limit: 1, Brief: true, Now: v.Now})
-	if err != nil || len(newest) == 0 || v.Now.Sub(newest[0].CreatedAt) > freshFor {
+	came, err := u.came(ctx, v.Now)
+	if err != nil || len(came) == 0 {
 		v.Legs = legsOf(registry.Machine{}, nil)
 		return v, err
 	}
-	m := newest[0]
+	m := came[0]
 	events, err := u.Records.Timeline(ctx, m.ID, 0, shownEvents)
 	if err != nil {
 		return v, err

@@ -43,3 +43,28 @@ func TestFirstPage(t *testing.T) {
 		Requests: []registry.NetworkRequest{{Client: "DHCP client", Outcome: "ignored", Why: "no network boot"}}}}
 	wantPage(t, get(t, u, "/first"), "Waiting for a machine", "eth0 10.0.0.2", "addresses come from 10.0.0.1", "no network boot")
 }
+
+// A machine that a list names has not come; it does with its first packet, however long
+// it was expected.
+func TestExpectedHasNotCome(t *testing.T) {
+	k := newRack(0)
+	u := newUI(t, k)
+	wantCame := func(want string) {
+		t.Helper()
+		came, err := u.came(t.Context(), time.Now())
+		got := ""
+		if len(came) > 0 {
+			got = came[0].ID
+		}
+		if err != nil || got != want {
+			t.Errorf("came: %q, %v; want %q", got, err, want)
+		}
+	}
+	wantCame("")
+	first, second := testMachine(1), testMachine(2)
+	k.put(first, registry.MachineEdited, "expected: a list names it")
+	wantCame("")
+	k.put(first, registry.MachineBoot, string(registry.StageDHCP)+": offered a boot program")
+	k.put(second, registry.MachineEdited, "expected: a list names it")
+	wantCame(first.ID)
+}
