@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 )
@@ -19,14 +21,17 @@ var shortVerify = []string{"--deploy-verify", "5m"}
 // spoil orders what cannot come to a good end, one after another on the same machine,
 // and checks that each ends as it should and says why.
 func (s scenario) spoil(ctx context.Context, r *rack, machine api.Machine) error {
-	if _, err := r.offerDebian(ctx); err != nil {
+	debian, err := r.offerDebian(ctx)
+	if err != nil {
 		return err
 	}
+	wrongByte := func(ctx context.Context, r *rack, m api.Machine) error { return wrongByte(ctx, r, m, debian) }
 	for _, fault := range []struct {
 		name string
 		play func(context.Context, *rack, api.Machine) error
 	}{
 		{"a disk that is too small", tooSmall},
+		{"an image that is larger than the disk, of an entry that does not say so", s.tooLarge},
 		{"cancelled as soon as it is ordered, and after the first write", cancelled},
 		{"a wrong byte in the image", wrongByte},
 		{"the appliance killed in the middle of the image, and a machine that never comes back", killed},
@@ -60,6 +65,46 @@ func tooSmall(ctx context.Context, r *rack, m api.Machine) error {
 	return r.stays(ctx, m, registry.Ready, "")
 }
 
+// tooLarge is refused by the agent: nobody said how large a disk has to be. The disk is
+// a file without a block until something is written to it.
+func (s scenario) tooLarge(ctx context.Context, r *rack, m api.Machine) error {
+	file := filepath.Join(r.dir, "large.raw")
+	if err := errors.Join(os.WriteFile(file, []byte("no system"), 0o600), os.Truncate(file, s.Machine.Disks[0].Bytes+1<<30)); err != nil {
+		return err
+	}
+	image, err := r.keep(ctx, file)
+	if err := errors.Join(err, os.Remove(file)); err != nil {
+		return err
+	}
+	if err := r.vary(ctx, "lab-overfull", func(o *registry.OS) {
+		o.MinDisk, o.Images = 0, map[string]registry.OSImage{"amd64": {SHA256: image.Origins[0].SHA256, Format: "raw"}}
+	}); err != nil {
+		return err
+	}
+	id, err := r.order(ctx, m, "lab-overfull")
+	if err != nil {
+		return err
+	}
+	d, err := r.until(ctx, id, registry.DeploymentFailed)
+	if err != nil {
+		return err
+	}
+	r.notes = append(r.notes, "its reason: "+d.Reason)
+	if d.State != registry.DeploymentFailed || !strings.Contains(d.Reason, "the image has ") {
+		return fmt.Errorf("it is %s: %s", d.State, d.Reason)
+	}
+	return s.untouched(ctx, r, m, d)
+}
+
+// untouched checks that nothing was written to the disk of a machine by what failed.
+func (s scenario) untouched(ctx context.Context, r *rack, m api.Machine, d api.Deployment) error {
+	var disk unix.Stat_t
+	if err := unix.Stat(host{Dir: filepath.Join(r.dir, s.Machine.Name)}.disk(0), &disk); err != nil || d.Wrote || disk.Blocks != 0 {
+		return fmt.Errorf("%d blocks of the disk were written to, and the deployment says %v: %w", disk.Blocks, d.Wrote, err)
+	}
+	return r.stays(ctx, m, registry.Failed, d.Reason)
+}
+
 // vary adds to the catalogue what the lab installs, changed.
 func (r *rack) vary(ctx context.Context, id string, change func(*registry.OS)) error {
 	o, err := r.api.client.OS(ctx, labOS)
@@ -74,6 +119,10 @@ func (r *rack) vary(ctx context.Context, id string, change func(*registry.OS)) e
 
 // cancelled takes an order back as soon as it is made, and in the middle of the image.
 func cancelled(ctx context.Context, r *rack, m api.Machine) error {
+	was, err := r.api.client.Machine(ctx, m.ID)
+	if err != nil {
+		return err
+	}
 	id, err := r.order(ctx, m, labOS)
 	if err != nil {
 		return err
@@ -85,7 +134,7 @@ func cancelled(ctx context.Context, r *rack, m api.Machine) error {
 	if early.State != registry.DeploymentCancelled || early.Wrote {
 		return fmt.Errorf("cancelled at once it is %s, written %v", early.State, early.Wrote)
 	}
-	if err := r.stays(ctx, m, registry.Ready, ""); err != nil {
+	if err := r.stays(ctx, m, was.State, was.Reason); err != nil {
 		return err
 	}
 	if id, err = r.writing(ctx, m, labOS); err != nil {
@@ -119,12 +168,8 @@ func (r *rack) writing(ctx context.Context, m api.Machine, os string) (id string
 
 // wrongByte damages the image in the appliance's store; the disk must not be called
 // good.
-func wrongByte(ctx context.Context, r *rack, m api.Machine) error {
-	paths, err := filepath.Glob(filepath.Join(r.dir, "data", "images", "os", "*.img.zst"))
-	if err != nil || len(paths) != 1 {
-		return fmt.Errorf("one image was imported and these are there: %v: %w", paths, err)
-	}
-	mend, err := flip(paths[0])
+func wrongByte(ctx context.Context, r *rack, m api.Machine, image registry.Image) error {
+	mend, err := flip(filepath.Join(r.dir, "data", "images", "os", image.Name+".img.zst"))
 	if err != nil {
 		return err
 	}
