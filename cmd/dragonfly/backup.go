@@ -178,9 +178,9 @@ func (a *appliance) backupCheck(ctx context.Context) ui.Check {
 	c := ui.Check{Title: "Last backup", Good: true, Facts: [][2]string{}}
 	switch {
 	case last.Good.At.IsZero():
-		c.Off, c.Word = true, "none was taken yet: `dragonfly backup` takes one"
+		c.Off, c.Word = true, "none was taken yet: dragonfly backup takes one"
 	case time.Since(last.Good.At) > backupOld:
-		c.Good, c.Word = false, "older than "+registry.Counted(int(time.Since(last.Good.At).Hours()/24), "day")+": `dragonfly backup` takes one"
+		c.Good, c.Word = false, "older than "+registry.Counted(int(time.Since(last.Good.At).Hours()/24), "day")+": dragonfly backup takes one"
 	default:
 		c.Word = moment(last.Good.At) + ", read back"
 	}

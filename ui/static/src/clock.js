@@ -14,12 +14,19 @@ function ago(at) {
 
 // Making a format costs more than using it a hundred times.
 const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+const dated = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+
+// onClock is the time of day, and the day where it was another one.
+function onClock(at) {
+  const today = new Date(at).toDateString() === new Date(Date.now() + skew).toDateString();
+  return (today ? hour : dated).format(at);
+}
 
 function refresh() {
   for (const time of document.querySelectorAll("time")) {
     const at = Date.parse(time.dateTime);
-    const text = "clock" in time.dataset ? hour.format(at) : ago(at);
+    const text = "clock" in time.dataset ? onClock(at) : ago(at);
     if (time.textContent !== text) time.textContent = text;
     const local = whole.format(at);
     if (time.title !== local) time.title = local;
