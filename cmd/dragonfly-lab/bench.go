@@ -113,7 +113,7 @@ func (b *bench) measure(ctx context.Context, data string) (err error) {
 const (
 	startWithin = 5 * time.Second
 	copyWithin  = 2 * time.Minute // until the copy of the last known state is complete; never that long
-	memoryLimit = 450             // MiB
+	memoryLimit = 600             // MiB
 )
 
 // lastKnownFile is the copy of the last known state in a data directory.
