@@ -72,6 +72,11 @@ func applyFiles(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	return a.carryOut(cmd)
+}
+
+// carryOut shows what would be done, and does it where that is agreed to.
+func (a *applying) carryOut(cmd *cobra.Command) error {
 	yes, _ := cmd.Flags().GetBool("yes")
 	dry, _ := cmd.Flags().GetBool("dry-run")
 	if yes && !dry {
@@ -121,12 +126,17 @@ func newApplying(cmd *cobra.Command) (*applying, error) {
 	} else if a.parts = a.files.batches(registry.MaxImport); len(a.parts) > 1 {
 		return nil, usageError{fmt.Errorf("--prune takes at most %d machines, in 10 MiB, at once: prune a part of them, with --filter and the files of that part", registry.MaxImport)}
 	}
-	a.tell = func(done int) {
+	a.tell = a.progress(cmd, "documents")
+	return a, nil
+}
+
+// progress tells how far it is, where there are several requests.
+func (a *applying) progress(cmd *cobra.Command, what string) func(done int) {
+	return func(done int) {
 		if len(a.parts) > 1 {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d documents\n", done, len(a.files.docs))
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d %s\n", done, len(a.files.docs), what)
 		}
 	}
-	return a, nil
 }
 
 // run applies all documents, or tells what that would do; where there are plans, as
@@ -141,7 +151,7 @@ func (a *applying) run(ctx context.Context, dry bool, plans []string) (done appl
 		}
 		reply, err := a.client.Apply(ctx, part.text, ask)
 		if err != nil && i > 0 {
-			return done, fmt.Errorf("the first %d of %d documents are done: %w", at, len(a.files.docs), err)
+			return done, fmt.Errorf("the first %d of %d are done: %w", at, len(a.files.docs), err)
 		}
 		if err != nil {
 			return done, err

@@ -12,7 +12,7 @@ import (
 )
 
 func machineCommand() *cobra.Command {
-	machine := &cobra.Command{Use: "machine", Aliases: []string{"machines"}, Short: "Machines: list, show, edit, lock, retire, delete",
+	machine := &cobra.Command{Use: "machine", Aliases: []string{"machines"}, Short: "Machines: list, show, edit, import, lock, retire, delete",
 		Long: `Machines, named by name or ID.
 
 A filter is a list of terms that all have to match:
@@ -28,7 +28,7 @@ Fields: id name state mac serial uuid vendor model arch host ip bmc tag owner
 os online locked, and label.KEY.`}
 	machine.AddCommand(machineListCommand(), machineShowCommand(), machineEditCommand(), machineTagCommand(),
 		machineLockCommand(), machineUnlockCommand(), machineDeleteCommand(),
-		machineRetireCommand(), machineRestoreCommand(), machineMergeCommand())
+		machineRetireCommand(), machineRestoreCommand(), machineMergeCommand(), machineImportCommand())
 	return machine
 }
 

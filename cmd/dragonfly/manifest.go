@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +52,22 @@ func readManifests(cmd *cobra.Command, names []string) (*manifests, error) {
 			m.add(file, text)
 		}
 	}
-	docs, err := manifest.ParseAll(m.text.Bytes())
+	return m.parsed(manifest.ParseAll(m.text.Bytes()))
+}
+
+// readList reads a list of machines from a file in a format; the error is as that of
+// readManifests.
+func readList(cmd *cobra.Command, name string, format manifest.Format) (*manifests, error) {
+	text, err := readInput(cmd, name, maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	m := &manifests{files: []manifestFile{{name, 0}}}
+	return m.parsed(manifest.ParseList(text, format, math.MaxInt))
+}
+
+// parsed is m with the documents that its text is, or what is wrong with that.
+func (m *manifests) parsed(docs []manifest.Document, err error) (*manifests, error) {
 	if wrong, ok := errors.AsType[*manifest.InvalidError](err); ok {
 		return nil, m.inFiles(wrong)
 	}

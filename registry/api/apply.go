@@ -17,7 +17,10 @@ import (
 	"dragonfly/registry/manifest"
 )
 
-const applyPath = "/api/v1/apply"
+const (
+	applyPath = "/api/v1/apply"
+	csvType   = "text/csv"
+)
 
 // ApplyReply says what became of each document of a manifest, in their order, and
 // then of each machine that none is about, where those are deleted.
@@ -34,10 +37,12 @@ func (s *Server) mountApply(api huma.API) {
 			"what a document does not say stays as it is, unless `exact` is set. Rules and defaults are replaced as a whole, and need an admin. " +
 			"Each machine, the rules, and the defaults, are written or refused on their own: the answer is 200 also where all were refused. " +
 			"A text that cannot be read, or says a wrong thing, is refused as a whole, with the line of what is wrong, and so is one where something else would be done " +
-			"than If-Match names. With `prune`, machines that no document is about are deleted, unless a document is refused.",
+			"than If-Match names. As text/csv it is a sheet: a line of column names (name, mac, serial, uuid, vendor, model, owner, note, tags, labels, label.KEY, os), and a line for each machine; " +
+			"an empty cell says nothing. With `prune`, machines that no document is about are deleted, unless a document is refused.",
 		Errors: []int{400, 403, 412, 413, 415, 422, 503}}, s.apply)
-	api.OpenAPI().Paths[applyPath].Post.RequestBody.Content[yamlType] =
-		&huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: manifestExample}
+	content := api.OpenAPI().Paths[applyPath].Post.RequestBody.Content
+	content[yamlType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: manifestExample}
+	content[csvType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: "name,mac,tags,label.rack\nrack1-7,52:54:00:12:34:56,gpu,a1\n"}
 }
 
 type applyInput struct {
@@ -115,14 +120,21 @@ func mayApply(actor registry.Actor, docs []manifest.Document) error {
 // read reads the manifest.
 func (in *applyInput) read() ([]manifest.Document, error) {
 	kind, _, err := mime.ParseMediaType(in.contentType)
-	if in.contentType != "" && (err != nil || !slices.Contains([]string{yamlType, "application/x-yaml", "text/yaml", "text/x-yaml", "application/json"}, kind)) {
-		return nil, huma.Error415UnsupportedMediaType("a manifest is YAML: send it with Content-Type: " + yamlType)
+	if in.contentType != "" && (err != nil || !slices.Contains([]string{yamlType, "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", csvType}, kind)) {
+		return nil, huma.Error415UnsupportedMediaType("a manifest is YAML, or CSV: send it with Content-Type: " + yamlType + " or " + csvType)
 	}
-	docs, err := manifest.Parse(in.RawBody)
+	docs, err := in.parse(kind)
 	if wrong, ok := errors.AsType[*manifest.InvalidError](err); ok {
 		return nil, unreadable(wrong)
 	}
 	return docs, err
+}
+
+func (in *applyInput) parse(kind string) ([]manifest.Document, error) {
+	if kind == csvType {
+		return manifest.ParseList(in.RawBody, manifest.CSV, registry.MaxImport)
+	}
+	return manifest.Parse(in.RawBody)
 }
 
 // unreadable is the problem with a text that is no manifest.

@@ -134,6 +134,36 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// A sheet is a manifest of machines.
+func TestApplyCSV(t *testing.T) {
+	s := serve(t)
+	const path = "/api/v1/apply"
+	sheet := "Host name;MAC;label.rack\r\nrack1-7;52-54-00-12-34-56;a 1\r\n;52-54-00-12-34-57;\r\n"
+	for _, step := range []struct {
+		path, body string
+		status     int
+		want       string // a part of the answer
+	}{
+		{path + "?dry_run=true", sheet, 200, `{"dry_run":true,"created":2,"edited":0,"unchanged":0,"refused":0,"results":[{"kind":"Machine","line":2,"action":"create","name":"rack1-7","changes":[{"field":"name","after":"rack1-7"}`},
+		{path, sheet, 200, `"created":2`},
+		{path, sheet, 200, `"unchanged":2`},
+		{path, "name,owner\nrack1-7,ana\n", 200, `"edited":1`},
+		{path, "name,owner,MAC Address\nok,ana,02:00:00:00:00:01\nRack 1,ana,zz\n", 422, `{"in":"body","pointer":"/1/MAC Address","line":3,"message":"hardware address`},
+		{path, "name,owner\nok,\"ana\n", 400, `"message":"this is no CSV: `},
+		{path, "name\n" + strings.Repeat("x\n", 2_000_000), 422, `more than 10000 machines, of which this is the next`},
+		{path, "name\n" + strings.Repeat(",", 5_000_000), 422, `there is no machine in it`},
+	} {
+		before, _ := s.store.LastEvent(t.Context()) // the feed may lag
+		status, _, body := s.call(t, http.MethodPost, step.path, step.body, "Content-Type", "text/csv; charset=utf-8", "As", "otto operator")
+		if status != step.status || !strings.Contains(body, step.want) {
+			t.Errorf("%.100s: %d %.900s; want %d with %s", step.body, status, body, step.status, step.want)
+		}
+		if after, _ := s.store.LastEvent(t.Context()); step.status != 200 && after != before {
+			t.Errorf("%.100s: something happened", step.body)
+		}
+	}
+}
+
 // With the ETag of a dry run that is done and nothing else.
 func TestApplyIfMatch(t *testing.T) {
 	s := serve(t)

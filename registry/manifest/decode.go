@@ -15,8 +15,10 @@ import (
 
 // decoder reads YAML nodes into Go values, and gathers what is wrong.
 type decoder struct {
-	lines    int // of the text before the document
-	number   int // of the document, from 0
+	lines    int  // of the text before the document
+	number   int  // of the document, from 0
+	most     int  // problems that are told at once
+	own      bool // the text is one's own: its documents may be of any size
 	problems []Problem
 }
 
@@ -154,7 +156,7 @@ func (d *decoder) fields(n *yaml.Node, to reflect.Value, at *place) {
 // twice is a problem.
 func (d *decoder) members(n *yaml.Node, at *place, read func(key, value *yaml.Node)) {
 	first := map[string]int{}
-	for i := 0; i+1 < len(n.Content) && len(d.problems) < maxProblems; i += 2 {
+	for i := 0; i+1 < len(n.Content) && len(d.problems) < d.most; i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		at := at.to(key.Value)
 		switch line, again := first[key.Value]; {

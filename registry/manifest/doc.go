@@ -35,6 +35,10 @@
 // error with its line. Anchors, aliases and tags are not read, so that a short text
 // is a small one.
 //
+// [ParseList] reads what people have before that: a sheet, or the list of another
+// inventory, in CSV, JSON or YAML. It makes documents of it, so that all that is done
+// with a manifest can be done with a list.
+//
 // Structs are read and written by their json tags, so that a field which is added to
 // [registry.Listed] or [registry.Rule] is a field of the manifest. A further kind, as
 // the catalogue of operating systems and images will be, is a constant, a case of

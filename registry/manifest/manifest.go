@@ -63,7 +63,7 @@ func parse(text []byte, limit int) ([]Document, error) {
 		return nil, err
 	}
 	var docs []Document
-	d, read := &decoder{}, 0
+	d, read := &decoder{most: maxProblems}, 0
 	for part := range parts(text) {
 		if read++; read > limit {
 			d.add(Problem{Line: part.lines + 1, Message: fmt.Sprintf("more than %d documents, of which this is the next: bring them in several texts", limit)})
@@ -77,7 +77,7 @@ func parse(text []byte, limit int) ([]Document, error) {
 				docs = append(docs, *doc)
 			}
 		}
-		if len(d.problems) >= maxProblems {
+		if len(d.problems) >= d.most {
 			break
 		}
 	}
@@ -85,13 +85,14 @@ func parse(text []byte, limit int) ([]Document, error) {
 		d.add(Problem{Line: 1, Message: "there is no document; want apiVersion: " + Version + " and a kind"})
 	}
 	if len(d.problems) == 0 {
-		d.problems = twice(docs)
+		d.problems = twice(docs, "document")
 	}
-	return docs, invalid(d.problems)
+	return docs, d.invalid()
 }
 
-// twice are the documents that are about the same as one before them.
-func twice(docs []Document) (problems []Problem) {
+// twice are the documents that are about the same as one before them, which is
+// called a document or whatever it is in the text.
+func twice(docs []Document, called string) (problems []Problem) {
 	var machines []registry.Listed
 	var at []int               // their documents
 	settings := map[Kind]int{} // line
@@ -109,7 +110,7 @@ func twice(docs []Document) (problems []Problem) {
 	for _, t := range registry.FindTwice(machines) {
 		first, second := at[t.First], at[t.Second]
 		problems = append(problems, Problem{Line: docs[second].Line, Document: second, First: docs[first].Line,
-			Message: t.What + " is that of another document too"})
+			Message: t.What + " is that of another " + called + " too"})
 	}
 	return problems
 }
@@ -120,11 +121,11 @@ func Unmarshal(text []byte, into any) error {
 	if err := readable(text); err != nil {
 		return err
 	}
-	d := &decoder{}
+	d := &decoder{most: maxProblems}
 	if root := d.parse(part{text: text}); root != nil {
 		d.into(root, into)
 	}
-	return invalid(d.problems)
+	return d.invalid()
 }
 
 // document reads one; nil where it is empty or cannot be parsed.

@@ -81,13 +81,13 @@ func (e *InvalidError) Syntax() bool {
 
 func refused(p Problem) error { return &InvalidError{[]Problem{p}} }
 
-// invalid is the error of these problems; nil where there are none.
-func invalid(problems []Problem) error {
-	if len(problems) == 0 {
+// invalid is the error of the problems; nil where there are none.
+func (d *decoder) invalid() error {
+	if len(d.problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	return &InvalidError{problems[:min(len(problems), maxProblems)]}
+	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return &InvalidError{d.problems[:min(len(d.problems), d.most)]}
 }
 
 func (d *decoder) add(p Problem) {
@@ -97,7 +97,7 @@ func (d *decoder) add(p Problem) {
 
 // problem notes what is wrong at a node of the document that is read.
 func (d *decoder) problem(n *yaml.Node, at *place, format string, args ...any) {
-	if len(d.problems) < maxProblems {
+	if len(d.problems) < d.most {
 		d.add(Problem{Line: d.lines + n.Line, Pointer: at.String(), Message: fmt.Sprintf(format, args...)})
 	}
 }

@@ -77,7 +77,7 @@ func readable(text []byte) error {
 func (d *decoder) parse(p part) *yaml.Node {
 	d.lines = p.lines
 	first := &yaml.Node{Line: 1}
-	if len(p.text) > maxDocument {
+	if len(p.text) > maxDocument && !d.own {
 		d.problem(first, nil, "the document has %d bytes; at most %d", len(p.text), maxDocument)
 		return nil
 	}
@@ -85,7 +85,7 @@ func (d *decoder) parse(p part) *yaml.Node {
 		return nil // as between two marks
 	}
 	// Every node but the first has one of these before it or behind it.
-	if countAny(p.text, ",:-[{?") > maxParts {
+	if !d.own && countAny(p.text, ",:-[{?") > maxParts {
 		d.problem(first, nil, "the document has too many parts; at most %d", maxParts)
 		return nil
 	}
