@@ -85,6 +85,8 @@ func scenarios() []scenario {
 			Serve: servesTink, Then: scenario.worker, Within: deployLimit},
 		{Name: "tinkerbell", About: "SeaBIOS: Tinkerbell installs Debian, by its own controller and the agent image as its worker", Machine: newVM(15, seaBIOS),
 			Then: scenario.tinkerbell, Within: tinkLimit},
+		{Name: "installer", About: "SeaBIOS: Debian's own installer, started by the agent, says why it cannot go on", Machine: newVM(17, seaBIOS),
+			Then: scenario.installer, Within: installerLimit},
 	}
 }
 
