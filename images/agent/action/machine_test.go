@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,7 @@ import (
 	"dragonfly/images/agent"
 	"dragonfly/images/agent/action"
 	"dragonfly/images/agent/disktest"
+	"dragonfly/images/agent/signature"
 	"dragonfly/images/packed"
 )
 
@@ -146,7 +149,8 @@ func TestMachine(t *testing.T) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "1024", "-smp", "1",
 		"-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
-		"-drive", "if=virtio,format=raw,cache=unsafe,file="+disk("first", 2<<30), "-drive", "if=virtio,format=raw,cache=unsafe,file="+second,
+		"-drive", "if=virtio,format=raw,cache=unsafe,file="+disk("first", 1<<30), "-drive", "if=virtio,format=raw,cache=unsafe,file="+second,
+		"-drive", "if=virtio,format=raw,cache=unsafe,file="+disk("third", 1536<<20),
 		"-drive", "if=none,id=n,format=raw,cache=unsafe,file="+disk("nvme", 64<<20), "-device", "nvme,serial=one,drive=n",
 		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1").CombinedOutput()
 	t.Logf("%s", out)
@@ -193,14 +197,15 @@ func machineImage(t *testing.T, dir string) (kernel, initrd string) {
 	return kernel, initrd
 }
 
-// machineLayout has a mirror of two partitions with the root file system, and a volume
-// group.
-const machineLayout = `STORAGE={"disks": [{"device": "/dev/vda", "wipe_table": true, "partitions": [
-	{"label": "EFI", "number": 1, "size": 131072}, {"label": "A", "number": 2, "size": 614400},
-	{"label": "B", "number": 3, "size": 614400}, {"label": "PV", "number": 4, "size": 0}]}],
-"raid": [{"name": "md0", "level": "1", "devices": ["/dev/vda2", "/dev/vda3"]}],
-"volume_groups": [{"name": "vg0", "physical_volumes": ["/dev/vda4"], "tags": ["lab"], "logical_volumes": [
-	{"name": "data", "size": 419430400}, {"name": "swap", "size": 0}]}],
+// machineLayout has a mirror over two disks with the root file system, and a volume
+// group over both, with a volume that is larger than either has room for.
+const machineLayout = `STORAGE={"disks": [
+	{"device": "/dev/vda", "wipe_table": true, "partitions": [
+		{"label": "EFI", "number": 1, "size": 131072}, {"label": "A", "number": 2, "size": 614400}, {"label": "PV", "number": 3, "size": 0}]},
+	{"device": "/dev/vdc", "wipe_table": true, "partitions": [{"label": "B", "number": 1, "size": 614400}, {"label": "PV", "number": 2, "size": 0}]}],
+"raid": [{"name": "md0", "level": "1", "devices": ["/dev/vda2", "/dev/vdc1"]}],
+"volume_groups": [{"name": "vg0", "physical_volumes": ["/dev/vda3", "/dev/vdc2"], "tags": ["lab"], "logical_volumes": [
+	{"name": "data", "size": 1468006400}, {"name": "swap", "size": 0}]}],
 "filesystems": [{"mount": {"device": "/dev/md0", "format": "ext4", "point": "/"}},
 	{"mount": {"device": "/dev/vda1", "format": "vfat", "point": "/boot/efi"}},
 	{"mount": {"device": "/dev/vg0/data", "format": "xfs", "point": "/srv"}},
@@ -226,8 +231,8 @@ func guestAssembles(t *testing.T) {
 		string(state):                            {"md0 : active raid1", "[2/2] [UU]"},
 		string(mounts):                           {"/dev/md0 /run/rootio ext4", "/dev/vda1 /run/rootio/boot/efi vfat", " /run/rootio/srv xfs"},
 		tool(t, "mdadm", "--detail", "/dev/md0"): {"Raid Level : raid1", "Active Devices : 2", "any:0"},
-		tool(t, "lvm", "lvs", "--noheadings", "--units", "m", "-o", "lv_name,lv_size"): {"data 400.00m", "swap"},
-		tool(t, "lvm", "vgs", "--noheadings", "-o", "vg_name,vg_tags,pv_name"):         {"vg0  lab  /dev/vda4"},
+		tool(t, "lvm", "lvs", "--noheadings", "--units", "m", "-o", "lv_name,lv_size"): {"data 1400.00m", "swap"},
+		tool(t, "lvm", "vgs", "--noheadings", "-o", "vg_name,vg_tags,pv_name"):         {"vg0  lab  /dev/vda3", "vg0  lab  /dev/vdc2"},
 	} {
 		for _, want := range wants {
 			if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(want), " ")) {
@@ -238,6 +243,18 @@ func guestAssembles(t *testing.T) {
 	must(t, do("rootio", []string{"wipe"}, machineLayout))
 	if state, _ := os.ReadFile("/proc/mdstat"); strings.Contains(string(state), "md0") {
 		t.Errorf("wiped, and there is still\n%s", state)
+	}
+	for _, device := range []string{"/dev/vda", "/dev/vdc"} {
+		f, err := os.Open(device)
+		must(t, err)
+		defer f.Close()
+		size, err := f.Seek(0, io.SeekEnd)
+		must(t, err)
+		found, err := signature.Examine(f, size)
+		known := func(s signature.Signature) bool { return s.Kind != signature.Data }
+		if slices.ContainsFunc(found.Whole, known) || len(found.Parts) > 0 || err != nil {
+			t.Errorf("wiped, and %s has %+v, %v", device, found, err)
+		}
 	}
 }
 
