@@ -55,7 +55,7 @@ func (r *Registry) Bulk(ctx context.Context, s Selection, b Bulk) ([]Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	if err := eachOf(ctx, all, func(ctx context.Context, o *Outcome) error { return r.doBulk(ctx, o.ID, b) }); err != nil {
+	if err := eachOf(ctx, all, func(ctx context.Context, o *Outcome) error { return r.doBulk(ctx, o, b) }); err != nil {
 		return nil, err
 	}
 	if !dryRun(ctx) {
@@ -125,22 +125,36 @@ func (b Bulk) patch() Patch {
 }
 
 // doBulk does it to one machine.
-func (r *Registry) doBulk(ctx context.Context, id string, b Bulk) (err error) {
+func (r *Registry) doBulk(ctx context.Context, o *Outcome, b Bulk) error {
 	switch b.Action {
-	case BulkEdit, BulkTag, BulkUntag:
-		_, err = r.Edit(ctx, id, AnyVersion, b.patch())
-	case BulkLock:
-		_, err = r.Lock(ctx, id, b.Note)
-	case BulkUnlock:
-		_, err = r.Unlock(ctx, id, b.Force)
-	case BulkRetire:
-		_, err = r.Retire(ctx, id, AnyVersion)
-	case BulkRestore:
-		_, err = r.Restore(ctx, id, AnyVersion)
 	case BulkDelete:
-		err = r.Delete(ctx, id, AnyVersion)
+		return r.Delete(ctx, o.ID, AnyVersion)
 	case BulkInstruct:
-		_, err = r.Instruct(ctx, id, b.Instruction)
+		_, err := r.Instruct(ctx, o.ID, b.Instruction)
+		return err
+	}
+	op, err := r.bulkOperation(ctx, b)
+	if err != nil {
+		return err
+	}
+	before, after, err := r.change(ctx, o.ID, AnyVersion, op)
+	if err == nil {
+		o.Undo = UndoOf(before, after, ActorOf(ctx).Name)
 	}
 	return err
+}
+
+// bulkOperation is what it is for one machine, but for what has no operation.
+func (r *Registry) bulkOperation(ctx context.Context, b Bulk) (operation, error) {
+	switch b.Action {
+	case BulkLock:
+		return r.locking(ctx, b.Note)
+	case BulkUnlock:
+		return unlocking(ctx, b.Force), nil
+	case BulkRetire:
+		return stepping(CauseRetire), nil
+	case BulkRestore:
+		return stepping(CauseRestore), nil
+	}
+	return editing(b.patch()), nil // edit, tag, untag: valid by themselves
 }

@@ -26,27 +26,35 @@ type operation struct {
 // [*ConflictError] when version is not [AnyVersion] and not the one that is
 // stored.
 func (r *Registry) operate(ctx context.Context, id string, version int64, op operation) (Machine, error) {
+	_, m, err := r.change(ctx, id, version, op)
+	return m, err
+}
+
+// change is operate that also tells what the machine was; of an operation that was
+// applied before it tells nothing of that.
+func (r *Registry) change(ctx context.Context, id string, version int64, op operation) (before, after Machine, err error) {
 	if err := r.writable(); err != nil {
-		return Machine{}, err
+		return Machine{}, Machine{}, err
 	}
 	if AppliedBefore(ctx) {
-		return r.Machine(ctx, id)
+		after, err = r.Machine(ctx, id)
+		return Machine{}, after, err
 	}
 	for range attempts {
-		m, err := r.Machine(ctx, id)
+		before, err = r.Machine(ctx, id)
 		if err != nil {
-			return Machine{}, err
+			return Machine{}, Machine{}, err
 		}
-		if version != AnyVersion && version != m.Version {
-			return Machine{}, &ConflictError{Object: "machine " + m.ID, Read: version, Stored: m.Version}
+		if version != AnyVersion && version != before.Version {
+			return Machine{}, Machine{}, &ConflictError{Object: "machine " + before.ID, Read: version, Stored: before.Version}
 		}
-		m, err = r.carryOut(ctx, m, op)
-		if lost, ok := errors.AsType[*ConflictError](err); ok && version == AnyVersion && lost.Object == "machine "+m.ID {
+		after, err = r.carryOut(ctx, before, op)
+		if lost, ok := errors.AsType[*ConflictError](err); ok && version == AnyVersion && lost.Object == "machine "+before.ID {
 			continue
 		}
-		return m, err
+		return before, after, err
 	}
-	return Machine{}, &ConflictError{Object: "machine " + id}
+	return Machine{}, Machine{}, &ConflictError{Object: "machine " + id}
 }
 
 // carryOut writes what op makes of m. The machine it returns beside an error has
@@ -122,7 +130,12 @@ func (r *Registry) Edit(ctx context.Context, id string, version int64, p Patch) 
 	if err := p.Validate(); err != nil {
 		return Machine{}, err
 	}
-	return r.operate(ctx, id, version, operation{MachineEdited, func(m *Machine) (string, error) {
+	return r.operate(ctx, id, version, editing(p))
+}
+
+// editing is an edit that is valid by itself.
+func editing(p Patch) operation {
+	return operation{MachineEdited, func(m *Machine) (string, error) {
 		before := *m
 		p.apply(m)
 		if len(m.Tags) > maxTags {
@@ -132,7 +145,7 @@ func (r *Registry) Edit(ctx context.Context, id string, version int64, p Patch) 
 			return "", &InvalidError{Fields: []FieldError{{"/labels", fmt.Sprintf("the machine would have %d labels; at most %d", len(m.Labels), maxLabels)}}}
 		}
 		return edited(before, *m), nil
-	}})
+	}}
 }
 
 // edited says what an edit changed.
@@ -194,12 +207,17 @@ func (p Patch) retag(m *Machine) {
 // Locking a locked machine changes the note, for the one who locked it; for
 // anybody else it errs with a [*LockedError].
 func (r *Registry) Lock(ctx context.Context, id, note string) (Machine, error) {
-	v := validator{}
-	v.text("/note", note)
-	if err := v.err(); err != nil {
+	op, err := r.locking(ctx, note)
+	if err != nil {
 		return Machine{}, err
 	}
-	return r.operate(ctx, id, AnyVersion, operation{MachineLocked, func(m *Machine) (string, error) {
+	return r.operate(ctx, id, AnyVersion, op)
+}
+
+func (r *Registry) locking(ctx context.Context, note string) (operation, error) {
+	v := validator{}
+	v.text("/note", note)
+	return operation{MachineLocked, func(m *Machine) (string, error) {
 		by := ActorOf(ctx).Name
 		if m.Lock != nil && m.Lock.By != by {
 			return "", &LockedError{By: m.Lock.By, Note: m.Lock.Note}
@@ -209,35 +227,39 @@ func (r *Registry) Lock(ctx context.Context, id, note string) (Machine, error) {
 			return "locked", nil
 		}
 		return "locked: " + note, nil
-	}})
+	}}, v.err()
 }
 
 // Unlock takes the lock away. Somebody else's needs force.
 func (r *Registry) Unlock(ctx context.Context, id string, force bool) (Machine, error) {
-	return r.operate(ctx, id, AnyVersion, operation{MachineUnlocked, func(m *Machine) (string, error) {
+	return r.operate(ctx, id, AnyVersion, unlocking(ctx, force))
+}
+
+func unlocking(ctx context.Context, force bool) operation {
+	return operation{MachineUnlocked, func(m *Machine) (string, error) {
 		if m.Lock != nil && m.Lock.By != ActorOf(ctx).Name && !force {
 			return "", &LockedError{By: m.Lock.By, Note: m.Lock.Note}
 		}
 		m.Lock = nil
 		return "unlocked", nil
-	}})
+	}}
 }
 
 // Retire takes a machine out of use; its record and history stay, and it boots
 // from its own disk.
 func (r *Registry) Retire(ctx context.Context, id string, version int64) (Machine, error) {
-	return r.step(ctx, id, version, CauseRetire)
+	return r.operate(ctx, id, version, stepping(CauseRetire))
 }
 
 // Restore brings a machine back that is retired or failed, as ready.
 func (r *Registry) Restore(ctx context.Context, id string, version int64) (Machine, error) {
-	return r.step(ctx, id, version, CauseRestore)
+	return r.operate(ctx, id, version, stepping(CauseRestore))
 }
 
-// step makes a change of state that an operator asks for.
-func (r *Registry) step(ctx context.Context, id string, version int64, cause Cause) (Machine, error) {
+// stepping is a change of state that an operator asks for.
+func stepping(cause Cause) operation {
 	kind := map[Cause]Kind{CauseRetire: MachineRetired, CauseRestore: MachineRestored}[cause]
-	return r.operate(ctx, id, version, operation{kind, func(m *Machine) (string, error) {
+	return operation{kind, func(m *Machine) (string, error) {
 		if err := m.unlocked(); err != nil {
 			return "", err
 		}
@@ -248,7 +270,7 @@ func (r *Registry) step(ctx context.Context, id string, version int64, cause Cau
 		message := fmt.Sprintf("from %s to %s", m.State, next)
 		m.State, m.Pending, m.BootNext, m.Reason, m.Deadline = next, "", "", "", time.Time{}
 		return message, nil
-	}})
+	}}
 }
 
 // Delete forgets a machine with its history; the audit log keeps that it was

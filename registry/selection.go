@@ -31,6 +31,7 @@ type Outcome struct {
 	Err  error  // what the same is answered with for this machine alone
 
 	Plan *DeployPlan // of a deployment
+	Undo *Undo       // of a change that can be taken back; nil of any other
 }
 
 // Done is how many came to what was asked for.

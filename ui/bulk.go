@@ -46,20 +46,22 @@ func doings() []doing {
 
 // bulkView is what is done, or would be, with many machines.
 type bulkView struct {
-	Doing   doing
-	IDs     string // of the machines, with spaces
-	Tags    string
-	Note    string
-	Force   bool
-	OS      string
-	Systems []choice
-	Faults  faults
-	Typing  bool // how many they are has to be typed
-	Ran     bool
-	Done    int
-	Total   int
-	Groups  []outcomeGroup
-	Batch   string
+	Doing    doing
+	IDs      string // of the machines, with spaces
+	Tags     string
+	Note     string
+	Force    bool
+	OS       string
+	Systems  []choice
+	Faults   faults
+	Typing   bool // how many they are has to be typed
+	Ran      bool
+	Done     int
+	Total    int
+	Groups   []outcomeGroup
+	Batch    string
+	Undoable int    // how many of those it was done with that takes back
+	Undo     string // what takes it back, as a form has it
 }
 
 // outcomeGroup is the machines with which the same comes about.
@@ -80,6 +82,14 @@ func (b bulkView) yes() string {
 		return machinesOf(b.Done) + " " + b.Doing.Did
 	}
 	return machinesOf(b.Done) + " would be " + b.Doing.Did
+}
+
+// stay is what becomes of machines that nothing takes back for.
+func (b bulkView) stay(n int) string {
+	if n == 1 {
+		return "stays as it is: it was so before, or there is no way back."
+	}
+	return "stay as they are: they were so before, or there is no way back."
 }
 
 func (b bulkView) no() string {
@@ -206,7 +216,8 @@ func (u *UI) bulk(w http.ResponseWriter, r *http.Request) error {
 		return u.showBulk(w, r, &b, http.StatusUnprocessableEntity)
 	}
 	b.take(all)
-	b.Ran = true
+	undos := undosOf(all)
+	b.Ran, b.Undoable, b.Undo = true, len(undos), undoText(undos)
 	return u.showBulk(w, r, &b, http.StatusOK)
 }
 

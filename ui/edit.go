@@ -85,8 +85,9 @@ func (u *UI) edit(w http.ResponseWriter, r *http.Request) error {
 	e := editIn(r)
 	patch, err := e.patch(m)
 	if err == nil {
-		if m, err = u.Keeper.Edit(r.Context(), m.ID, e.Version, patch); err == nil {
-			http.Redirect(w, r, "/machines/"+m.ID, http.StatusSeeOther)
+		var after registry.Machine
+		if after, err = u.Keeper.Edit(r.Context(), m.ID, e.Version, patch); err == nil {
+			changed(w, r, m, after, "saved")
 			return nil
 		}
 	}
@@ -148,20 +149,15 @@ func editField(pointer string) string {
 // ends are the ways in which a machine leaves use, and comes back.
 var ends = map[string]struct {
 	title, text, yes string
-	do               func(k Keeper, ctx context.Context, id string, version int64) error
+	did              string
+	do               func(k Keeper, ctx context.Context, id string, version int64) (registry.Machine, error)
 }{
-	"retire": {"Retire %s?", "It is taken out of use: nothing is deployed to it, and it boots its own disk. Its history stays, and it can be restored.", "Retire %s",
-		func(k Keeper, ctx context.Context, id string, version int64) error {
-			_, err := k.Retire(ctx, id, version)
-			return err
+	"retire":  {"Retire %s?", "It is taken out of use: nothing is deployed to it, and it boots its own disk. Its history stays, and it can be restored.", "Retire %s", "retired", Keeper.Retire},
+	"restore": {"Restore %s?", "It is ready again, whatever it was.", "Restore %s", "restored", Keeper.Restore},
+	"delete": {"Delete %s?", "Its record and its history are forgotten. Its disks are not touched. When it boots from the network it is discovered anew, under another name.", "Delete %s", "deleted",
+		func(k Keeper, ctx context.Context, id string, version int64) (registry.Machine, error) {
+			return registry.Machine{}, k.Delete(ctx, id, version)
 		}},
-	"restore": {"Restore %s?", "It is ready again, whatever it was.", "Restore %s",
-		func(k Keeper, ctx context.Context, id string, version int64) error {
-			_, err := k.Restore(ctx, id, version)
-			return err
-		}},
-	"delete": {"Delete %s?", "Its record and its history are forgotten. Its disks are not touched. When it boots from the network it is discovered anew, under another name.", "Delete %s",
-		Keeper.Delete},
 }
 
 // askEnd asks before a machine is retired, restored or deleted.
@@ -200,7 +196,11 @@ func (u *UI) end(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || version == registry.AnyVersion {
 		return &httpError{status: http.StatusBadRequest, detail: "The form lacks the version of the machine that it is about, so nothing was changed. Open the page again."}
 	}
-	err = end.do(u.Keeper, r.Context(), id, version)
+	before, err := u.Records.Machine(r.Context(), id)
+	if err != nil {
+		return u.gone(err, id)
+	}
+	after, err := end.do(u.Keeper, r.Context(), id, version)
 	if lost, ok := errors.AsType[*registry.ConflictError](err); ok {
 		fault := fmt.Sprintf("Somebody changed it meanwhile: it is at version %d, and you saw %d. Look at it, and say it again if it still holds.", lost.Stored, lost.Read)
 		return u.showEnd(w, r, fault, http.StatusConflict)
@@ -208,10 +208,10 @@ func (u *UI) end(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return u.gone(err, id)
 	}
-	to := "/machines/" + id
-	if r.PathValue("end") == "delete" {
-		to = "/machines"
+	if after.ID == "" {
+		http.Redirect(w, r, "/machines", http.StatusSeeOther)
+		return nil
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	changed(w, r, before, after, end.did)
 	return nil
 }

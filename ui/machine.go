@@ -41,6 +41,8 @@ const (
 // machineView is one machine as its page shows it.
 type machineView struct {
 	row
+	Version    int64
+	Told       told
 	Tab        string
 	Reason     string
 	Locked     string // by whom and why; empty where it is not
@@ -95,7 +97,7 @@ func (u *UI) machine(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return u.gone(err, r.PathValue("id"))
 	}
-	v.Operator = operator(r)
+	v.Operator, v.Told = operator(r), toldOf(r, v.ID, v.Version)
 	return render(w, r, http.StatusOK, machinePage(u.frame(r, v.Name), v))
 }
 
@@ -129,7 +131,7 @@ func (u *UI) machineView(ctx context.Context, id, tab string) (v machineView, er
 	if err != nil {
 		return v, err
 	}
-	v = machineView{row: rowOf(m, note{}, now), Tab: tab, Reason: m.Reason, Deployable: undeployable(m)}
+	v = machineView{row: rowOf(m, note{}, now), Version: m.Version, Tab: tab, Reason: m.Reason, Deployable: undeployable(m)}
 	if m.Lock != nil {
 		v.Locked = strings.TrimSuffix("by "+m.Lock.By+": "+m.Lock.Note, ": ")
 	}
@@ -291,23 +293,29 @@ func (u *UI) lock(w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(w, r); err != nil {
 		return err
 	}
-	m, err := u.Orders.Lock(r.Context(), r.PathValue("id"), strings.TrimSpace(r.PostFormValue("note")))
+	before, err := u.Records.Machine(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err
+		return u.gone(err, r.PathValue("id"))
 	}
-	http.Redirect(w, r, "/machines/"+m.ID, http.StatusSeeOther)
-	return nil
+	after, err := u.Orders.Lock(r.Context(), before.ID, strings.TrimSpace(r.PostFormValue("note")))
+	if err == nil {
+		changed(w, r, before, after, "locked")
+	}
+	return err
 }
 
 // unlock ends a lock; an admin may end that of somebody else.
 func (u *UI) unlock(w http.ResponseWriter, r *http.Request) error {
 	force := registry.Role(registry.ActorOf(r.Context()).Role).Includes(registry.Admin)
-	m, err := u.Orders.Unlock(r.Context(), r.PathValue("id"), force)
+	before, err := u.Records.Machine(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err
+		return u.gone(err, r.PathValue("id"))
 	}
-	http.Redirect(w, r, "/machines/"+m.ID, http.StatusSeeOther)
-	return nil
+	after, err := u.Orders.Unlock(r.Context(), before.ID, force)
+	if err == nil {
+		changed(w, r, before, after, "unlocked")
+	}
+	return err
 }
 
 // tabPath is the address of a part of a machine's page.

@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -48,11 +49,14 @@ func operator(r *http.Request) bool {
 const maxOrder = 256 << 10
 
 // readForm reads the form of a page.
-func readForm(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxOrder)
+func readForm(w http.ResponseWriter, r *http.Request) error { return readFormOf(w, r, maxOrder) }
+
+// readFormOf reads a form of at most so many bytes.
+func readFormOf(w http.ResponseWriter, r *http.Request, limit int64) error {
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	err := r.ParseForm()
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return &httpError{http.StatusRequestEntityTooLarge, "The form has more than 256 KiB. Put large user data behind a URL that it includes.", err}
+		return &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("The form has more than %d KiB. Put large user data behind a URL that it includes.", limit>>10), err}
 	}
 	if err != nil {
 		return &httpError{http.StatusBadRequest, "The form could not be read.", err}

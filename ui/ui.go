@@ -53,6 +53,7 @@ type Config struct {
 	Orders      Orders
 	Keeper      Keeper
 	Many        Many
+	Undoer      Undoer
 	Preferences Preferences
 	Systems     Systems
 	Images      Images
@@ -131,6 +132,7 @@ func New(c Config) (*UI, error) {
 		"GET /machines/{id}/inline":  u.inlineForm,
 		"POST /machines/{id}/inline": u.inline,
 		"POST /machines/bulk":        u.bulk,
+		"POST /undo":                 u.undo,
 
 		"GET /machines/{id}/end/{end}":  u.askEnd,
 		"POST /machines/{id}/end/{end}": u.end,

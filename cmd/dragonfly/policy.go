@@ -137,6 +137,7 @@ func pagePolicy() auth.Policy {
 		"GET /machines/{id}/inline":  auth.Viewer, // who is told why not
 		"POST /machines/{id}/inline": auth.Operator,
 		"POST /machines/bulk":        auth.Operator,
+		"POST /undo":                 auth.Operator,
 
 		"GET /machines/{id}/end/{end}":  auth.Operator,
 		"POST /machines/{id}/end/{end}": auth.Operator,

@@ -32,7 +32,7 @@ const signIns = 10
 func (a *appliance) routes() (http.Handler, error) {
 	pages, err := ui.New(ui.Config{Machines: a.registry, Feed: a.registry.Feed(), Sessions: a.sessions, Setup: a.accounts.Setup, SignOn: a.cfg.signOn(),
 		Records: a.registry, Deployments: a.registry, Orders: a.registry, Keeper: a.registry, Many: a.registry, Preferences: a.store, Systems: a.registry, Images: a.images, ImageJobs: a.images, Recipes: a.recipes(), Explain: a.explainToPeople, Checks: a.checks, Network: a.network, Probe: a.probe, Audit: a.accounts.Audit,
-		People: a.accounts, Own: a.accounts, Tokens: a.accounts, Rules: a.registry, Defaults: a.registry, Provider: a.cfg.provider(),
+		People: a.accounts, Own: a.accounts, Tokens: a.accounts, Undoer: a.registry, Rules: a.registry, Defaults: a.registry, Provider: a.cfg.provider(),
 		Answering: a.answering(), Problems: a.problems, OpenAPI: func() ([]byte, error) { return json.Marshal(a.api.OpenAPI()) }, Version: version(), Log: a.log})
 	if err != nil {
 		return nil, err

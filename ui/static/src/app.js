@@ -13,6 +13,7 @@ import { followPalette } from "./palette.js";
 import { watchLink } from "./link.js";
 import { fillFromLink } from "./setup.js";
 import { followLog } from "./tail.js";
+import { forgetTold } from "./told.js";
 import { showWhole } from "./whole.js";
 
 const choices = ["system", "light", "dark"];
@@ -50,6 +51,7 @@ function chooseTheme() {
   select.addEventListener("change", () => choose(select.value));
 }
 
+forgetTold();
 watchLink(Alpine);
 copyOnClick();
 followClock();
