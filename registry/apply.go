@@ -10,9 +10,10 @@ import (
 	"sync"
 )
 
-// Wanted is how machines, rules and defaults are to be.
+// Wanted is how machines, operating systems, rules and defaults are to be.
 type Wanted struct {
 	Machines []Listed
+	OSes     []OS   // those that are not named stay
 	Rules    []Rule // instead of those there are; nil: those stay
 	Defaults *Seed  // the same
 	Exact    bool   // what an entry does not say of its machine is taken away, but for a lock
@@ -24,6 +25,7 @@ type Wanted struct {
 // Applied is what became of what was wanted.
 type Applied struct {
 	Machines []ImportStep  // one for each entry, in their order
+	OSes     []OSStep      // the same
 	Rules    *RulesStep    // nil: nothing was said of them
 	Defaults *DefaultsStep // the same
 	Deleted  []ImportStep  // the machines that no entry is about, by name
@@ -53,13 +55,13 @@ type DefaultsStep struct {
 // ErrPlan is that what would be done is not what was agreed to. Nothing is done.
 var ErrPlan = errors.New("what would be done is not what was agreed to: something was changed meanwhile; look at it anew")
 
-// Apply makes machines, rules and defaults what is wanted, in the way of
-// [Registry.Import]: each machine, and the two others, are written or refused on their
-// own, and what became of them is their step. Nothing is deleted where an entry is refused, since that
-// may be about any machine.
+// Apply makes machines, operating systems, rules and defaults what is wanted, in the
+// way of [Registry.Import]: each is written or refused on its own, and what became of it
+// is its step. Nothing is deleted where an entry is refused, since that may be about any
+// machine.
 //
-// It errs with [ErrPlan], and otherwise as Import, [Registry.SetRules] and [Registry.SetDefaults]
-// do.
+// It errs with [ErrPlan], and otherwise as Import, [Registry.PutOS], [Registry.SetRules]
+// and [Registry.SetDefaults] do.
 func (r *Registry) Apply(ctx context.Context, w Wanted) (Applied, error) {
 	if err := w.check(); err != nil {
 		return Applied{}, err
@@ -84,6 +86,7 @@ func (r *Registry) Apply(ctx context.Context, w Wanted) (Applied, error) {
 	}
 	r.applyRules(ctx, a.Rules)
 	r.applyDefaults(ctx, a.Defaults)
+	r.applyOSes(ctx, a.OSes)
 	r.importSteps(ctx, items, a.Machines)
 	r.deleteSteps(ctx, a.Deleted)
 	r.countSteps(a.Machines, a.Deleted)
@@ -126,6 +129,11 @@ func (r *Registry) planApply(ctx context.Context, w Wanted, items []ImportItem) 
 			return a, err
 		}
 	}
+	if len(w.OSes) > 0 {
+		if a.OSes, err = r.planOSes(ctx, w.OSes); err != nil {
+			return a, err
+		}
+	}
 	if w.Prune {
 		a.Deleted, err = r.planPrune(ctx, w.Among, a.Machines)
 	}
@@ -144,6 +152,9 @@ func (a Applied) Plan() string {
 	}
 	if a.Defaults != nil {
 		say([]any{a.Defaults.Action, a.Defaults.seed})
+	}
+	for _, s := range a.OSes {
+		say([]any{s.Action, s.os})
 	}
 	for _, s := range a.Deleted {
 		say(s.Fingerprint())

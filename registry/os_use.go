@@ -256,6 +256,14 @@ func (r *Registry) OS(ctx context.Context, id string) (OS, error) {
 // [AnyVersion] and not the one that is stored.
 func (r *Registry) PutOS(ctx context.Context, revision int64, o OS) (OS, error) {
 	o.Builtin, o.Local = false, nil
+	if err := r.checkOS(o); err != nil {
+		return OS{}, err
+	}
+	return r.changeOS(ctx, o.ID, revision, func(*OS) (OS, error) { return o, nil })
+}
+
+// checkOS reports what is wrong with o.
+func (r *Registry) checkOS(o OS) error {
 	err := o.Validate()
 	if err == nil {
 		err = r.checkSeeds(o)
@@ -263,10 +271,7 @@ func (r *Registry) PutOS(ctx context.Context, revision int64, o OS) (OS, error) 
 	if err == nil {
 		_, err = r.tools.template(o.Template)
 	}
-	if err != nil {
-		return OS{}, err
-	}
-	return r.changeOS(ctx, o.ID, revision, func(*OS) (OS, error) { return o, nil })
+	return err
 }
 
 // EnableOS says whether an operating system may be deployed.

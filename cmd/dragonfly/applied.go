@@ -87,7 +87,7 @@ func (a applied) verdict() error {
 
 // called is what an item is about.
 func (item appliedItem) called() string {
-	if item.Kind == string(manifest.Machine) {
+	if item.Kind == string(manifest.Machine) || item.Kind == string(manifest.OperatingSystem) {
 		return item.Name
 	}
 	return strings.ToLower(item.Kind)

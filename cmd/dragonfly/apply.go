@@ -13,18 +13,20 @@ import (
 
 func applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "apply -f FILE", Short: "Make machines, rules and defaults what files say", Args: cobra.NoArgs,
-		Long: `Make machines, rules and defaults what files say, in the form that "dragonfly export" writes.
+		Use: "apply -f FILE", Short: "Make machines, catalogue, rules and defaults what files say", Args: cobra.NoArgs,
+		Long: `Make machines, catalogue, rules and defaults what files say, in the form that
+"dragonfly export" writes.
 
 A machine is recognised by its UUID, serial number or a hardware address, and else
 by its name; one that is not known is expected from then on. What a document does
 not say stays as it is: write owner: "" or tags: [] to take something away, or give
---exact, and what is not said is taken away. No file takes a lock away. Rules
-and defaults are replaced as a whole, which needs an administrator.
+--exact, and what is not said is taken away. No file takes a lock away. An operating
+system is replaced as a whole; rules and defaults are, too, which needs an
+administrator.
 
 What would be done is shown first, and done when it is agreed to: nothing else is,
 where somebody changes something meanwhile. A file with anything wrong in it changes
-nothing. Each machine is changed, or refused, on its own.
+nothing. Each of them is changed, or refused, on its own.
 
 With --prune, machines that no document is about are deleted; with --filter, only
 those that match. It deletes nothing where a document is refused.

@@ -16,10 +16,11 @@ import (
 
 func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "export [-o FILE]", Short: "Write machines, rules and defaults as YAML, to be kept in git", Args: cobra.NoArgs,
-		Long: `Write machines, rules and defaults as YAML, to be kept in git, or taken to another
-appliance: a document for what deployments begin from, one for the rules, and one for
-each machine, with what it is recognised by and what operators say of it:
+		Use: "export [-o FILE]", Short: "Write machines, catalogue, rules and defaults as YAML, to be kept in git", Args: cobra.NoArgs,
+		Long: `Write what operators have set as YAML, to be kept in git, or taken to another
+appliance: a document for what deployments begin from, one for the rules, one for each
+operating system that was added to the catalogue or changed, and one for each machine,
+with what it is recognised by and what operators say of it:
 
   apiVersion: dragonfly/v1
   kind: Machine
@@ -32,8 +33,8 @@ each machine, with what it is recognised by and what operators say of it:
   - gpu
 
 The same machines give the same text, by name, so that what git shows as a change
-is one. What a machine reports of its hardware is not in it, and no secret is: for the hash of a password
-stands "kept", which leaves it as it is stored.
+is one. What a machine reports of its hardware is not in it, and no secret is: for
+the hash of a password stands "kept", which leaves it as it is stored.
 
 A FILE is replaced when all was written, and not before.`,
 		Example: `  dragonfly export -o fleet.yaml
@@ -71,7 +72,7 @@ A FILE is replaced when all was written, and not before.`,
 var manifestParts = api.Parts()
 
 func onlyFlag(cmd *cobra.Command) {
-	cmd.Flags().StringSlice("only", nil, "machines, rules or defaults; may be repeated (default all)")
+	cmd.Flags().StringSlice("only", nil, "machines, oses, rules or defaults; may be repeated (default all)")
 	_ = cmd.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(manifestParts, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 

@@ -151,7 +151,7 @@ func (m *manifests) keep(parts []string) error {
 		return nil
 	}
 	m.docs = slices.DeleteFunc(m.docs, func(doc manifest.Document) bool {
-		return !slices.Contains(parts, map[manifest.Kind]string{manifest.Machine: api.Machines, manifest.Rules: api.RulesSet, manifest.Defaults: api.DefaultsSet}[doc.Kind])
+		return !slices.Contains(parts, map[manifest.Kind]string{manifest.Machine: api.Machines, manifest.Rules: api.RulesSet, manifest.Defaults: api.DefaultsSet, manifest.OperatingSystem: api.Catalogue}[doc.Kind])
 	})
 	if len(m.docs) == 0 {
 		return fmt.Errorf("there is no document about %s", strings.Join(parts, " or "))

@@ -225,3 +225,31 @@ func TestAppliedAsJSON(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// The catalogue goes with the rest, where it is not what comes with the version.
+func TestExportAndApplyOfTheCatalogue(t *testing.T) {
+	a, b := start(t, testConfig(t)), start(t, testConfig(t))
+	a.run(t, "", "os", "disable", "debian-12")
+	text := a.run(t, "", "export")
+	if !strings.HasPrefix(text, "apiVersion: dragonfly/v1\nkind: OperatingSystem\nid: debian-12\n") || strings.Count(text, "kind: ") != 1 {
+		t.Fatalf("exported:\n%s", text)
+	}
+	file := fileOf(t, filepath.Join(t.TempDir(), "oses.yaml"), text)
+	for _, step := range []struct {
+		args string
+		code int
+		want string // a part of what is printed
+	}{
+		{"--dry-run --only oses", exitDiffers, "~ debian-12  (" + file + ":1)\n    disabled: true\n1 to edit, 0 unchanged\n"},
+		{"--yes --only machines", exitError, "there is no document about machines"},
+		{"--yes", 0, "1 edited, 0 unchanged\n"},
+		{"--yes", 0, "1 unchanged\n"},
+	} {
+		if code, out, errs := b.cli(t, "", append([]string{"apply", "-f", file}, strings.Fields(step.args)...)...); code != step.code || !strings.Contains(out+errs, step.want) {
+			t.Errorf("%s: %d %s%s; want %d with %q", step.args, code, out, errs, step.code, step.want)
+		}
+	}
+	if again := b.run(t, "", "export", "--only", "oses"); again != text {
+		t.Errorf("exported from the other:\n%s", again)
+	}
+}

@@ -32,10 +32,10 @@ type ApplyReply struct {
 
 func (s *Server) mountApply(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "apply", Method: http.MethodPost, Path: applyPath,
-		Summary: "Make machines, rules and defaults what a manifest says", Tags: []string{"manifest"}, MaxBodyBytes: manifest.MaxText + 1,
+		Summary: "Make machines, operating systems, rules and defaults what a manifest says", Tags: []string{"manifest"}, MaxBodyBytes: manifest.MaxText + 1,
 		Description: "YAML as GET /api/v1/export writes it, up to 10,000 documents. Machines are recognised, edited and created as in a list (POST /api/v1/machines/import): " +
 			"what a document does not say stays as it is, unless `exact` is set. Rules and defaults are replaced as a whole, and need an admin. " +
-			"Each machine, the rules, and the defaults, are written or refused on their own: the answer is 200 also where all were refused. " +
+			"Each machine, each operating system, the rules, and the defaults, are written or refused on their own: the answer is 200 also where all were refused. " +
 			"A text that cannot be read, or says a wrong thing, is refused as a whole, with the line of what is wrong, and so is one where something else would be done " +
 			"than If-Match names. As text/csv it is a sheet: a line of column names (name, mac, serial, uuid, vendor, model, owner, note, tags, labels, label.KEY, os), and a line for each machine; " +
 			"an empty cell says nothing. With `prune`, machines that no document is about are deleted, unless a document is refused.",
@@ -109,7 +109,7 @@ func mayApply(actor registry.Actor, docs []manifest.Document) error {
 		return nil
 	}
 	for _, doc := range docs {
-		if doc.Kind != manifest.Machine {
+		if doc.Kind == manifest.Rules || doc.Kind == manifest.Defaults {
 			return huma.Error403Forbidden(fmt.Sprintf("the %s need the role %s; %s has the role %s: nothing was changed; leave the document of kind %s out, or ask as an %s",
 				strings.ToLower(string(doc.Kind)), registry.Admin, actor.Name, actor.Role, doc.Kind, registry.Admin))
 		}
@@ -169,6 +169,8 @@ func (in *applyInput) wanted(docs []manifest.Document) (w registry.Wanted, err e
 		switch doc.Kind {
 		case manifest.Machine:
 			w.Machines = append(w.Machines, doc.Machine)
+		case manifest.OperatingSystem:
+			w.OSes = append(w.OSes, doc.OS)
 		case manifest.Rules:
 			w.Rules = doc.Rules
 		case manifest.Defaults:
@@ -180,13 +182,17 @@ func (in *applyInput) wanted(docs []manifest.Document) (w registry.Wanted, err e
 
 func (s *Server) applyReply(docs []manifest.Document, done registry.Applied) (reply ApplyReply) {
 	reply.Results = make([]ImportResult, 0, len(docs)+len(done.Deleted))
-	machine := 0
+	machine, system := 0, 0
 	for _, doc := range docs {
 		result := ImportResult{}
 		switch doc.Kind {
 		case manifest.Machine:
 			result = s.importResult(done.Machines[machine])
 			machine++
+		case manifest.OperatingSystem:
+			result = s.settingResult(done.OSes[system].SettingStep)
+			result.Name = doc.OS.ID
+			system++
 		case manifest.Rules:
 			result = s.settingResult(done.Rules.SettingStep)
 		case manifest.Defaults:
@@ -205,7 +211,7 @@ func (s *Server) applyReply(docs []manifest.Document, done registry.Applied) (re
 	return reply
 }
 
-// settingResult is what became of something there is one of.
+// settingResult is what became of what is no machine.
 func (s *Server) settingResult(step registry.SettingStep) ImportResult {
 	result := ImportResult{Action: step.Action, Changes: step.Changes}
 	if step.Err != nil {
@@ -221,7 +227,7 @@ type Apply struct {
 	Plan                 string // that of a dry run: nothing else is done
 }
 
-// Apply makes machines, rules and defaults what a manifest says, or tells what that would do.
+// Apply makes what is there what a manifest says, or tells what that would do.
 // What became of each document is in the reply, also where all were refused.
 func (c *Client) Apply(ctx context.Context, text []byte, a Apply) (ApplyReply, error) {
 	query := url.Values{}

@@ -93,3 +93,40 @@ func TestExportAndApplyDefaults(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
+
+// What was changed of the catalogue is exported, and an operator may apply it.
+func TestExportAndApplyCatalogue(t *testing.T) {
+	a, b := deploying(t), deploying(t)
+	operator := func(s *server) *api.Client {
+		return &api.Client{Base: s.URL, HTTP: &http.Client{Transport: asActor("otto operator")}}
+	}
+	const system = "apiVersion: dragonfly/v1\nkind: OperatingSystem\n"
+	const mine = system + "id: mine\nname: Mine\nimages:\n  amd64:\n    url: \"http://x/y\"\n    format: raw\ntemplate: image\nfirst_boot: none\n"
+	if text := a.exported(t, api.Export{}); text != "" {
+		t.Errorf("what comes with the version: %s", text)
+	}
+	reply, err := operator(a).Apply(t.Context(), []byte(mine), api.Apply{})
+	if err != nil || reply.Created != 1 || reply.Results[0].Kind != "OperatingSystem" || reply.Results[0].Name != "mine" {
+		t.Fatalf("%+v, %v", reply, err)
+	}
+	if _, err := operator(a).EnableOS(t.Context(), "linux", false); err != nil {
+		t.Fatal(err)
+	}
+	text := a.exported(t, api.Export{})
+	if !strings.HasPrefix(text, system+"id: linux\n") || !strings.HasSuffix(text, "disabled: true\nbuiltin: true\n---\n"+mine) {
+		t.Errorf("exported:\n%s", text)
+	}
+	if only := a.exported(t, api.Export{Only: []string{api.Machines, api.RulesSet, api.DefaultsSet}}); only != "" {
+		t.Errorf("without the catalogue: %s", only)
+	}
+	if reply, err = operator(b).Apply(t.Context(), []byte(text), api.Apply{}); err != nil || reply.Created != 1 || reply.Edited != 1 {
+		t.Fatalf("%+v, %v", reply, err)
+	}
+	if again := b.exported(t, api.Export{Only: []string{api.Catalogue}}); again != text {
+		t.Errorf("exported again:\n%s", again)
+	}
+	wrong := strings.Replace(mine, "template: image", "template: imgae", 1)
+	if reply, err = operator(b).Apply(t.Context(), []byte(wrong), api.Apply{}); err != nil || reply.Refused != 1 || reply.Results[0].Problem.Status != http.StatusUnprocessableEntity {
+		t.Errorf("a template that is not there: %+v, %v", reply, err)
+	}
+}

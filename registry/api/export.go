@@ -36,15 +36,16 @@ const (
 	Machines    = "machines"
 	RulesSet    = "rules"
 	DefaultsSet = "defaults"
+	Catalogue   = "oses"
 )
 
 // Parts are the parts of a manifest.
-func Parts() []string { return []string{Machines, RulesSet, DefaultsSet} }
+func Parts() []string { return []string{Machines, Catalogue, RulesSet, DefaultsSet} }
 
 func (s *Server) mountExport(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "export", Method: http.MethodGet, Path: exportPath,
-		Summary: "Machines, rules and defaults as YAML, to be kept in git", Tags: []string{"manifest"},
-		Description: "A document for the defaults and one for the rules, where there are any, and one for each machine, by name: what it is recognised by, and what operators say of it. " +
+		Summary: "Machines, operating systems, rules and defaults as YAML, to be kept in git", Tags: []string{"manifest"},
+		Description: "A document for the defaults and one for the rules, where there are any, one for each operating system that was added to the catalogue or changed, and one for each machine, by name: what it is recognised by, and what operators say of it. " +
 			"The same machines give the same text. POST /api/v1/apply takes it. No secret is in it. While the database is away it is what was known, " +
 			"which its first line and the header " + asOfHeader + " say. An export that breaks off ends the connection without the end of the answer.",
 		Errors: []int{422, 503},
@@ -67,7 +68,7 @@ labels:
 
 type exportInput struct {
 	Filter string   `query:"filter" maxLength:"1000" doc:"only the machines that match, as in the list of machines" example:"label.rack:a1"`
-	Only   []string `query:"only" enum:"machines,rules,defaults" maxItems:"3" doc:"only these parts; all when left out"`
+	Only   []string `query:"only" enum:"machines,oses,rules,defaults" maxItems:"4" doc:"only these parts; all when left out"`
 }
 
 func (s *Server) export(_ context.Context, in *exportInput) (*huma.StreamResponse, error) {
@@ -111,7 +112,7 @@ func (s *Server) writeManifest(ctx context.Context, out *exportWriter, only []st
 	return errors.Join(buffered.Flush(), out.end())
 }
 
-// writeSettings writes what there is one of.
+// writeSettings writes what is no machine.
 func (s *Server) writeSettings(ctx context.Context, w *manifest.Writer, only []string) error {
 	if slices.Contains(only, DefaultsSet) {
 		d, err := s.registry.Defaults(ctx)
@@ -122,14 +123,32 @@ func (s *Server) writeSettings(ctx context.Context, w *manifest.Writer, only []s
 			return err
 		}
 	}
-	if !slices.Contains(only, RulesSet) {
-		return nil
+	if slices.Contains(only, RulesSet) {
+		set, err := s.registry.Rules(ctx)
+		if err == nil && len(set.Rules) > 0 {
+			err = w.Rules(set.Rules)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	set, err := s.registry.Rules(ctx)
-	if err == nil && len(set.Rules) > 0 {
-		err = w.Rules(set.Rules)
+	if slices.Contains(only, Catalogue) {
+		return s.writeCatalogue(ctx, w)
 	}
-	return err
+	return nil
+}
+
+func (s *Server) writeCatalogue(ctx context.Context, w *manifest.Writer) error {
+	all, err := s.registry.OSes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range registry.Kept(all) {
+		if err := w.OS(o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exportWriter begins an answer with the first byte of it, so that what goes wrong

@@ -27,7 +27,7 @@ type ImportReply struct {
 
 // ImportResult is what became of one entry.
 type ImportResult struct {
-	Kind    string                 `json:"kind,omitempty" enum:"Machine,Rules" doc:"of the document, in a manifest"`
+	Kind    string                 `json:"kind,omitempty" enum:"Machine,OperatingSystem,Rules,Defaults" doc:"of the document, in a manifest"`
 	Line    int                    `json:"line,omitempty" doc:"where the document begins, in a manifest"`
 	Action  registry.ImportAction  `json:"action" enum:"create,edit,unchanged,delete,refuse"`
 	ID      string                 `json:"id,omitempty" doc:"of the machine; empty where there is none yet, or it is not known which is meant"`

@@ -1,6 +1,7 @@
-// Package manifest is the text in which machines, rules and defaults are kept beside an
-// appliance, in git say: YAML with a document for each machine, one for the rules, and
-// one for the defaults. It is pure: it reads and writes text, and knows no store.
+// Package manifest is the text in which machines, the catalogue, rules and defaults are
+// kept beside an appliance, in git say: YAML with a document for each machine and each
+// operating system, one for the rules, and one for the defaults. It is pure: it reads and
+// writes text, and knows no store.
 //
 //	apiVersion: dragonfly/v1
 //	kind: Rules
@@ -23,6 +24,9 @@
 // A document of kind Defaults has the fields of a [registry.Seed]; in place of the hash
 // of a password it has [registry.HashKept].
 //
+// A document of kind OperatingSystem has the fields of a [registry.OS]. Of one that
+// comes with each version (builtin) only whether it is disabled counts.
+//
 // A document of kind Machine has the fields of a [registry.Listed]: what a machine
 // is recognised by, and what operators say of it. What the machine reports beside
 // that, and what is secret, is in no document. What a document does not say stays as
@@ -40,7 +44,6 @@
 // with a manifest can be done with a list.
 //
 // Structs are read and written by their json tags, so that a field which is added to
-// [registry.Listed] or [registry.Rule] is a field of the manifest. A further kind, as
-// the catalogue of operating systems and images will be, is a constant, a case of
+// [registry.Listed] or [registry.Rule] is a field of the manifest. A further kind is a constant, a case of
 // decoder.read, a method of [Writer] and a member of [registry.Wanted].
 package manifest

@@ -50,6 +50,14 @@ func (w *Writer) Defaults(seed registry.Seed) error {
 	}{head{Version, Defaults}, seed})
 }
 
+// OS writes an operating system of the catalogue.
+func (w *Writer) OS(o registry.OS) error {
+	return w.write(struct {
+		head
+		registry.OS
+	}{head{Version, OperatingSystem}, o})
+}
+
 // write writes a document, with an encoder of its own: one keeps what it has written
 // to its end.
 func (w *Writer) write(document any) error {

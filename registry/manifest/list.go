@@ -186,7 +186,7 @@ func (l *list) machine(root *yaml.Node) {
 		doc.Machine = l.flat(root)
 	default:
 		if l.read(root, &doc); doc.Kind != Machine {
-			l.problem(root, nil, "this is about %s, and not a machine: leave it out here, and apply it", strings.ToLower(string(doc.Kind)))
+			l.problem(root, nil, "this is about %s, and not a machine: leave it out here, and apply it", doc.about())
 		}
 	}
 	if l.number++; len(l.problems) > before {

@@ -129,7 +129,7 @@ func TestListProblems(t *testing.T) {
 		{"no YAML", yaml, "- name: x\n- name: [\n", "line 2: this is no YAML: "},
 		{"YAML that is text", yaml, "x\n", "line 1: want the fields of a machine and not text"},
 		{"rules", yaml, "apiVersion: dragonfly/v1\nkind: Rules\nrules: []\n", "line 1: this is about rules, and not a machine: leave it out here, and apply it"},
-		{"another kind", yaml, "apiVersion: dragonfly/v1\nkind: Pod\n", "line 2: kind: \"Pod\" is not known here; want Defaults, Rules or Machine"},
+		{"another kind", yaml, "apiVersion: dragonfly/v1\nkind: Pod\n", "line 2: kind: \"Pod\" is not known here; want Defaults, Rules, OperatingSystem or Machine"},
 		{"an alias", yaml, "- &a {name: x}\n- *a\n", "line 1: anchors (&) and aliases (*) are not read here: write it out\nline 2: want the fields of a machine and not an alias"},
 		{"a tag", yaml, "- {name: x, mac: !!binary eA==}\n", "line 1: mac: tags such as \"!!binary\" are not read here"},
 	} {

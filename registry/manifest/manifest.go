@@ -21,10 +21,12 @@ const (
 	Machine  Kind = "Machine"  // one machine
 	Rules    Kind = "Rules"    // the rules on registration, all of them
 	Defaults Kind = "Defaults" // what every deployment begins from, all of it
+
+	OperatingSystem Kind = "OperatingSystem" // one operating system of the catalogue
 )
 
 // Kinds lists the kinds in the order in which they are written.
-func Kinds() []Kind { return []Kind{Defaults, Rules, Machine} }
+func Kinds() []Kind { return []Kind{Defaults, Rules, OperatingSystem, Machine} }
 
 // The limits, far above what a document needs.
 const (
@@ -43,6 +45,7 @@ type Document struct {
 	Machine  registry.Listed
 	Rules    []registry.Rule
 	Defaults registry.Seed
+	OS       registry.OS
 }
 
 // Parse reads a manifest. The error is an [*InvalidError] with all that is wrong,
@@ -90,21 +93,29 @@ func parse(text []byte, limit int) ([]Document, error) {
 	return docs, d.invalid()
 }
 
+// about is what there is one of that a document has, which is no machine.
+func (doc Document) about() string {
+	if doc.Kind == OperatingSystem {
+		return "the operating system " + doc.OS.ID
+	}
+	return strings.ToLower(string(doc.Kind))
+}
+
 // twice are the documents that are about the same as one before them, which is
 // called a document or whatever it is in the text.
 func twice(docs []Document, called string) (problems []Problem) {
 	var machines []registry.Listed
-	var at []int               // their documents
-	settings := map[Kind]int{} // line
+	var at []int                 // their documents
+	settings := map[string]int{} // line
 	for i, doc := range docs {
 		switch {
 		case doc.Kind == Machine:
 			machines, at = append(machines, doc.Machine), append(at, i)
-		case settings[doc.Kind] > 0:
-			problems = append(problems, Problem{Line: doc.Line, Document: i, First: settings[doc.Kind],
-				Message: "another document has " + strings.ToLower(string(doc.Kind)) + " too: make one of them"})
+		case settings[doc.about()] > 0:
+			problems = append(problems, Problem{Line: doc.Line, Document: i, First: settings[doc.about()],
+				Message: "another document has " + doc.about() + " too: make one of them"})
 		default:
-			settings[doc.Kind] = doc.Line
+			settings[doc.about()] = doc.Line
 		}
 	}
 	for _, t := range registry.FindTwice(machines) {
@@ -178,6 +189,15 @@ func (d *decoder) read(root *yaml.Node, doc *Document) {
 		}
 		if d.into(root, &seed) {
 			doc.Defaults = seed.Seed
+		}
+	case OperatingSystem:
+		var system struct {
+			head
+			registry.OS
+		}
+		if d.into(root, &system) {
+			doc.OS = system.OS
+			d.check(root, system.Validate())
 		}
 	case Rules:
 		var set struct {

@@ -12,7 +12,11 @@ import (
 	"dragonfly/registry/manifest"
 )
 
-const machine = "apiVersion: dragonfly/v1\nkind: Machine\n"
+const (
+	machine = "apiVersion: dragonfly/v1\nkind: Machine\n"
+	system  = "apiVersion: dragonfly/v1\nkind: OperatingSystem\n"
+	linux   = system + "id: mine\nname: Mine\nimages:\n  amd64:\n    url: http://x/y\n    format: raw\ntemplate: image\nfirst_boot: none\n"
+)
 
 // What is written is read as it was, and written alike again.
 func TestRoundTrip(t *testing.T) {
@@ -40,11 +44,12 @@ func TestRoundTrip(t *testing.T) {
 // Every field that there is can be written and read: one of a type that cannot would
 // be noticed here.
 func TestEveryField(t *testing.T) {
-	listed, rule, seed := registry.Listed{}, registry.Rule{}, registry.Seed{}
+	listed, rule, seed, system := registry.Listed{}, registry.Rule{}, registry.Seed{}, registry.OS{}
 	fill(reflect.ValueOf(&listed).Elem())
 	fill(reflect.ValueOf(&rule).Elem())
 	fill(reflect.ValueOf(&seed).Elem())
-	for _, value := range []any{&listed, &rule, &seed} {
+	fill(reflect.ValueOf(&system).Elem())
+	for _, value := range []any{&listed, &rule, &seed, &system} {
 		text, err := manifest.Marshal(value)
 		if err != nil {
 			t.Fatal(err)
@@ -67,7 +72,7 @@ func fill(v reflect.Value) {
 		return
 	}
 	switch v.Kind() {
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
 	case reflect.String:
 		v.SetString("some text")
@@ -114,7 +119,7 @@ func TestProblems(t *testing.T) {
 		{"no version", "kind: Machine\nname: x\n", "line 1: apiVersion: it is missing; want dragonfly/v1"},
 		{"another version", "apiVersion: v1\nkind: Machine\n", `line 1: apiVersion: "v1" is not known here; want dragonfly/v1`},
 		{"version is a list", "apiVersion: [v1]\nkind: Machine\n", `line 1: apiVersion: want dragonfly/v1 and not a list`},
-		{"no kind", "apiVersion: dragonfly/v1\nname: x\n", "line 1: kind: it is missing; want Defaults, Rules or Machine"},
+		{"no kind", "apiVersion: dragonfly/v1\nname: x\n", "line 1: kind: it is missing; want Defaults, Rules, OperatingSystem or Machine"},
 		{"another kind", "---\napiVersion: dragonfly/v1\nkind: machine\nname: x\n", `line 3: kind: "machine" is not known here; did you mean Machine?`},
 		{"unknown field", machine + "name: x\nserail: y\n", "line 4: serail: there is no such field; did you mean serial?"},
 		{"unknown field below", machine + "serial: x\nlock:\n  noet: y\n", "line 5: lock.noet: there is no such field; did you mean note?"},
@@ -148,6 +153,9 @@ func TestProblems(t *testing.T) {
 		{"no rules", "apiVersion: dragonfly/v1\nkind: Rules\n", "line 1: rules: it is missing; want a list, [] for no rules"},
 		{"a wrong rule", "apiVersion: dragonfly/v1\nkind: Rules\nrules:\n- name: x\n  match:\n    subnet: 10.0.0.1/8\n  set: {owner: y}\n", "line 6: rules[0].match.subnet: the address has bits"},
 		{"a rule's wrong field", "apiVersion: dragonfly/v1\nkind: Rules\nrules:\n- name: x\n  mach: {}\n", "line 5: rules[0].mach: there is no such field; did you mean match?"},
+		{"a wrong operating system", system + "id: X\nmin_disk: much\n", "line 4: min_disk: want a whole number and not text"},
+		{"half an operating system", system + "id: x\n", "line 1: name: it is missing"},
+		{"an operating system twice", linux + "---\n" + linux, "line 12: another document has the operating system mine too: make one of them (the first is on line 1)"},
 		{"all at once", machine + "name: A\nowner: 7\nserail: x\n", "line 4: owner: want text and not a number: put it in quotes, \"7\"\nline 5: serail: there is no such field; did you mean serial?"},
 		{"several documents", machine + "nam: x\n---\n" + machine + "nam: x\n", "line 3: nam: there is no such field; did you mean name?\nline 7: nam:"},
 		{"two without a mark", machine + "name: x\n...\n" + machine + "name: y\n", "line 4: this is no YAML: did not find expected <document start>"},
