@@ -87,10 +87,12 @@ func (a applied) verdict() error {
 
 // called is what an item is about.
 func (item appliedItem) called() string {
-	if item.Kind == string(manifest.Machine) || item.Kind == string(manifest.OperatingSystem) {
+	switch manifest.Kind(item.Kind) {
+	case manifest.Rules, manifest.Defaults:
+		return strings.ToLower(item.Kind)
+	default:
 		return item.Name
 	}
-	return strings.ToLower(item.Kind)
 }
 
 func (a applied) print(cmd *cobra.Command) error {

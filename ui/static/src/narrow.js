@@ -18,6 +18,8 @@ export function followNarrowing() {
   if (!box) return;
   box.addEventListener("input", () => hint(box.value));
   box.addEventListener("focus", () => hint(box.value), { once: true });
+  // What was typed before this script ran counts, once htmx has begun, which waits for its turn.
+  setTimeout(() => box.value !== box.defaultValue && box.dispatchEvent(new Event("input", { bubbles: true })));
   document.addEventListener("click", (event) => {
     const move = event.target.closest?.("[data-move=up]");
     if (move) {
