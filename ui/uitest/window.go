@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -46,7 +47,11 @@ func New(t *testing.T) *Window {
 func (w *Window) watch() {
 	console := chromedp.Console(w.Context)
 	requests := chromedp.Events(w.Context, network.RequestWillBeSent)
-	if _, err := chromedp.Call(w.Context, network.Enable, network.EnableParams{}); err != nil {
+	_, err := chromedp.Call(w.Context, network.Enable, network.EnableParams{})
+	if err == nil {
+		_, err = chromedp.Call(w.Context, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: leaving})
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	go func() {
@@ -81,8 +86,33 @@ func hostOf(address string) string {
 	return at.Host
 }
 
-// Do does steps, one after the other. A live page may put another element in the place
-// of one between finding it and using it: then that step is done again.
+// leaving notes in a page that it was told to go to another.
+const leaving = `
+	addEventListener("submit", (event) => { if (!event.defaultPrevented) window.leaving = true; });
+	addEventListener("click", (event) => {
+		const link = event.target.closest?.("a[href]");
+		if (link && !event.defaultPrevented && !link.download && !link.getAttribute("href").startsWith("#")) window.leaving = true;
+	});`
+
+// arriveFor is how long a page may take to come. One that does not leave after all, as
+// what is sent is a file, costs as much.
+const arriveFor = 10 * time.Second
+
+// arrive returns when the page that was asked for is there, and whole: what looks like it
+// may be the one before, which is about to go.
+func (w *Window) arrive() {
+	for began := time.Now(); time.Since(began) < arriveFor && w.Context.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		there, err := chromedp.Run(w.Context, chromedp.Evaluate[bool](`!window.leaving && document.readyState === "complete"`))
+		if err == nil && there {
+			return
+		}
+	}
+	_, _ = chromedp.Run(w.Context, chromedp.Evaluate[any]("window.leaving = false"))
+}
+
+// Do does steps, one after the other, and waits for the page that one of them leads to. A
+// live page may put another element in the place of one between finding it and using it:
+// then that step is done again.
 func (w *Window) Do(steps ...chromedp.Action[chromedp.Void]) {
 	w.t.Helper()
 	for _, step := range steps {
@@ -93,6 +123,7 @@ func (w *Window) Do(steps ...chromedp.Action[chromedp.Void]) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
+		w.arrive()
 	}
 }
 
