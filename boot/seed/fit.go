@@ -31,33 +31,10 @@ func Fit(s registry.Seed, boot registry.FirstBoot) (fit registry.Seed, left []st
 	for _, pointer := range pointers {
 		if says(s, pointer) {
 			left = append(left, strings.TrimPrefix(pointer, "/"))
-			s = without(s, pointer)
+			member(&s, pointer).SetZero()
 		}
 	}
 	return s, left
-}
-
-// without is a seed without what it has at a pointer.
-func without(s registry.Seed, pointer string) registry.Seed {
-	switch pointer {
-	case "/timezone":
-		s.Timezone = ""
-	case "/ssh_keys":
-		s.SSHKeys = nil
-	case "/users":
-		s.Users = nil
-	case "/packages":
-		s.Packages = nil
-	case "/commands":
-		s.Commands = nil
-	case "/ca_certificates":
-		s.CACertificates = nil
-	case "/user_data":
-		s.UserData = ""
-	default:
-		panic("no such member: " + pointer)
-	}
-	return s
 }
 
 // OnPort is a network in which the port that has no hardware address has this one.

@@ -2,6 +2,7 @@ package seed
 
 import (
 	"fmt"
+	"reflect"
 
 	"dragonfly/registry"
 )
@@ -117,24 +118,15 @@ func (r Request) unread(p *problems) {
 }
 
 // says reports whether a seed has something at a pointer.
-func says(s registry.Seed, pointer string) bool {
-	switch pointer {
-	case "/timezone":
-		return s.Timezone != ""
-	case "/ssh_keys":
-		return len(s.SSHKeys) > 0
-	case "/users":
-		return len(s.Users) > 0
-	case "/packages":
-		return len(s.Packages) > 0
-	case "/commands":
-		return len(s.Commands) > 0
-	case "/ca_certificates":
-		return len(s.CACertificates) > 0
-	case "/user_data":
-		return s.UserData != ""
+func says(s registry.Seed, pointer string) bool { return member(&s, pointer).Len() > 0 }
+
+// member is the text or the list at a pointer of a seed, to be read or set.
+func member(s *registry.Seed, pointer string) reflect.Value {
+	to := map[string]any{
+		"/timezone": &s.Timezone, "/ssh_keys": &s.SSHKeys, "/users": &s.Users, "/packages": &s.Packages,
+		"/commands": &s.Commands, "/ca_certificates": &s.CACertificates, "/user_data": &s.UserData,
 	}
-	panic("no such member: " + pointer)
+	return reflect.ValueOf(to[pointer]).Elem()
 }
 
 // problems collects what is wrong.
