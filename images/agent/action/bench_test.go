@@ -32,34 +32,27 @@ type bench struct {
 	frame string // the name of the file in the format of package frame
 }
 
-// benchImage is the raw image: a third of it programs, libraries and texts of this
-// host, in extents of a few MiB, and holes between them.
-func benchImage(t testing.TB, size int64) io.Reader {
+// benchImage makes a raw image in dir: a file system, a good third of which is programs,
+// libraries and texts of this host, as an installed system has them.
+func benchImage(t testing.TB, dir string, size int64) *os.File {
 	t.Helper()
-	tar := exec.CommandContext(t.Context(), "sh", "-c", "while :; do tar -c --sort=name -C / usr/bin usr/lib usr/share 2>/dev/null; done")
-	data, err := tar.StdoutPipe()
+	image := filepath.Join(dir, "image")
+	script := fmt.Sprintf(`mkdir files
+		{ tar -c --sort=name -C / usr/bin usr/lib usr/share || true; } 2>/dev/null | head -c %d | tar -x -C files 2>/dev/null || true
+		truncate -s %d image
+		mke2fs -q -t ext4 -d files image
+		rm -r files`, size*36/100, size)
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", script)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	f, err := os.Open(image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tar.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tar.Process.Kill(); _ = tar.Wait() })
-	parts := []io.Reader{io.LimitReader(zeroReader{}, mib)} // it does not begin as an archive does
-	for at, extent := int64(mib), 0; at < size; extent++ {
-		full := []int64{5, 1, 9, 3}[extent%4]*mib + 12*4096
-		hole := []int64{3, 11, 16, 6}[extent%4]*mib - 12*4096
-		parts = append(parts, io.LimitReader(data, full), io.LimitReader(zeroReader{}, hole))
-		at += full + hole
-	}
-	return io.LimitReader(io.MultiReader(parts...), size)
-}
-
-type zeroReader struct{}
-
-func (zeroReader) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
+	_ = os.Remove(image)
+	return f
 }
 
 // newBench makes the image, packs it, serves it and builds what runs an action. All
@@ -117,7 +110,9 @@ func (b *bench) pack(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer packed.Close()
-	index, err := frame.Pack(packed, io.TeeReader(benchImage(t, b.size), io.MultiWriter(sum, in)), nil)
+	image := benchImage(t, b.dir, b.size)
+	defer image.Close()
+	index, err := frame.Pack(packed, io.TeeReader(image, io.MultiWriter(sum, in)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +230,7 @@ func coreTime(t testing.TB) (busy, all float64) {
 // turn's. The busy share is that of all cores, of what serves the image and of the disk's
 // own work, too: the ratio divided by it is what these cores allow at most.
 func BenchmarkImage2Disk(b *testing.B) {
-	bench := newBench(b, 2<<30)
+	bench := newBench(b, 3<<30)
 	ratios, speeds, shares, most := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}, int64(0)
 	for range 5 {
 		bench.use(b)

@@ -17,7 +17,7 @@ const (
 	// tailSize is how much of the end is asked for first: the index of 7 GiB.
 	tailSize = 64 << 10
 	// partSize is about how much of the raw image is in one request.
-	partSize = 64 << 20
+	partSize = 16 << 20
 	// gapSize is how much of holes, which are in the file too, is read and thrown
 	// away rather than asking anew behind them.
 	gapSize = 64 << 10

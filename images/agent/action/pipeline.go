@@ -207,8 +207,9 @@ func (a *ahead) rest() (sum []byte, err error) {
 }
 
 // workers is how many chunks of a size are worked on at once: enough for all cores,
-// and no more than fit into the memory that an agent may take.
+// while some wait for the network and the disk, and no more than fit into the memory
+// that an agent may take.
 func workers(chunk int64) int {
 	const memory = 48 << 20 // for the chunks, packed and not
-	return max(1, min(runtime.GOMAXPROCS(0)+1, int(memory/(2*chunk))))
+	return max(1, min(runtime.GOMAXPROCS(0)+2, int(memory/(2*chunk))))
 }
