@@ -68,12 +68,13 @@ func (r *Registry) recallRules() {
 }
 
 // assign gives a machine that registers for the first time what the rules set, and
-// returns what its timeline says of that; no events where no rule applies. taken
+// returns what its timeline says of that; no events where no rule applies. deploys is
+// the rule that has its operating system installed; empty: none. taken
 // counts the names that turned out to belong to machines that are not known here
 // yet. The caller gives back the claim to the name once the machine is in the index.
-func (r *Registry) assign(m Machine, e enrolment, taken int) (assigned Machine, events []Event) {
+func (r *Registry) assign(m Machine, e enrolment, taken int) (assigned Machine, events []Event, deploys string) {
 	if !m.RegisteredAt.IsZero() {
-		return m, nil
+		return m, nil, ""
 	}
 	a := r.rules.get().evaluate(e.Registration)
 	name := m.Name
@@ -84,7 +85,10 @@ func (r *Registry) assign(m Machine, e enrolment, taken int) (assigned Machine, 
 	if line := a.line(changes); line != "" {
 		events = []Event{assigned.event(MachineAssigned, e.At, line)}
 	}
-	return assigned, events
+	if m.OS == "" { // else somebody has said what it is for, and that is not overruled
+		deploys = a.deploys
+	}
+	return assigned, events, deploys
 }
 
 // givenNames is how many of the names that [Name] gives to a seed are recognised.
@@ -146,6 +150,9 @@ func (a assignment) apply(m Machine, name string) (assigned Machine, changes []s
 	if a.set.OS != "" && m.OS == "" {
 		m.OS = a.set.OS
 		changes = append(changes, "operating system "+m.OS)
+		if a.deploys != "" {
+			changes = append(changes, "which is installed at once")
+		}
 	}
 	return m, changes
 }

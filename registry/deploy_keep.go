@@ -105,6 +105,11 @@ func (r *Registry) start(ctx context.Context, id string) error {
 		if reason != "" {
 			return r.failUnbegun(t, reason)
 		}
+		if t.d.unplanned() {
+			if err := r.planAsked(ctx, t); err != nil || t.d.State.Ended() || t.d.Image != (ImageSource{}) {
+				return err
+			}
+		}
 		return r.begin(t)
 	})
 	return err

@@ -74,7 +74,12 @@ func (r *Registry) plan(ctx context.Context, m Machine, req DeployRequest) (p De
 	if req.OS == "" && cmp.Or(req.Kind, KindInstall) == KindInstall {
 		req.OS = m.OS
 	}
-	p = DeployPlan{Machine: m, Deployment: r.newDeployment(ctx, m, req), Recipe: Recipe{Request: req}}
+	return r.planOf(ctx, r.newDeployment(ctx, m, req), m, req)
+}
+
+// planOf is plan, for a deployment that there is.
+func (r *Registry) planOf(ctx context.Context, d Deployment, m Machine, req DeployRequest) (p DeployPlan, err error) {
+	p = DeployPlan{Machine: m, Deployment: d, Recipe: Recipe{Request: req}}
 	if err := req.Validate(); err != nil {
 		p.Problems = append(p.Problems, err)
 		return p, nil
@@ -220,6 +225,10 @@ func (p *DeployPlan) chooseDisk(o OS) {
 	}
 	if req.Confirm != "" && !d.called(req.Confirm) {
 		p.problem("/confirm", "it names another disk than the one that was chosen, %s", d)
+		return
+	}
+	if req.Blank && d.Contents != Blank {
+		p.problem("/disk", "%s is not blank (%s), and only a blank one may be written", d, p.Deployment.Disk.Found)
 		return
 	}
 	p.Hold = d.Hold(p.Machine.ID)

@@ -327,6 +327,7 @@ type DeployRequest struct {
 	Disk       string            `json:"disk,omitempty" maxLength:"256" doc:"rule that chooses the disk; the smallest that is large enough where it is left out" example:"serial:S4EVNX0R"`
 	Confirm    string            `json:"confirm,omitempty" maxLength:"256" doc:"serial number or by-id path of the disk, where it holds what would be lost" example:"S4EVNX0R"`
 	Erase      []string          `json:"erase,omitempty" maxItems:"64" doc:"disks that may be erased whatever they hold: serial numbers or by-id paths"`
+	Blank      bool              `json:"blank,omitempty" doc:"refuse a disk on which anything was found"`
 	Seed       Seed              `json:"seed,omitzero" doc:"what the installed system is given when it starts for the first time; it is called as the machine is where no hostname is given"`
 	ISO        string            `json:"iso,omitempty" maxLength:"512" doc:"for the kind iso: where it is" example:"http://10.0.0.2/tool.iso"`
 	Script     string            `json:"script,omitempty" maxLength:"32768" doc:"for the kind script: what iPXE runs; at its end the machine boots as usual" example:"#!ipxe\necho hello\n"`

@@ -120,15 +120,23 @@ func (r *Registry) enrolAs(ctx context.Context, e enrolment, candidates []Machin
 		return match, false, nil
 	}
 	others := slices.DeleteFunc(candidates, func(m Machine) bool { return m.ID == match.ID })
-	assigned, events := r.assign(match, e, taken)
+	assigned, events, rule := r.assign(match, e, taken)
 	defer r.index.release(assigned.ID, assigned.Name)
 	m, change, err := enrol(assigned, others, e)
 	if err != nil {
 		return Machine{}, false, err
 	}
 	change.Events = append(change.Events, events...)
+	if rule != "" {
+		if m, err = r.deployBy(ctx, rule, m, &change); err != nil {
+			return Machine{}, false, err
+		}
+	}
 	if err := r.write(ctx, change); err != nil {
 		return Machine{}, false, err
+	}
+	if rule != "" {
+		r.wakeBatches()
 	}
 	m.Version++
 	return m, match.RegisteredAt.IsZero(), nil

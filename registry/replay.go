@@ -76,7 +76,7 @@ func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
 		}
 		others = slices.DeleteFunc(known, func(m Machine) bool { return m.ID == match.ID })
 	}
-	assigned, _ := r.assign(match, e, 0)
+	assigned, _, _ := r.assign(match, e, 0)
 	m, _, err = enrol(assigned, others, e)
 	m.Journaled, m.AsOf = true, r.Outage().AsOf
 	return m, match.RegisteredAt.IsZero(), err

@@ -45,8 +45,8 @@ type RuleSetTo struct {
 	Tags        []string          `json:"tags,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Owner       string            `json:"owner,omitempty"`
-	OS          string            `json:"os,omitempty" doc:"the operating system to assign; nothing is installed by it"`
-	AutoDeploy  bool              `json:"auto_deploy,omitempty" doc:"only false: this version deploys nothing by itself"`
+	OS          string            `json:"os,omitempty" doc:"the operating system to assign; nothing is installed by that alone"`
+	AutoDeploy  bool              `json:"auto_deploy,omitempty" doc:"os is installed as soon as the machine has registered, where this rule is the one that assigns it; never on a disk on which anything was found"`
 }
 
 // RuleVerdict says whether a rule applies to a machine.
@@ -61,6 +61,7 @@ type assignment struct {
 	verdicts []RuleVerdict
 	set      RuleSetTo // NamePattern and AutoDeploy are not used
 	name     nameText  // zero: no rule names the machine
+	deploys  string    // the rule that wants set.OS installed; empty: none does
 }
 
 // evaluate finds the rules that apply to reg, and what they give together.
@@ -71,6 +72,9 @@ func (s RuleSet) evaluate(reg Registration) (a assignment) {
 			verdict.Because = "the rule is disabled"
 		}
 		if verdict.Applies = verdict.Because == ""; verdict.Applies {
+			if rule.Set.AutoDeploy && a.set.OS == "" {
+				a.deploys = rule.Name
+			}
 			verdict.Because = a.add(rule.Set, reg)
 		}
 		a.verdicts = append(a.verdicts, verdict)

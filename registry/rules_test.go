@@ -280,7 +280,7 @@ func TestBadRules(t *testing.T) {
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{Labels: map[string]string{"a b": ""}}}}, "/rules/0/set/labels/a b", "a key has"},
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{OS: "Debian 12"}}}, "/rules/0/set/os", "such as debian-12"},
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{Owner: "<"}}}, "/rules/0/set/owner", "markup"},
-		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{OS: "debian-12", AutoDeploy: true}}}, "/rules/0/set/auto_deploy", "not part of this version"},
+		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{Owner: "lab", AutoDeploy: true}}}, "/rules/0/set/auto_deploy", "want os beside it"},
 	} {
 		_, err := r.SetRules(t.Context(), registry.AnyVersion, tt.rules)
 		invalid, ok := errors.AsType[*registry.InvalidError](err)

@@ -79,8 +79,8 @@ func (v *validator) set(at string, set RuleSetTo) {
 	}
 	v.text(at+"/owner", set.Owner)
 	v.os(at+"/os", set.OS)
-	if set.AutoDeploy {
-		v.add(at+"/auto_deploy", "deploying is not part of this version: leave it out, or false")
+	if set.AutoDeploy && set.OS == "" {
+		v.add(at+"/auto_deploy", "want os beside it: a rule deploys what it assigns")
 	}
 }
 

@@ -69,6 +69,9 @@ func (r *Registry) tryOn(set RuleSet, m Machine) MachineTrial {
 	}
 	t.note("owner", m.Owner, trial.Machine.Owner)
 	t.note("operating system", m.OS, trial.Machine.OS)
+	if trial.deploys {
+		t.note("deployment", "", "install "+trial.Machine.OS+" at once, if its disk is blank")
+	}
 	for _, tag := range trial.Machine.Tags {
 		if !slices.Contains(m.Tags, tag) {
 			t.note("tag", "", tag)

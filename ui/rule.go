@@ -80,7 +80,7 @@ func ruleIn(r *http.Request) (f ruleForm, err error) {
 	f = ruleForm{Was: r.FormValue("was"), Version: value("version"), BMC: value("bmc"), Tags: value("tags"), Labels: r.PostFormValue("labels"), Faults: faults{}}
 	f.Rule = registry.Rule{Name: value("name"), Disabled: r.PostFormValue("enabled") == "",
 		Match: registry.RuleMatch{Vendor: value("vendor"), Model: value("model"), Serial: value("serial"), MACPrefix: value("mac_prefix"), Subnet: value("subnet")},
-		Set:   registry.RuleSetTo{NamePattern: value("name_pattern"), Owner: value("owner"), OS: value("os"), Tags: tagsIn(f.Tags)}}
+		Set:   registry.RuleSetTo{NamePattern: value("name_pattern"), Owner: value("owner"), OS: value("os"), AutoDeploy: r.PostFormValue("auto_deploy") != "", Tags: tagsIn(f.Tags)}}
 	if f.BMC != "" {
 		has := f.BMC == "yes"
 		f.Rule.Match.BMC = &has

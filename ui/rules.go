@@ -188,6 +188,9 @@ func gives(s registry.RuleSetTo) string {
 	add("labels", strings.Join(strings.Fields(pairLines(s.Labels)), ", "))
 	add("owner", s.Owner)
 	add("OS", s.OS)
+	if s.AutoDeploy {
+		words = append(words, "installed at once")
+	}
 	return strings.Join(words, "; ")
 }
 

@@ -79,6 +79,7 @@ func deployFlags(cmd *cobra.Command) {
 	cmd.Flags().String("disk", "", "`RULE` that chooses the disk")
 	cmd.Flags().String("engine", "", "what carries it out: builtin or tinkerbell; what the operating system or the appliance says where it is left out")
 	cmd.Flags().String("confirm", "", "`SERIAL` of the disk, where it holds what would be lost")
+	cmd.Flags().Bool("blank", false, "refuse a disk on which anything was found")
 	cmd.Flags().StringArray("erase", nil, "`SERIAL` of a disk that may be erased whatever it holds; may be repeated")
 	cmd.Flags().Int("concurrency", 0, "how many are under way at once; 0: all")
 	cmd.Flags().Bool("dry-run", false, "tell what would be done; change nothing")
@@ -96,6 +97,7 @@ func deployRequest(cmd *cobra.Command) (req registry.DeployRequest, err error) {
 	}
 	req = registry.DeployRequest{OS: text("os"), Disk: text("disk"), Engine: registry.Engine(text("engine")), Confirm: text("confirm")}
 	req.Seed.Hostname = text("hostname")
+	req.Blank, _ = cmd.Flags().GetBool("blank")
 	req.Erase, _ = cmd.Flags().GetStringArray("erase")
 	if cmd.Flags().Lookup("set") == nil {
 		return req, nil

@@ -35,7 +35,9 @@ when it registers for the first time:
       tags: [gpu]
       labels: {rack: a1}
       owner: lab
-      os: debian-12             # assigned; nothing is installed by it
+      os: debian-12             # assigned; nothing is installed by that alone
+      auto_deploy: false        # true installs it as soon as the machine has
+                                # registered, if its disk is blank
     disabled: false             # true keeps it, and does not try it
 
 Rules are tried in their order. All that match are applied; of what a machine has

@@ -31,7 +31,7 @@ func TestRuleCommands(t *testing.T) {
 		{"rule edit -f " + file("rules: 7"), 1, "rules: want a list and not a number"},
 		{"rule edit -f " + file("rules: [{name: x, mach: {}}]"), 1, "line 1: rules[0].mach: there is no such field; did you mean match?"},
 		{"rule edit -f " + file("- name: x\n  name: y"), 1, "already"},
-		{"rule edit -f " + file("rules: [{name: x, set: {auto_deploy: true, os: debian-12}}]"), 1, "not part of this version"},
+		{"rule edit -f " + file("rules: [{name: x, set: {auto_deploy: true, owner: lab}}]"), 1, "want os beside it"},
 		{"rule edit -f " + file("\t"), 1, "there are none"},
 		{"rule edit -f " + file("rules: {"), 1, "this is no YAML"},
 		{"rule edit -f " + file(rack), 0, "the rules are at version 1: 1 rule\n"},

@@ -31,7 +31,7 @@ func TestRules(t *testing.T) {
 		{"GET", path, "", "", 200, `"2"`, `"rules":[{"name":"rack 1","match":{"vendor":"acme","bmc":false},"set":{`},
 		{"PUT", path, `{"rules":[{"name":"x","match":{"subnet":"192.0.2.7/24"},"set":{"owner":"lab"}}]}`, "", 422, "", `"pointer":"/rules/0/match/subnet"`},
 		{"PUT", path, `{"rules":[{"name":"x","set":{"name_pattern":"a-{seral}"}}]}`, "", 422, "", "did you mean {serial}?"},
-		{"PUT", path, strings.Replace(one, `"auto_deploy":false`, `"auto_deploy":true`, 1), "", 422, "", "not part of this version"},
+		{"PUT", path, strings.Replace(one, `"os":"debian-12","auto_deploy":false`, `"auto_deploy":true`, 1), "", 422, "", "/rules/0/set/auto_deploy"},
 		{"PUT", path, strings.Replace(one, `"vendor"`, `"vendr"`, 1), "", 422, "", "/rules/0/match/vendr"},
 		{"PUT", path, `{"rules":[{"name":7,"set":{}}]}`, "", 422, "", "/rules/0/name"},
 		{"PUT", path, `{"rules":null}`, "", 422, "", "/rules"},
