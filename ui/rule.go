@@ -177,7 +177,7 @@ func ruleField(at int) func(pointer string) string {
 		}
 		field = strings.TrimPrefix(strings.TrimPrefix(field, "match/"), "set/")
 		field, _, _ = strings.Cut(field, "/")
-		if field == "set" || slices.Contains(ruleFields, field) {
+		if field == "set" || field == "auto_deploy" || slices.Contains(ruleFields, field) {
 			return field
 		}
 		return ""

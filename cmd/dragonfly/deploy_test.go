@@ -279,6 +279,37 @@ func TestDeployOverHTTP(t *testing.T) {
 	}
 }
 
+// A rule has a machine installed that nobody has asked for anything: its agent gets the
+// work with the first instruction after it has registered. The next one, whose disk is
+// in use, waits for an operator.
+func TestRuleDeploysOverHTTP(t *testing.T) {
+	f := newOffice(t)
+	os := mine(registry.FirstBootNone).ID
+	if code, out, errs := f.cli(t, "- name: metal\n  set: {os: "+os+", auto_deploy: true}\n", "rule", "edit", "-f", "-"); code != 0 {
+		t.Fatalf("%d %s%s", code, out, errs)
+	}
+	f.agent, f.m = f.rack(t, 2, 100e9)
+	next, err := f.agent.Next(t.Context(), time.Minute)
+	if err != nil || next.Next != registry.Deploy {
+		t.Fatalf("next %+v, %v", next, err)
+	}
+	work := f.claim(t, "boot-0001")
+	if work.Disk.Serial != "S2" {
+		t.Errorf("work %+v", work)
+	}
+	f.carryOut(t, work)
+	f.becomes(t, work.Deployment, registry.DeploymentVerifying)
+	_, f.m = f.rackWith(t, 3, registry.Disk{Name: "sda", Serial: "S3", Bytes: 100e9, Contents: registry.Foreign})
+	m, err := f.Machine(t.Context(), f.m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := f.becomes(t, m.Deployment, registry.DeploymentFailed); !strings.Contains(d.Reason, "is not blank") || d.By != `rule "metal"` {
+		t.Errorf("%+v", d)
+	}
+	f.state(t, registry.Ready, "")
+}
+
 // The server is killed while a disk is being written, and again before the installed
 // system phones home: the agent's next report goes on, and nothing is written twice.
 func TestDeploymentOutlivesKills(t *testing.T) {
