@@ -54,7 +54,16 @@ type TransitionError struct {
 }
 
 func (e *TransitionError) Error() string {
-	return fmt.Sprintf("a machine that is %s may not %s", e.From, e.Cause)
+	text := fmt.Sprintf("a machine that is %s may not %s", e.From, e.Cause)
+	switch e.From {
+	case Discovered:
+		text += "; it has to register first: boot it from the network"
+	case Installing:
+		text += "; cancel its deployment first, or wait for its end"
+	case Retired:
+		text += "; restore it first"
+	}
+	return text
 }
 
 // RefusalError says why something cannot be done as things are.
