@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -32,8 +33,8 @@ func newPresence() *presence {
 	return &presence{seen: map[string]time.Time{}, dirty: map[string]time.Time{}, waiters: map[string]*waiter{}}
 }
 
-// expect takes in a machine that was alive when another process last wrote it
-// down, so that its silence is noticed here.
+// expect takes in a machine that was alive when that was last written down, so that
+// its silence is noticed here.
 func (p *presence) expect(id string, seen time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -231,16 +232,32 @@ func (r *Registry) keepPresence(ctx context.Context) {
 	}
 }
 
+// touchAtOnce is how many signs of life are written together. Other writes wait that long.
+const touchAtOnce = 500
+
+// touch writes signs of life.
+func (r *Registry) touch(ctx context.Context, dirty map[string]time.Time) {
+	for ids := range slices.Chunk(slices.Collect(maps.Keys(dirty)), touchAtOnce) {
+		some := make(map[string]time.Time, len(ids))
+		for _, id := range ids {
+			some[id] = dirty[id]
+		}
+		if err := r.store.Touch(ctx, some); err != nil {
+			r.log.Warn("write signs of life", "count", len(dirty), "err", err)
+			r.presence.giveBack(dirty)
+			return
+		}
+		maps.DeleteFunc(dirty, func(id string, _ time.Time) bool { _, written := some[id]; return written })
+	}
+}
+
 func (r *Registry) flushPresence(ctx context.Context) {
 	now := r.now()
 	dirty, gone := r.presence.take(now)
 	if len(dirty) > 0 && r.away() {
 		r.presence.giveBack(dirty)
-	} else if len(dirty) > 0 {
-		if err := r.store.Touch(ctx, dirty); err != nil {
-			r.log.Warn("write signs of life", "count", len(dirty), "err", err)
-			r.presence.giveBack(dirty)
-		}
+	} else {
+		r.touch(ctx, dirty)
 	}
 	events := make([]Event, 0, len(gone))
 	for _, id := range gone {
