@@ -38,7 +38,7 @@ func (r *Registry) deployBy(ctx context.Context, rule string, m Machine, c *Chan
 // unplanned reports whether it was only asked for: nobody has looked yet at what it
 // comes to.
 func (d Deployment) unplanned() bool {
-	return d.State == DeploymentPending && d.Disk == (DeploymentDisk{}) && len(d.Actions) == 0
+	return d.State == DeploymentPending && d.Kind == KindInstall && d.Disk == (DeploymentDisk{}) && len(d.Actions) == 0
 }
 
 // planAsked plans a deployment that was only asked for. What keeps it from being carried
