@@ -51,7 +51,7 @@ func rulesPage(f frame, v rulesView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, " <div class=\"card wide\"><p>A rule gives a machine that registers for the first time its name, tags, labels, an owner, or the operating system that is meant for it. Nothing is installed by one. All that match are applied, in this order: of what a machine has one of, such as the name, the first that sets it wins. What an operator has said of a machine before stays.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, " <div class=\"card wide\"><p>A rule gives a machine that registers for the first time its name, tags, labels, an owner, or the operating system that is meant for it. Nothing is installed by one that does not say so. All that match are applied, in this order: of what a machine has one of, such as the name, the first that sets it wins. What an operator has said of a machine before stays.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
