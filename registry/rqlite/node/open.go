@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/rqlite/rqlite/v8/store"
 
@@ -24,7 +25,7 @@ type server struct {
 // the ID that the node had at its last start.
 func (n *Node) open(before string) error {
 	n.assemble()
-	if err := n.store.Open(); err != nil {
+	if err := openStore(n.store); err != nil {
 		return err
 	}
 	members, err := n.store.Nodes()
@@ -46,6 +47,16 @@ func (n *Node) open(before string) error {
 		return errors.New("it is the database of another cluster, or this host was removed from this one; move it away and join again")
 	}
 	return nil // it is still joining
+}
+
+// opening is held while a store opens: rqlite then sets the default options of its
+// raft's log, which all nodes of this process have in common.
+var opening sync.Mutex
+
+func openStore(s *store.Store) error {
+	opening.Lock()
+	defer opening.Unlock()
+	return s.Open()
 }
 
 func (n *Node) isIn(members []*store.Server) bool {
@@ -86,7 +97,7 @@ func (n *Node) rename() error {
 	}
 	n.log.Info("the database gets another address in its log", "id", n.self.ID, "address", n.self.Address)
 	n.assemble()
-	return n.store.Open()
+	return openStore(n.store)
 }
 
 // Recover makes the member in dir the only one of its cluster at its next start,
