@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -48,6 +49,9 @@ func (w *Window) watch() {
 	console := chromedp.Console(w.Context)
 	requests := chromedp.Events(w.Context, network.RequestWillBeSent)
 	_, err := chromedp.Call(w.Context, network.Enable, network.EnableParams{})
+	if err == nil { // tests that run at once each have the window that one types in
+		_, err = chromedp.Call(w.Context, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	}
 	if err == nil {
 		_, err = chromedp.Call(w.Context, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: leaving})
 	}
