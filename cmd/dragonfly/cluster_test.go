@@ -76,16 +76,6 @@ func newHost(t *testing.T, ip string) *host {
 	return h
 }
 
-func freePortOf(t *testing.T, ip string) int {
-	t.Helper()
-	l, err := net.Listen("tcp", ip+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // begin starts the service, without waiting for it.
 func (h *host) begin(t *testing.T, more ...string) {
 	t.Helper()
@@ -196,6 +186,7 @@ func leader(t *testing.T, hosts []*host) (at int) {
 }
 
 func TestClusterOfThree(t *testing.T) {
+	t.Parallel()
 	hosts, token := newCluster(t, 3)
 	for n, h := range hosts {
 		reply := h.register(t, registry.MAC{0x52, 0x54, 0, 0, 9, byte(n)})
@@ -218,6 +209,7 @@ func TestClusterOfThree(t *testing.T) {
 }
 
 func TestClusterPortRefusesStrangers(t *testing.T) {
+	t.Parallel()
 	hosts, _ := newCluster(t, 1)
 	plain, err := net.Dial("tcp", hosts[0].address)
 	if err != nil {
@@ -268,6 +260,7 @@ func (h *host) signal(t *testing.T, s os.Signal) {
 // TestClusterLosesItsLeader takes the leader away under a load of registrations at
 // the others, and looks for every machine that was acknowledged.
 func TestClusterLosesItsLeader(t *testing.T) {
+	t.Parallel()
 	rounds := len(ways)
 	if text := os.Getenv(envLeaderLosses); text != "" {
 		var err error
@@ -325,6 +318,7 @@ func TestClusterLosesItsLeader(t *testing.T) {
 // TestClusterWithoutQuorum leaves one of three hosts alone, starts it anew, and
 // brings the others back.
 func TestClusterWithoutQuorum(t *testing.T) {
+	t.Parallel()
 	hosts, token := newCluster(t, 3)
 	last := hosts[leader(t, hosts)]
 	before := last.register(t, registry.MAC{0x52, 0x54, 0, 0, 8, 1})
@@ -376,6 +370,7 @@ func TestClusterWithoutQuorum(t *testing.T) {
 // TestRestartedFollowerIsNeverEmpty asks a follower for its machines from the
 // moment on at which it answers.
 func TestRestartedFollowerIsNeverEmpty(t *testing.T) {
+	t.Parallel()
 	hosts, token := newCluster(t, 3)
 	hosts[0].register(t, registry.MAC{0x52, 0x54, 0, 0, 8, 1})
 	follower := hosts[(leader(t, hosts)+1)%3]
@@ -383,7 +378,7 @@ func TestRestartedFollowerIsNeverEmpty(t *testing.T) {
 	time.Sleep(3 * time.Second) // the leader calls less and less often
 	follower.begin(t)
 	answers := 0
-	for until := time.Now().Add(8 * time.Second); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+	for from := time.Now(); time.Since(from) < 8*time.Second || answers < 100 && time.Since(from) < time.Minute; time.Sleep(5 * time.Millisecond) {
 		client := &api.Client{Base: follower.url, Token: token}
 		all, err := client.AllMachines(t.Context(), api.Selection{})
 		if err != nil {
@@ -400,6 +395,7 @@ func TestRestartedFollowerIsNeverEmpty(t *testing.T) {
 
 // TestClusterRecovers goes on with one host of two.
 func TestClusterRecovers(t *testing.T) {
+	t.Parallel()
 	hosts, token := newCluster(t, 2)
 	kept := hosts[1]
 	reply := kept.register(t, registry.MAC{0x52, 0x54, 0, 0, 8, 1})
@@ -418,6 +414,7 @@ func TestClusterRecovers(t *testing.T) {
 
 // TestWhoMayJoin joins with tokens and hosts that are not fit for it.
 func TestWhoMayJoin(t *testing.T) {
+	t.Parallel()
 	hosts, token := newCluster(t, 1)
 	alone := newHost(t, "127.0.0.3")
 	alone.begin(t)

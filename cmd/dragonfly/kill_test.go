@@ -45,6 +45,7 @@ func TestVictim(t *testing.T) {
 // register over HTTP. What was answered is there after the next start, each once,
 // and of the others at most those that were under way.
 func TestKilledAppliance(t *testing.T) {
+	t.Parallel()
 	lives := 3
 	if text := os.Getenv(envKills); text != "" {
 		var err error

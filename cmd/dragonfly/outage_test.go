@@ -195,6 +195,7 @@ func (r *rig) await(t *testing.T, status string) string {
 // TestOutage takes a real rqlite away under a load of registrations, restarts the
 // appliance meanwhile, and looks for every machine that was acknowledged.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	away := time.Second
 	if text := os.Getenv(envOutage); text != "" {
 		var err error
@@ -394,6 +395,7 @@ func (r *rig) ids(t *testing.T, token string) map[string]bool {
 // TestDatabaseStandsStill stops a real rqlite so that it takes connections and
 // says nothing.
 func TestDatabaseStandsStill(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
