@@ -90,6 +90,7 @@ mkdir -p $d; echo deep >$d/file
 
 // GNU tar finds no difference between its archive and what was unpacked of it.
 func TestArchive2Disk(t *testing.T) {
+	t.Parallel()
 	archive := tree(t)
 	file := filepath.Join(t.TempDir(), "tree.tar")
 	if err := os.WriteFile(file, archive, 0o600); err != nil {
@@ -256,8 +257,9 @@ func TestDamagedArchives(t *testing.T) {
 
 // A full file system is an error that says so.
 func TestArchiveTooLarge(t *testing.T) {
+	t.Parallel()
 	disk := formatted(t, 8*mib, "mkfs.ext4", "-q", "-F")
-	s := newServer(t, map[string][]byte{"/a": gzipped(t, archiveOf(t, entry{"zeros", "", tar.TypeReg, strings.Repeat("\x00", 32*mib)}))})
+	s := newServer(t, map[string][]byte{"/a": gzipped(t, archiveOf(t, entry{"zeros", "", tar.TypeReg, strings.Repeat("\x00", 12*mib)}))})
 	env, _ := newEnv(t, map[string]string{"DEST_DISK": disk.device, "FS_TYPE": "ext4", "ARCHIVE_URL": s.URL + "/a"})
 	if err := run(t.Context(), env, "archive2disk"); err == nil || !strings.Contains(err.Error(), "no space left on device") {
 		t.Error(err)

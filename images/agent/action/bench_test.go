@@ -191,6 +191,7 @@ func (b *bench) pipe(t testing.TB) time.Duration {
 
 // What an agent takes of the memory of a machine is bounded, whatever the image.
 func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
 	const limit = 96 << 20
 	b := newBench(t, 256*mib)
 	for _, file := range []string{b.frame, "image.zst"} {

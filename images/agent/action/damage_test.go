@@ -20,6 +20,7 @@ import (
 // A download that is cut anywhere, and called whole by its server, is never a
 // success, and what it leaves does not boot.
 func TestCutDownloads(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 6*mib)
 	disk := newLoop(t, 8*mib, 512)
 	name, file := framed(t, image)
@@ -53,6 +54,7 @@ func TestCutDownloads(t *testing.T) {
 
 // Where nothing else tells that an image is cut, its partitions may.
 func TestCutAtTheServer(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 12*mib)
 	disk := newLoop(t, 14*mib, 512)
 	part := image[:8*mib]
@@ -69,6 +71,7 @@ func TestCutAtTheServer(t *testing.T) {
 
 // One with a wrong byte is no success either, which is not mended by fetching it again.
 func TestFlippedBytes(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 6*mib)
 	disk := newLoop(t, 8*mib, 512)
 	name, file := framed(t, image)
@@ -100,6 +103,7 @@ func TestFlippedBytes(t *testing.T) {
 
 // A byte that was changed on the way once is fetched again, and its chunk only.
 func TestFlippedOnce(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 12*mib)
 	disk := newLoop(t, 14*mib, 512)
 	name, file := framed(t, image)
@@ -123,6 +127,7 @@ func TestFlippedOnce(t *testing.T) {
 
 // The wrong sum is the wrong file, though it can be unpacked.
 func TestWrongSum(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 6*mib)
 	disk := newLoop(t, 6*mib, 512) // no larger than the image: the second copy of its GPT is found
 	for _, path := range []string{"/zst", "/raw"} {
@@ -140,6 +145,7 @@ func TestWrongSum(t *testing.T) {
 
 // A file that becomes another while it is fetched is no mixture of both.
 func TestFileChanges(t *testing.T) {
+	t.Parallel()
 	image, other := diskImage(t, 12*mib), diskImage(t, 12*mib)
 	copy(other[8*mib:], "another")
 	disk := newLoop(t, 14*mib, 512)

@@ -2,7 +2,6 @@ package action
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"maps"
@@ -75,15 +74,10 @@ func zstded(t testing.TB, image []byte) []byte {
 	return b.Bytes()
 }
 
+// gzipped packs with the program, as Go's takes seconds under the race detector.
 func gzipped(t testing.TB, image []byte) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, err := w.Write(image)
-	if err := errors.Join(err, w.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return packedBy(t, image, "gzip", "-c")
 }
 
 // packedBy packs with a program of this host.
@@ -116,6 +110,7 @@ func onDisk(t testing.TB, image []byte, size int64) []byte {
 }
 
 func TestImage2Disk(t *testing.T) {
+	t.Parallel()
 	const diskSize = 14*mib + 512*3
 	image := diskImage(t, 12*mib)
 	name, file := framed(t, image)
@@ -158,6 +153,7 @@ func TestImage2Disk(t *testing.T) {
 }
 
 func TestImageForLargeSectors(t *testing.T) {
+	t.Parallel()
 	image := make([]byte, 8*mib+512) // no whole sectors of 4096
 	_, _ = rand.NewChaCha8([32]byte{}).Read(image)
 	name, file := framed(t, image)
@@ -181,6 +177,7 @@ func TestImageForLargeSectors(t *testing.T) {
 
 // What is refused is refused before anything is changed.
 func TestImage2DiskRefuses(t *testing.T) {
+	t.Parallel()
 	disk := newLoop(t, 8*mib, 512)
 	image := diskImage(t, 12*mib)
 	small := diskImage(t, 6*mib)
@@ -241,6 +238,7 @@ func TestImage2DiskRefuses(t *testing.T) {
 // A disk that turns out to be too small while the image is unpacked has no
 // partition table after that.
 func TestImageTurnsOutTooLarge(t *testing.T) {
+	t.Parallel()
 	disk := newLoop(t, 8*mib, 512)
 	image := diskImage(t, 12*mib)
 	s := newServer(t, map[string][]byte{"/gz": gzipped(t, image)})
@@ -254,6 +252,7 @@ func TestImageTurnsOutTooLarge(t *testing.T) {
 
 // Writing may be refused, and then nothing is written.
 func TestWritingIsRefused(t *testing.T) {
+	t.Parallel()
 	disk := newLoop(t, 8*mib, 512)
 	image := diskImage(t, 6*mib)
 	name, file := framed(t, image)

@@ -42,6 +42,7 @@ func registryFiles(name, tag string, layer []byte) map[string][]byte {
 }
 
 func TestOCI2Disk(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 6*mib)
 	layer := zstded(t, image)
 	disk := newLoop(t, 8*mib, 512)
@@ -135,6 +136,7 @@ func TestOCI2Disk(t *testing.T) {
 
 // What the manifest says is what is written, or nothing is.
 func TestOCIManifests(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 6*mib)
 	disk := newLoop(t, 8*mib, 512)
 	files := registryFiles("disk", "good", image)
@@ -205,6 +207,7 @@ func TestOCIPasswordStaysSecret(t *testing.T) {
 
 // The registry of the distribution project takes an image in and gives it out.
 func TestOCI2DiskFromARealRegistry(t *testing.T) {
+	t.Parallel()
 	program, err := exec.LookPath("docker-registry")
 	if err != nil {
 		t.Skip("SKIPPED: docker-registry (Debian package of that name) is not here")

@@ -31,6 +31,7 @@ func qcow2Of(t testing.TB, image []byte, options ...string) []byte {
 }
 
 func TestQemuImg2Disk(t *testing.T) {
+	t.Parallel()
 	image := diskImage(t, 12*mib)
 	plain, small := qcow2Of(t, image), qcow2Of(t, image, "-c")
 	for name, test := range map[string]struct {
@@ -59,6 +60,7 @@ func TestQemuImg2Disk(t *testing.T) {
 }
 
 func TestQemuImg2DiskRefuses(t *testing.T) {
+	t.Parallel()
 	disk := newLoop(t, 8*mib, 512)
 	image := diskImage(t, 6*mib)
 	good := qcow2Of(t, image)

@@ -40,6 +40,7 @@ func usedLoop(t *testing.T) *loop {
 }
 
 func TestWipe(t *testing.T) {
+	t.Parallel()
 	for method, zeros := range map[string]bool{"": true, "auto": true, "zero": true, "overwrite": true, "discard": true, "signatures": false} {
 		t.Run("by "+method, func(t *testing.T) {
 			l := usedLoop(t)
