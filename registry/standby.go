@@ -146,10 +146,11 @@ func (r *Registry) lastKnown(ctx context.Context, q Query) ([]Machine, error) {
 const returnEvery = 500 * time.Millisecond
 
 // After a copy was saved it rests for so many times as long as that took: while
-// thousands of machines register, they have the processors first.
+// thousands of machines register, they have the processors first. It never rests for
+// long, or what has gathered would take a processor for half a second.
 const (
-	saveRest    = 10
-	maxSaveRest = 4 * time.Second
+	saveRest    = 4
+	maxSaveRest = time.Second
 )
 
 // keepStore brings the registry back to its store when that answers again, and

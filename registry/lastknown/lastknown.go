@@ -3,14 +3,15 @@
 // after a restart.
 //
 // It is a copy, and nothing in it is only there: a damaged file is set aside and
-// made anew. Machines are in three buckets of one file, by ID: whole, as lists show
-// them ([registry.Hardware.Brief]), and as the index needs them
+// made anew. Machines are in three buckets of one file, by ID: as lists show them
+// ([registry.Hardware.Brief]), their whole hardware, and as the index needs them
 // ([registry.Machine.Bare]). So a start reads a hundred bytes of each, and none of
 // it stays in memory. What changes gathers there and is saved together, with the
 // number of the event up to which it is complete.
 package lastknown
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -36,7 +37,6 @@ import (
 type Copy struct {
 	db   *bolt.DB
 	file string
-	codec
 
 	writing sync.Mutex // held while machines are written to the file
 	mu      sync.Mutex // held for moments, but by Clear
@@ -80,10 +80,10 @@ func (n news) of(ids []string) map[string]*registry.Machine {
 var _ registry.Copy = (*Copy)(nil)
 
 var (
-	wholeBucket    = []byte("machines")
+	hardwareBucket = []byte("hardware")
 	briefBucket    = []byte("brief")
 	bareBucket     = []byte("bare")
-	machineBuckets = [][]byte{wholeBucket, briefBucket, bareBucket}
+	machineBuckets = [][]byte{hardwareBucket, briefBucket, bareBucket}
 	documentBucket = []byte("documents")
 	metaBucket     = []byte("meta")
 	markKey        = []byte("mark " + format)
@@ -91,7 +91,7 @@ var (
 
 // format is of the records of machines. A file without a mark of this format counts
 // as one that was never complete.
-const format = "2"
+const format = "3"
 
 // Open opens the copy in file, or starts an empty one. A file that is damaged is
 // set aside; one that another process has open is an error.
@@ -109,11 +109,7 @@ func Open(file string, log *slog.Logger) (*Copy, error) {
 
 // open fails with an error, and never a panic, for a file that is damaged.
 func open(file string) (c *Copy, err error) {
-	codec, err := newCodec()
-	if err != nil {
-		return nil, err
-	}
-	c = &Copy{file: file, codec: codec, news: news{pending: map[string]*registry.Machine{}}}
+	c = &Copy{file: file, news: news{pending: map[string]*registry.Machine{}}}
 	err = guard(func() (err error) {
 		if c.db, err = bolt.Open(file, 0o600, &bolt.Options{Timeout: time.Second, InitialMmapSize: mapped}); err != nil {
 			return err
@@ -224,7 +220,7 @@ func (c *Copy) Save(mark registry.Mark) error {
 	}
 	err := c.update(func(tx *bolt.Tx) error {
 		for _, id := range slices.Sorted(maps.Keys(saving)) { // which touches each page once
-			if err := c.store(tx, id, saving[id]); err != nil {
+			if err := store(tx, id, saving[id]); err != nil {
 				return err
 			}
 		}
@@ -275,17 +271,23 @@ func (c *Copy) Clear() error {
 	return nil
 }
 
-// forget removes every machine, and the mark.
+// forget removes every machine, also of an earlier format, and the mark.
 func forget(tx *bolt.Tx) error {
-	for _, name := range machineBuckets {
-		if err := tx.DeleteBucket(name); err != nil {
-			return err
+	var old [][]byte
+	err := tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+		if !bytes.Equal(name, documentBucket) && !bytes.Equal(name, metaBucket) {
+			old = append(old, bytes.Clone(name))
 		}
-		if _, err := tx.CreateBucket(name); err != nil {
-			return err
-		}
+		return nil
+	})
+	for _, name := range old {
+		err = errors.Join(err, tx.DeleteBucket(name))
 	}
-	return tx.Bucket(metaBucket).Delete(markKey)
+	for _, name := range machineBuckets {
+		_, made := tx.CreateBucket(name)
+		err = errors.Join(err, made)
+	}
+	return errors.Join(err, tx.Bucket(metaBucket).Delete(markKey))
 }
 
 func (c *Copy) view(read func(*bolt.Tx) error) error {
@@ -336,7 +338,7 @@ func (c *Copy) Machines(ctx context.Context, q registry.Query) (found []registry
 	}
 	err = guard(func() error {
 		if len(q.IDs) > 0 {
-			found, err = c.byID(tx, news, q)
+			found, err = byID(tx, news, q)
 		} else {
 			found, err = c.scan(ctx, tx, news, q)
 		}
@@ -371,7 +373,7 @@ func (c *Copy) now(ids []string) (*bolt.Tx, map[string]*registry.Machine, error)
 	return tx, c.news.all(), nil
 }
 
-func (c *Copy) byID(tx *bolt.Tx, news map[string]*registry.Machine, q registry.Query) (found []registry.Machine, err error) {
+func byID(tx *bolt.Tx, news map[string]*registry.Machine, q registry.Query) (found []registry.Machine, err error) {
 	for _, id := range q.IDs {
 		if newer, known := news[id]; known {
 			if newer != nil {
@@ -379,11 +381,11 @@ func (c *Copy) byID(tx *bolt.Tx, news map[string]*registry.Machine, q registry.Q
 			}
 			continue
 		}
-		if data := tx.Bucket(wholeBucket).Get([]byte(id)); data != nil {
-			m, err := c.unpack(data)
-			if err != nil {
-				return nil, err
-			}
+		m, there, err := read(tx, []byte(id))
+		if err != nil {
+			return nil, err
+		}
+		if there {
 			found = append(found, m)
 		}
 	}
@@ -397,18 +399,19 @@ func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, news map[string]*registry.
 			found = append(found, shape(*newer, q))
 		}
 	}
-	bucket, read := tx.Bucket(wholeBucket), c.unpack
-	switch {
-	case q.Bare && len(q.Filter) == 0:
+	bucket, read := tx.Bucket(briefBucket), readBrief
+	if q.Bare && len(q.Filter) == 0 {
 		bucket, read = tx.Bucket(bareBucket), readBare
-	case q.Brief || q.Bare:
-		bucket, read = tx.Bucket(briefBucket), readBrief
 	}
+	hardware := tx.Bucket(hardwareBucket)
 	err = each(bucket, func(id, data []byte) error {
 		if _, newer := news[string(id)]; newer {
 			return ctx.Err()
 		}
 		m, err := read(data)
+		if err == nil && !q.Brief && !q.Bare {
+			m.Hardware, err = unpackHardware(hardware.Get(id))
+		}
 		if err == nil && q.Match(m) {
 			found = append(found, shape(m, q))
 		}

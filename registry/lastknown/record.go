@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 	bolt "go.etcd.io/bbolt"
 
 	"dragonfly/registry"
@@ -16,30 +16,39 @@ import (
 // versionSize is what stands before a bare record: the version, in eight bytes.
 const versionSize = 8
 
-// codec compresses whole records, which would be most of the file.
-type codec struct {
-	encoder *zstd.Encoder
-	decoder *zstd.Decoder
+// packHardware is the hardware of a machine as the file has it: compressed (S2), since
+// it would be most of the file.
+func packHardware(h registry.Hardware) ([]byte, error) {
+	text, err := json.Marshal(h)
+	return s2.Encode(nil, text), err
 }
 
-const maxRecord = 64 << 20 // bytes; what unpacks to more is damaged
+// maxHardware is more than any machine may report, in bytes; what unpacks to more is
+// damaged.
+const maxHardware = 64 << 20
 
-func newCodec() (codec, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(64<<10))
-	if err != nil {
-		return codec{}, err
+func unpackHardware(data []byte) (h registry.Hardware, err error) {
+	if size, err := s2.DecodedLen(data); err != nil || size > maxHardware {
+		return h, errors.Join(err, fmt.Errorf("hardware in %d bytes does not unpack", len(data)))
 	}
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRecord))
-	return codec{encoder, decoder}, err
+	text, err := s2.Decode(nil, data)
+	if err != nil {
+		return h, err
+	}
+	return h, json.Unmarshal(text, &h)
 }
 
-// unpack reads a whole record.
-func (c codec) unpack(data []byte) (m registry.Machine, err error) {
-	text, err := c.decoder.DecodeAll(data, nil)
-	if err != nil {
-		return m, err
+// read reads a whole machine; not found where there is none of this ID.
+func read(tx *bolt.Tx, id []byte) (m registry.Machine, found bool, err error) {
+	brief := tx.Bucket(briefBucket).Get(id)
+	if brief == nil {
+		return m, false, nil
 	}
-	return m, json.Unmarshal(text, &m)
+	if m, err = readBrief(brief); err != nil {
+		return m, false, err
+	}
+	m.Hardware, err = unpackHardware(tx.Bucket(hardwareBucket).Get(id))
+	return m, true, err
 }
 
 // fill is how full a page gets: machines mostly come in the order of their IDs, all of
@@ -47,23 +56,23 @@ func (c codec) unpack(data []byte) (m registry.Machine, err error) {
 const fill = 0.9
 
 // store writes one machine; nil removes it.
-func (c codec) store(tx *bolt.Tx, id string, m *registry.Machine) error {
+func store(tx *bolt.Tx, id string, m *registry.Machine) error {
 	key := []byte(id)
-	whole, brief, bare := tx.Bucket(wholeBucket), tx.Bucket(briefBucket), tx.Bucket(bareBucket)
+	hardware, brief, bare := tx.Bucket(hardwareBucket), tx.Bucket(briefBucket), tx.Bucket(bareBucket)
 	if m == nil {
-		return errors.Join(whole.Delete(key), brief.Delete(key), bare.Delete(key))
+		return errors.Join(hardware.Delete(key), brief.Delete(key), bare.Delete(key))
 	}
-	for _, bucket := range []*bolt.Bucket{whole, brief, bare} {
+	for _, bucket := range []*bolt.Bucket{hardware, brief, bare} {
 		bucket.FillPercent = fill
 	}
-	text, err := json.Marshal(m)
+	packed, err := packHardware(m.Hardware)
 	if err != nil {
 		return err
 	}
 	short := *m
 	short.Hardware = m.Hardware.Brief()
 	version := binary.BigEndian.AppendUint64(nil, uint64(m.Version))
-	return errors.Join(whole.Put(key, c.encoder.EncodeAll(text, nil)), put(brief, key, nil, short), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
+	return errors.Join(hardware.Put(key, packed), put(brief, key, nil, short), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
 }
 
 // put writes the JSON of value behind prefix.
