@@ -31,14 +31,14 @@ func (x *Index) entries(ids []string) []Entry {
 	defer x.mu.RUnlock()
 	if len(ids) == 0 {
 		all := make([]Entry, 0, len(x.byID))
-		for _, m := range x.byID {
-			all = append(all, m.Entry)
+		for _, at := range x.byID {
+			all = append(all, x.kept.all[at].Entry)
 		}
 		return all
 	}
 	found := make([]Entry, 0, len(ids))
 	for _, id := range ids {
-		if m, ok := x.byID[id]; ok {
+		if m, ok := x.machine(id); ok {
 			found = append(found, m.Entry)
 		}
 	}

@@ -20,11 +20,16 @@ type Entry struct {
 
 // Index answers "which machine has this address" from memory, so that a boot
 // never waits for the database. It is safe for concurrent use.
+//
+// What finds a machine has its [place] and no pointer: with 100,000 machines, following
+// those is most of what the garbage collector does, and it has to whenever somebody reads
+// a few lists.
 type Index struct {
 	mu    sync.RWMutex
-	byMAC map[MAC]*indexed
-	byID  map[string]*indexed
-	named map[string]*indexed
+	kept  places
+	byMAC map[MAC]place
+	byID  map[string]place
+	named map[string]place
 	alike marked // by what tells machines apart beside addresses
 	state map[State]int
 	due   map[string]time.Time // the deadlines by ID
@@ -33,11 +38,11 @@ type Index struct {
 	strangers int // the machines that are known from the wire alone
 }
 
-// indexed is a machine, the same for all it is found by; it is not changed.
+// indexed is a machine, the same for all it is found by.
 type indexed struct {
 	Entry
-	macs    []MAC    // to drop those that moved away
-	marks   []uint64 // their hashes
+	macs    []MAC // to drop those that moved away
+	marks   hashes
 	version int64
 
 	stranger bool // nothing tells but the wire that it is there
@@ -45,7 +50,7 @@ type indexed struct {
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]*indexed{}, byID: map[string]*indexed{}, named: map[string]*indexed{}, alike: newMarked(),
+	return &Index{byMAC: map[MAC]place{}, byID: map[string]place{}, named: map[string]place{}, alike: newMarked(),
 		names: newNames(), state: map[State]int{}, due: map[string]time.Time{}}
 }
 
@@ -53,8 +58,8 @@ func NewIndex() *Index {
 func (x *Index) Lookup(mac MAC) (Entry, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if m, ok := x.byMAC[mac]; ok {
-		return m.Entry, true
+	if at, ok := x.byMAC[mac]; ok {
+		return x.kept.all[at].Entry, true
 	}
 	return Entry{}, false
 }
@@ -77,15 +82,18 @@ func (x *Index) ids() []string {
 func (x *Index) find(names []string, macs []MAC) (ids []string) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, mac := range macs {
-		if m, ok := x.byMAC[mac]; ok && !slices.Contains(ids, m.ID) {
-			ids = append(ids, m.ID)
+	found := func(at place, ok bool) {
+		if ok && !slices.Contains(ids, x.kept.all[at].ID) {
+			ids = append(ids, x.kept.all[at].ID)
 		}
 	}
+	for _, mac := range macs {
+		at, ok := x.byMAC[mac]
+		found(at, ok)
+	}
 	for _, name := range names {
-		if m, ok := x.named[name]; ok && !slices.Contains(ids, m.ID) {
-			ids = append(ids, m.ID)
-		}
+		at, ok := x.named[name]
+		found(at, ok)
 	}
 	return ids
 }
@@ -96,9 +104,9 @@ func (x *Index) candidates(reg Registration) []string {
 	ids := x.find(nil, reg.MACs)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	x.alike.find(reg.Hardware.System, func(m *indexed) {
-		if !slices.Contains(ids, m.ID) {
-			ids = append(ids, m.ID)
+	x.alike.find(reg.Hardware.System, func(at place) {
+		if id := x.kept.all[at].ID; !slices.Contains(ids, id) {
+			ids = append(ids, id)
 		}
 	})
 	return ids
@@ -108,10 +116,8 @@ func (x *Index) candidates(reg Registration) []string {
 func (x *Index) version(id string) int64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if m, ok := x.byID[id]; ok {
-		return m.version
-	}
-	return 0
+	m, _ := x.machine(id)
+	return m.version
 }
 
 // freeName is the first [Name] for seed, from an attempt on, that no machine but
@@ -121,7 +127,7 @@ func (x *Index) freeName(id, seed string, attempt int) string {
 	defer x.mu.RUnlock()
 	for ; ; attempt++ {
 		name := Name(seed, attempt)
-		if holder, taken := x.named[name]; !taken || holder.ID == id {
+		if holder, taken := x.holder(name); !taken || holder == id {
 			return name
 		}
 	}
@@ -131,6 +137,7 @@ func (x *Index) freeName(id, seed string, attempt int) string {
 func (x *Index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.kept.clear()
 	clear(x.byMAC)
 	clear(x.byID)
 	clear(x.named)
@@ -166,38 +173,35 @@ func (x *Index) deadlines() map[string]time.Time {
 func (x *Index) stateOf(id string) State {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if m, ok := x.byID[id]; ok {
-		return m.State
-	}
-	return ""
+	m, _ := x.machine(id)
+	return m.State
 }
 
 // bootsNext is what a machine boots instead of what its state says.
 func (x *Index) bootsNext(id string) BootTarget {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if m, ok := x.byID[id]; ok {
-		return m.Next
-	}
-	return ""
+	m, _ := x.machine(id)
+	return m.Next
 }
 
 // isNamed reports whether a machine has the name, as far as it is known here.
 func (x *Index) isNamed(name string) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.named[name] != nil
+	_, named := x.named[name]
+	return named
 }
 
 // put replaces what is known of m, unless something newer is: a write here and
 // what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
-	entry := &indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext, Boots: m.BootMAC()},
+	entry := indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext, Boots: m.BootMAC()},
 		macs: slices.Clone(m.MACs), marks: x.alike.hashes(m.Hardware.System), version: m.Version}
-	entry.stranger = m.State == Discovered && len(entry.marks) == 0 && hasGivenName(m, Registration{})
+	entry.stranger = m.State == Discovered && entry.marks == (hashes{}) && hasGivenName(m, Registration{})
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	old, ok := x.byID[m.ID]
+	old, ok := x.machine(m.ID)
 	if ok && old.version > m.Version {
 		return
 	}
@@ -205,11 +209,12 @@ func (x *Index) put(m Machine) {
 		x.free(old.Name)
 	}
 	x.drop(m.ID)
+	at := x.kept.put(entry)
 	for _, mac := range m.MACs {
-		x.byMAC[mac] = entry
+		x.byMAC[mac] = at
 	}
-	x.alike.add(entry)
-	x.named[m.Name], x.byID[m.ID] = entry, entry
+	x.alike.add(entry.marks, at)
+	x.named[m.Name], x.byID[m.ID] = at, at
 	x.state[m.State]++
 	if entry.stranger {
 		x.strangers++
@@ -223,26 +228,27 @@ func (x *Index) put(m Machine) {
 func (x *Index) remove(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if m, ok := x.byID[id]; ok {
+	if m, ok := x.machine(id); ok {
 		x.free(m.Name)
 	}
 	x.drop(id)
 }
 
 func (x *Index) drop(id string) {
-	old, ok := x.byID[id]
+	at, ok := x.byID[id]
 	if !ok {
 		return
 	}
+	old := x.kept.take(at)
 	for _, mac := range old.macs {
-		if x.byMAC[mac] == old { // the address may have moved to another machine
+		if x.byMAC[mac] == at { // the address may have moved to another machine
 			delete(x.byMAC, mac)
 		}
 	}
-	if x.named[old.Name] == old { // the name, too
+	if x.named[old.Name] == at { // the name, too
 		delete(x.named, old.Name)
 	}
-	x.alike.remove(old)
+	x.alike.remove(old.marks, at)
 	x.state[old.State]--
 	if old.stranger {
 		x.strangers--
@@ -250,3 +256,52 @@ func (x *Index) drop(id string) {
 	delete(x.due, id)
 	delete(x.byID, id)
 }
+
+// machine is what is kept of a machine; the caller has the lock.
+func (x *Index) machine(id string) (m indexed, ok bool) {
+	at, ok := x.byID[id]
+	if !ok {
+		return indexed{}, false
+	}
+	return x.kept.all[at], true
+}
+
+// holder is the ID of the machine that has a name; the caller has the lock.
+func (x *Index) holder(name string) (id string, taken bool) {
+	at, taken := x.named[name]
+	if !taken {
+		return "", false
+	}
+	return x.kept.all[at].ID, true
+}
+
+// place is where a machine is kept; 0 is nowhere.
+type place int32
+
+// places keeps machines, each in a place of its own until it is taken out.
+type places struct {
+	all   []indexed // the first is none
+	spare []place
+}
+
+func (p *places) put(m indexed) place {
+	if n := len(p.spare); n > 0 {
+		at := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		p.all[at] = m
+		return at
+	}
+	if len(p.all) == 0 {
+		p.all = make([]indexed, 1)
+	}
+	p.all = append(p.all, m)
+	return place(len(p.all) - 1)
+}
+
+func (p *places) take(at place) (m indexed) {
+	m, p.all[at] = p.all[at], indexed{}
+	p.spare = append(p.spare, at)
+	return m
+}
+
+func (p *places) clear() { p.all, p.spare = nil, nil }

@@ -10,39 +10,42 @@ import (
 // whoever looks for one may find another machine beside it, and compares.
 type marked struct {
 	seed maphash.Seed
-	one  map[uint64]*indexed
-	more map[uint64][]*indexed // those with a mark that another one has; few machines do
+	one  map[uint64]place
+	more map[uint64][]place // those with a mark that another one has; few machines do
 }
+
+// hashes are those of the [marks] of a system; 0 stands for one that it lacks.
+type hashes [2]uint64
 
 func newMarked() marked {
-	return marked{maphash.MakeSeed(), map[uint64]*indexed{}, map[uint64][]*indexed{}}
+	return marked{maphash.MakeSeed(), map[uint64]place{}, map[uint64][]place{}}
 }
 
-func (x *marked) hash(mark string) uint64 { return maphash.String(x.seed, mark) }
-
-func (x *marked) hashes(s System) (all []uint64) {
-	for _, mark := range marks(s) {
-		all = append(all, x.hash(mark))
+func (x *marked) hashes(s System) (all hashes) {
+	for i, mark := range marks(s) {
+		all[i] = max(1, maphash.String(x.seed, mark))
 	}
 	return all
 }
 
-func (x *marked) add(m *indexed) {
-	for _, hash := range m.marks {
-		if x.one[hash] == nil {
-			x.one[hash] = m
-		} else {
-			x.more[hash] = append(x.more[hash], m)
+func (x *marked) add(of hashes, at place) {
+	for _, hash := range of {
+		switch _, taken := x.one[hash]; {
+		case hash == 0:
+		case taken:
+			x.more[hash] = append(x.more[hash], at)
+		default:
+			x.one[hash] = at
 		}
 	}
 }
 
-func (x *marked) remove(m *indexed) {
-	for _, hash := range m.marks {
+func (x *marked) remove(of hashes, at place) {
+	for _, hash := range of {
 		others := x.more[hash]
 		switch {
-		case x.one[hash] != m:
-			others = slices.DeleteFunc(others, func(other *indexed) bool { return other == m })
+		case x.one[hash] != at:
+			others = slices.DeleteFunc(others, func(other place) bool { return other == at })
 		case len(others) > 0:
 			x.one[hash], others = others[0], others[1:]
 		default:
@@ -55,13 +58,13 @@ func (x *marked) remove(m *indexed) {
 }
 
 // find calls yield with each machine that may have one of the marks of s.
-func (x *marked) find(s System, yield func(*indexed)) {
+func (x *marked) find(s System, yield func(place)) {
 	for _, hash := range x.hashes(s) {
-		if m := x.one[hash]; m != nil {
-			yield(m)
+		if at, ok := x.one[hash]; ok {
+			yield(at)
 		}
-		for _, m := range x.more[hash] {
-			yield(m)
+		for _, at := range x.more[hash] {
+			yield(at)
 		}
 	}
 }

@@ -28,14 +28,14 @@ const fullFrom = 32
 func (x *Index) claim(id string, text nameText, passOver int) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if m, ok := x.byID[id]; ok && passOver == 0 && text.has(m.Name) && x.named[m.Name] == m {
+	if m, ok := x.machine(id); ok && passOver == 0 && text.has(m.Name) && x.named[m.Name] == x.byID[id] {
 		x.claims[m.Name] = id
 		return m.Name
 	}
 	full := x.full[text]
 	for n := full + 1; ; n++ {
 		name := text.at(n)
-		if m, taken := x.named[name]; taken && m.ID != id {
+		if holder, taken := x.holder(name); taken && holder != id {
 			if n == full+1 {
 				full = n
 			}
