@@ -82,13 +82,18 @@ type installation struct {
 	boot  string    // its ID
 }
 
-// install orders the system for a machine, signs in, and waits until the appliance calls
-// it installed.
-func (g *guest) install(ctx context.Context, m api.Machine) (in installation, err error) {
+// install orders the system for a machine and follows that.
+func (g *guest) install(ctx context.Context, m api.Machine) (installation, error) {
 	id, err := g.order(ctx, m)
 	if err != nil {
-		return in, err
+		return installation{}, err
 	}
+	return g.follow(ctx, id)
+}
+
+// follow signs in to what an order has installed, and waits until the appliance calls it
+// installed.
+func (g *guest) follow(ctx context.Context, id string) (in installation, err error) {
 	if _, err := g.rack.until(ctx, id, registry.DeploymentVerifying); err != nil {
 		return in, err
 	}

@@ -81,7 +81,7 @@ func TestChoose(t *testing.T) {
 		t.Errorf("uefi and bios: %+v, %v", some, err)
 	}
 	if _, err := choose([]string{"bois"}); errorText(err) !=
-		`--only "bois": want some of bios, bios-ipxe, uefi, http, kernel, full-nvme, reboot, deploy-bios, deploy-uefi, once-bios, once-uefi, deploy-faults, deploy-pair, deploy-again, deploy-grub, deploy-worker, tinkerbell, installer` {
+		`--only "bois": want some of bios, bios-ipxe, uefi, http, kernel, full-nvme, reboot, deploy-bios, deploy-uefi, once-bios, once-uefi, deploy-faults, deploy-pair, deploy-again, deploy-grub, deploy-rule, deploy-worker, tinkerbell, installer` {
 		t.Errorf("a wrong name: %v", err)
 	}
 }

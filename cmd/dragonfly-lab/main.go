@@ -7,11 +7,12 @@
 // deploy-uefi install a Debian that is made once of Debian's packages, sign in to it by
 // SSH, wait until it has phoned home, power-cycle it, and measure how long the same
 // takes by hand; deploy-pair installs two at once, deploy-again one that runs,
-// deploy-grub one whose boot loader is made on it, deploy-worker one that only speaks
-// Tink server's protocol; deploy-faults orders what cannot come to a good end, and
-// installer what Debian's own installer says cannot. "demo" is a rack of two machines to
-// look at. Everything happens in network namespaces named dflab-PID-...; the machine's
-// own network is not touched, and nothing outlives the command.
+// deploy-grub one whose boot loader is made on it, deploy-rule one that only a rule
+// ordered, deploy-worker one that only speaks Tink server's protocol; deploy-faults
+// orders what cannot come to a good end, and installer what Debian's own installer says
+// cannot. "demo" is a rack of two machines to look at. Everything happens in network
+// namespaces named dflab-PID-...; the machine's own network is not touched, and nothing
+// outlives the command.
 //
 // "bench" needs no virtual machine: it measures the appliance with a database of
 // 100,000 machines and a thousand viewers, over the loopback address.

@@ -70,7 +70,7 @@ func TestLimitsPerImage(t *testing.T) {
 		"bios": {20 * time.Second, 17 * time.Second}, "uefi": {20 * time.Second, 17 * time.Second},
 		"http": {20 * time.Second, 17 * time.Second}, "kernel": {3 * time.Second, 3 * time.Second},
 		"bios-ipxe": {}, "full-nvme": {}, "reboot": {}, "deploy-bios": {}, "deploy-uefi": {}, "once-bios": {}, "once-uefi": {}, "deploy-faults": {}, "deploy-pair": {}, "deploy-again": {},
-		"deploy-grub": {}, "deploy-worker": {}, "tinkerbell": {}, "installer": {},
+		"deploy-grub": {}, "deploy-rule": {}, "deploy-worker": {}, "tinkerbell": {}, "installer": {},
 	}
 	for _, s := range scenarios() {
 		got := [2]time.Duration{s.Limit.of("product"), s.Limit.of("cloud")}

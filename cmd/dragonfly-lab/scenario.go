@@ -81,6 +81,8 @@ func scenarios() []scenario {
 			Program: "snponly.efi by TFTP", Then: scenario.again, Within: deployLimit},
 		{Name: "deploy-grub", About: "SeaBIOS: Debian starts by a GRUB that was made on the machine", Machine: newVM(18, seaBIOS),
 			Then: scenario.grub, Within: deployLimit},
+		{Name: "deploy-rule", About: "SeaBIOS: a rule has Debian installed on the machine that registers next", Machine: newVM(19, seaBIOS),
+			Then: scenario.rule, Within: deployLimit},
 		{Name: "deploy-worker", About: "SeaBIOS: a worker of Tinkerbell's is given Debian without Tinkerbell", Machine: newVM(16, seaBIOS).withSpare(),
 			Serve: servesTink, Then: scenario.worker, Within: deployLimit},
 		{Name: "tinkerbell", About: "SeaBIOS: Tinkerbell installs Debian, by its own controller and the agent image as its worker", Machine: newVM(15, seaBIOS),
