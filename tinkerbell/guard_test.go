@@ -98,7 +98,7 @@ func TestFunctionsOnLongTexts(t *testing.T) {
 			_ = template.Must(template.New("").Funcs(template.FuncMap{"f": function}).Parse(`{{ $x := f .text }}`)).
 				Execute(new(strings.Builder), map[string]any{"text": text})
 		})
-		if took > time.Second {
+		if took > 5*time.Second { // the slowest takes one on a busy host, with the race detector
 			t.Errorf("%s took %s", name, took)
 		}
 	}

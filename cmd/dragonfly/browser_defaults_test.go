@@ -19,7 +19,6 @@ func setPress(value string) chromedp.Action[chromedp.Void] {
 
 // What is wrong stands beside each field, and what was typed stays.
 func TestWrongDefaultsInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/settings/defaults"), fill("ssh_keys", "ssh-ed25519 nonsense"), fill("timezone", "Europe/Wien"), fill("user_data", "#cloud-config\n- x\n"), fill("vlan", "9999"))
@@ -40,7 +39,6 @@ func TestWrongDefaultsInBrowser(t *testing.T) {
 // The defaults are set; a machine is shown what it would be given; and the deploy dialog
 // says where that comes from.
 func TestDefaultsInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/settings/defaults"), chromedp.SetValue(chromedp.CSS("#net"), "dhcp"), fill("vlan", "42"), chromedp.Click(chromedp.CSS("details.user summary")))

@@ -18,7 +18,6 @@ var kernelPath = regexp.MustCompile(`(?m)^set dragonfly http://[^/]+(\S+)\nkerne
 // From the link in the log to the first machine: an account, the page that waits, each
 // step of the boot as it comes, and what can be done with it then.
 func TestFirstRunInBrowser(t *testing.T) {
-	t.Parallel()
 	r, log := startLogged(t, testConfig(t))
 	t.Cleanup(func() { r.end(t) })
 	link := log.find(`link=(\S+)`)

@@ -14,7 +14,6 @@ import (
 // types, sorted and paged, and the page is up to date after the server was started anew
 // under it.
 func TestThousandsInBrowser(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	client := r.client()
 	const many = 1200

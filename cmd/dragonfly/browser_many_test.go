@@ -36,7 +36,6 @@ func counts(w *uitest.Window, selector string, n int) {
 // Some machines are chosen by keys and by hand, on several pages, and stay so whatever
 // the server sends; what is done to them is seen before, and who does not qualify and why.
 func TestManyInBrowser(t *testing.T) {
-	t.Parallel()
 	f, names := hall(t, 54)
 	w := uitest.New(t)
 	w.Do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(f.url+"/machines"), chromedp.WaitVisible(chromedp.CSS(".machines")))
@@ -74,7 +73,6 @@ func TestManyInBrowser(t *testing.T) {
 // All that match a filter are chosen, but one; a machine that is tagged does not match
 // any more, is marked, and leaves, also in the browser of somebody else.
 func TestAllThatMatchInBrowser(t *testing.T) {
-	t.Parallel()
 	f, names := hall(t, 54)
 	w, other := uitest.New(t), uitest.New(t)
 	other.Do(chromedp.Navigate(f.url+"/machines?q=-tag:new"), chromedp.WaitVisible(chromedp.CSS(".machines")))
@@ -111,7 +109,6 @@ func TestAllThatMatchInBrowser(t *testing.T) {
 
 // Many machines are deployed once it was seen what is lost, and said that it may be.
 func TestDeployManyInBrowser(t *testing.T) {
-	t.Parallel()
 	f, names := hall(t, 2)
 	foreign := registry.Disk{Name: "sda", Serial: "S9", Model: "ACME", Bytes: 100e9, Contents: registry.Foreign, Found: []registry.Signature{{On: "sda1", Type: "ext4", Label: "photos"}}}
 	_, m := f.rackWith(t, 9, foreign)
@@ -155,7 +152,6 @@ func TestDeployManyInBrowser(t *testing.T) {
 // The list is grouped, shows the columns somebody wants in their order, in the next
 // browser too, is kept by a name, and the filter box says how it may go on.
 func TestListIsArrangedInBrowser(t *testing.T) {
-	t.Parallel()
 	f, names := hall(t, 3)
 	f.run(t, "", "machine", "edit", names[0], "--label", "rack=a1")
 	f.run(t, "", "machine", "edit", names[1], "--label", "rack=a1")
@@ -197,7 +193,6 @@ func TestListIsArrangedInBrowser(t *testing.T) {
 // How deployments went is seen at a glance, how long they took in a chart and a table,
 // and a log is searched, and followed to its end.
 func TestRunsInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	for range 2 {
 		d := f.ask(t, registry.FirstBootNone)

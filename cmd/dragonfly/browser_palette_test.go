@@ -24,7 +24,6 @@ func picked(w *uitest.Window, text string) {
 // By keys alone one goes to a machine, does something with it, and with those that are
 // chosen; and reads which keys there are.
 func TestPaletteInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	_, other := f.rack(t, 2, 100e9)
 	w := uitest.New(t)

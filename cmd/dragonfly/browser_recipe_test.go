@@ -14,7 +14,6 @@ import (
 // A template is tried before it is saved: what is wrong stands beside its line, and what
 // it gives for a machine is what a deployment would carry out.
 func TestTemplateInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	o := mine(registry.FirstBootNone)
@@ -56,7 +55,6 @@ func TestTemplateInBrowser(t *testing.T) {
 // All of an operating system is seen and written as YAML: what is wrong is said with its
 // line, and what was typed stays.
 func TestYAMLInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url + "/systems/mine-cloud-init?as=yaml"))

@@ -18,7 +18,6 @@ import (
 // How far a deployment is stands in the row of its machine, and moves without the row
 // being made anew; when it is over the row says how it ended.
 func TestProgressInRow(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	d := f.ask(t, registry.FirstBootNone)
 	w := uitest.New(t)
@@ -48,7 +47,6 @@ func TestProgressInRow(t *testing.T) {
 // A machine is edited where it stands, by keys and by hand; nothing that is typed is
 // lost, whatever the server sends or somebody else does; and there is a way back.
 func TestEditInRow(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(f.url+"/machines?cols=state,tags,os,note"), chromedp.WaitVisible(chromedp.CSS(".machines")))

@@ -19,7 +19,6 @@ func rulePress(value string) chromedp.Action[chromedp.Void] {
 
 // What is wrong with a rule stands beside each of its fields, and what was typed stays.
 func TestWrongRuleInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/settings/rules/edit"), fill("name", "all <b>"), fill("subnet", "192.0.2.1/24"), fill("labels", "rack"), chromedp.Click(chromedp.CSS("[name=auto_deploy]")), rulePress("save"), chromedp.WaitVisible(chromedp.CSS("#labels-why")))
@@ -37,7 +36,6 @@ func TestWrongRuleInBrowser(t *testing.T) {
 // A rule is added, tried on the machines there are, put into
 // its place, switched off and deleted; and what somebody else changed is not lost.
 func TestRulesInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url + "/settings/rules"))

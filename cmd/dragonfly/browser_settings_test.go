@@ -31,7 +31,6 @@ func signIn(w *uitest.Window, page, name string) {
 // The first account is made in the settings, and from then on everybody signs in; it
 // makes others, gives them roles, and cannot leave nobody behind who may.
 func TestUsersInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url + "/settings"))
@@ -57,7 +56,6 @@ func TestUsersInBrowser(t *testing.T) {
 
 // A token is shown once and acts for whoever made it, until it is revoked.
 func TestTokensInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	f.run(t, phrase+"\n", "user", "create", "ana", "--role", "operator", "--password-stdin")
 	w := uitest.New(t)
@@ -99,7 +97,6 @@ func TestTokensInBrowser(t *testing.T) {
 
 // Whoever changes their password stays signed in here, and nowhere else.
 func TestOwnAccountInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	f.run(t, phrase+"\n", "user", "create", "ana", "--password-stdin")
 	here, there := uitest.New(t), uitest.New(t)
@@ -123,7 +120,6 @@ func TestOwnAccountInBrowser(t *testing.T) {
 
 // A form that lacks what it should have, or has it twice, changes nothing.
 func TestSettingsBadForms(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	for _, c := range []struct {
 		path, says string
@@ -147,7 +143,6 @@ func TestSettingsBadForms(t *testing.T) {
 
 // The settings are for everybody.
 func TestSettingsAreAccessible(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	f.run(t, phrase+"\n", "user", "create", "ana", "--password-stdin")
 	w := uitest.New(t)
@@ -164,7 +159,6 @@ var settingsPages = []string{"/settings", "/settings/tokens", "/settings/users",
 // A page of which a part is read again says when that fails, and when it is back; what
 // is switched off by choice is not red; a machine is edited and deployed to by key.
 func TestStaleAndKeysInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url + "/health"))
@@ -187,7 +181,6 @@ func TestStaleAndKeysInBrowser(t *testing.T) {
 
 // A session that ends while a form is filled in costs nothing that was typed.
 func TestSessionEndsInFormInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	f.run(t, phrase+"\n", "user", "create", "ana", "--password-stdin")
 	w := uitest.New(t)

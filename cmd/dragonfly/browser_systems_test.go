@@ -18,7 +18,6 @@ import (
 // An operator adds an operating system in a browser: what is wrong stands beside its
 // field and what was typed stays; whether an image is here is seen.
 func TestSystemsInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url + "/systems"))
@@ -44,7 +43,6 @@ func TestSystemsInBrowser(t *testing.T) {
 // A file is sent from a browser: what had arrived before is not sent again, what there is
 // no room for is not begun, and what came of it is used for an operating system.
 func TestUploadInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	raw := rawDisk()
 	copy(raw, "another one")
@@ -78,7 +76,6 @@ func TestUploadInBrowser(t *testing.T) {
 
 // The pages for those who run the appliance are for everybody.
 func TestKeepersPagesAreAccessible(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	for _, page := range keepersPages {

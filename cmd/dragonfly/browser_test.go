@@ -18,7 +18,6 @@ import (
 // An operator finds a machine, reads which disk would be overwritten, deploys, and
 // follows it to the first boot, in a browser, at the real server.
 func TestDeployInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.Click(chromedp.CSS("#"+f.m.ID+" th a")), chromedp.WaitVisible(chromedp.CSS("#machine")))
@@ -56,7 +55,6 @@ func TestDeployInBrowser(t *testing.T) {
 // What fails says why and can be tried again; what is on a disk is lost only once the
 // machine's name was typed.
 func TestFailureInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	d := f.ask(t, registry.FirstBootNone)
 	work := f.claim(t, "boot-0001")
@@ -84,7 +82,6 @@ func TestFailureInBrowser(t *testing.T) {
 
 // What a machine boots once is asked for, refused beside the field, and given to it once.
 func TestBootOnceInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID), chromedp.Click(chromedp.CSS("a[href$=once]")), chromedp.WaitVisible(chromedp.CSS("#keys")),
@@ -104,7 +101,6 @@ func TestBootOnceInBrowser(t *testing.T) {
 // The list is narrowed while one types, sorted by its heads, and says where a filter
 // is wrong; the address has it all.
 func TestFilterInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	var names []string
 	for n := byte(2); n < 5; n++ {
@@ -139,7 +135,6 @@ func TestFilterInBrowser(t *testing.T) {
 // What somebody else changed meanwhile is not overwritten unseen, and nothing that was
 // typed is lost; a machine is retired only once that was said again.
 func TestEditInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID+"/edit"), chromedp.SetValue(chromedp.CSS("#name"), "Not A Name"), chromedp.SetValue(chromedp.CSS("#labels"), "rack"),
@@ -170,7 +165,6 @@ func TestEditInBrowser(t *testing.T) {
 
 // A viewer is told that an operator may, and is refused.
 func TestViewerInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	for _, role := range []string{"admin", "viewer"} {
 		f.run(t, "correct horse battery\n", "user", "create", role, "--role", role, "--password-stdin")
@@ -195,7 +189,6 @@ func TestViewerInBrowser(t *testing.T) {
 // The pages of one machine and of deployments are for everybody, by day and by night,
 // on a phone and on a desk.
 func TestOperatorsPagesAreAccessible(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	d := f.ask(t, registry.FirstBootCloudInit)
 	work := f.claim(t, "boot-0001")

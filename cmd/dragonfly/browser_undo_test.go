@@ -43,7 +43,6 @@ func chooseAll(w *uitest.Window, f *office, do string, steps ...chromedp.Action[
 // What was done to many machines, of which not all qualify, is taken back, and all is as
 // before; what somebody else changed meanwhile stays.
 func TestUndoManyInBrowser(t *testing.T) {
-	t.Parallel()
 	f, names := hall(t, 4)
 	f.run(t, "", "machine", "tag", names[1], "old", "new")
 	f.run(t, "", "machine", "lock", names[2], "--note", "mine")
@@ -82,7 +81,6 @@ func TestUndoManyInBrowser(t *testing.T) {
 // The page of a machine says what was just done to it, with the way back, which the
 // keyboard reaches; over what somebody else does there is none.
 func TestUndoInBrowser(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	w := uitest.New(t)
 	page := f.url + "/machines/" + f.m.ID

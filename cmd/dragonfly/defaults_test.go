@@ -33,7 +33,6 @@ const hashOfAna = "$6$rounds=500000$q0NJxFJV.ImPIIaY$V1GBzsKZ3pjL5lXKhG6TA.pqvdp
 // The commands keep what every deployment begins from, and every operating system is
 // given what its first boot can take of it.
 func TestDefaultsFromTheCommandLine(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	file := func(text string) string {
 		name := filepath.Join(t.TempDir(), "defaults.yaml")

@@ -11,7 +11,6 @@ import (
 )
 
 func TestDeployCommands(t *testing.T) {
-	t.Parallel()
 	r := newOffice(t)
 	agent, m := r.agent, r.m
 	_, small := r.rack(t, 2, 1e9)

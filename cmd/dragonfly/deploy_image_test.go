@@ -92,7 +92,6 @@ func becomes(t *testing.T, client *api.Client, id string, want func(api.Deployme
 // A deployment whose image is missing has it fetched: that is told, goes on over a
 // restart of the server, and then the machine's turn comes.
 func TestDeployFetchesItsImage(t *testing.T) {
-	t.Parallel()
 	mirror := newMirror(t)
 	r := start(t, testConfig(t))
 	defer func() { r.end(t) }()
@@ -148,7 +147,6 @@ func TestDeployFetchesItsImage(t *testing.T) {
 // A deployment whose image does not come fails with the reason, and its machine stays
 // what it was.
 func TestDeployWithoutItsImage(t *testing.T) {
-	t.Parallel()
 	mirror := newMirror(t)
 	defer close(mirror.release)
 	r := start(t, testConfig(t))

@@ -44,7 +44,6 @@ var seedToken = regexp.MustCompile(`/boot/metadata/[A-Za-z0-9_-]+/`)
 // Every operating system that comes with this version can be planned, and its
 // template renders to something that can be carried out.
 func TestShippedOperatingSystems(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	defer r.end(t)
 	_, m := r.rack(t, 1, 100e9)
@@ -223,7 +222,6 @@ func (f *office) post(t *testing.T, address string, form url.Values) (int, strin
 // the store, booted from its disk, which reads its seed and phones home; and then the
 // seed is read no more.
 func TestDeployOverHTTP(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	if _, err := f.agent.Claim(t.Context(), "boot-0001"); api.Status(err) != http.StatusConflict {
 		t.Errorf("a claim of nothing: %v", err)
@@ -285,7 +283,6 @@ func TestDeployOverHTTP(t *testing.T) {
 // work with the first instruction after it has registered. The next one, whose disk is
 // in use, waits for an operator.
 func TestRuleDeploysOverHTTP(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	os := mine(registry.FirstBootNone).ID
 	if code, out, errs := f.cli(t, "- name: metal\n  set: {os: "+os+", auto_deploy: true}\n", "rule", "edit", "-f", "-"); code != 0 {
@@ -316,7 +313,6 @@ func TestRuleDeploysOverHTTP(t *testing.T) {
 // The server is killed while a disk is being written, and again before the installed
 // system phones home: the agent's next report goes on, and nothing is written twice.
 func TestDeploymentOutlivesKills(t *testing.T) {
-	t.Parallel()
 	cfg := testConfig(t)
 	url := fmt.Sprintf("http://127.0.0.1:%d", cfg.Port)
 	again := func(victim *exec.Cmd) *exec.Cmd {
@@ -358,7 +354,6 @@ func between(text, from, to string) string {
 
 // A disk is wiped once it was confirmed, and the machine is ready for another use.
 func TestWipeOverHTTP(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	reply, err := f.Deploy(t.Context(), f.m.ID, registry.DeployRequest{Kind: registry.KindWipe}, false)
 	if err != nil {
@@ -371,7 +366,6 @@ func TestWipeOverHTTP(t *testing.T) {
 
 // What cannot phone home has started when its machine was seen booting from the disk.
 func TestSeenBooting(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	d := f.ask(t, registry.FirstBootNone)
 	f.carryOut(t, f.claim(t, "boot-0001"))
@@ -385,7 +379,6 @@ func TestSeenBooting(t *testing.T) {
 // Cancelled before anything was written, a deployment leaves the machine as it was;
 // after that, the machine has failed, and the reason says what is on its disk.
 func TestCancelOverHTTP(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	d := f.ask(t, registry.FirstBootNone)
 	work := f.claim(t, "boot-0001")
@@ -409,7 +402,6 @@ func TestCancelOverHTTP(t *testing.T) {
 // A machine that starts again while its disk was being written is not written again
 // by itself.
 func TestSecondBootIsHeld(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	d := f.ask(t, registry.FirstBootNone)
 	f.tell(t, api.ReportRequest{Deployment: d.ID, Attempt: f.claim(t, "boot-0001").Attempt, State: registry.ActionRunning, Wrote: true}, "continue")

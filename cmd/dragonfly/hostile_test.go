@@ -74,7 +74,6 @@ type schemaRef struct {
 // parameter, in each member of the body, and as the body. What is no good is refused
 // with a problem, nothing is changed, and nothing is our fault.
 func TestHostileInput(t *testing.T) {
-	t.Parallel()
 	a := unserved(t)
 	router, _ := a.gated()
 	if _, _, err := a.registry.Register(t.Context(), registry.Registration{MAC: registry.MAC{2, 0, 0, 0, 0, 1}}); err != nil {

@@ -10,7 +10,6 @@ import (
 
 // A long list is brought in one request, and again without a change.
 func TestImportOfALongList(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	items := make([]registry.ImportItem, 2000)
 	for i := range items {

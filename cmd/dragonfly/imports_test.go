@@ -39,7 +39,6 @@ var confined = map[string]string{
 }
 
 func TestImportArrows(t *testing.T) {
-	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "dragonfly/...").Output()
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,6 @@ import (
 // A machine that Debian's installer sets up: the agent hands over, the installer says
 // over HTTP what it does, and what it installed phones home.
 func TestInstallerOverHTTP(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	reply, err := f.Deploy(t.Context(), f.m.ID, registry.DeployRequest{OS: "debian-12-installer", Seed: registry.Seed{SSHKeys: []string{f.key}}}, false)
 	if err != nil {
@@ -53,7 +52,6 @@ func TestInstallerOverHTTP(t *testing.T) {
 
 // An installer that fails says why, and goes no further.
 func TestInstallerFailsOverHTTP(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	reply, err := f.Deploy(t.Context(), f.m.ID, registry.DeployRequest{OS: "debian-12-installer"}, false)
 	if err != nil {
@@ -76,7 +74,6 @@ func TestInstallerFailsOverHTTP(t *testing.T) {
 
 // An entry of one's own adds answers, which come after ours.
 func TestInstallerIsToldMore(t *testing.T) {
-	t.Parallel()
 	f := newOffice(t)
 	o, err := f.OS(t.Context(), "debian-12-installer")
 	if err != nil {

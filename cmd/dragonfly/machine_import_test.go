@@ -10,7 +10,6 @@ import (
 )
 
 func TestMachineImport(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	known := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")
 	dir := t.TempDir()
@@ -70,7 +69,6 @@ func TestMachineImport(t *testing.T) {
 
 // A long list goes in several requests.
 func TestMachineImportOfALongList(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	var text strings.Builder
 	text.WriteString("name,serial\n")

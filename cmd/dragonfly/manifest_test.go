@@ -57,7 +57,6 @@ func everyKind(t *testing.T) *rig {
 // What is exported from one appliance makes a fresh one the same, and changes
 // nothing where it is.
 func TestExportAndApplyFromTheCommandLine(t *testing.T) {
-	t.Parallel()
 	a, b := everyKind(t), start(t, testConfig(t))
 	file := filepath.Join(t.TempDir(), "fleet.yaml")
 	if out := a.run(t, "", "export", "-o", file); out != "" {
@@ -100,7 +99,6 @@ func TestExportAndApplyFromTheCommandLine(t *testing.T) {
 }
 
 func TestApplyCommand(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	known := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")
 	dir := t.TempDir()
@@ -173,7 +171,6 @@ func TestApplyCommand(t *testing.T) {
 
 // A long list goes in several requests, and who only reads may not apply it.
 func TestApplyOfALongList(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	var text strings.Builder
 	const n = fewAtOnce + 300
@@ -218,7 +215,6 @@ func TestApplyOfALongList(t *testing.T) {
 
 // The output of apply has a place for each document.
 func TestAppliedAsJSON(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	file := fileOf(t, filepath.Join(t.TempDir(), "x.yaml"), machineHead+"name: x\nserial: X1\n")
 	var got struct {
@@ -232,7 +228,6 @@ func TestAppliedAsJSON(t *testing.T) {
 
 // The catalogue goes with the rest, where it is not what comes with the version.
 func TestExportAndApplyOfTheCatalogue(t *testing.T) {
-	t.Parallel()
 	a, b := start(t, testConfig(t)), start(t, testConfig(t))
 	a.run(t, "", "os", "disable", "debian-12")
 	text := a.run(t, "", "export")

@@ -29,7 +29,6 @@ func newTinkOffice(t *testing.T) (*office, *tink.Client, string) {
 // A machine that is somebody else's worker is installed by what Tink server would say,
 // without a claim of its agent, and phones home.
 func TestInstalledByTinkProtocol(t *testing.T) {
-	t.Parallel()
 	f, worker, _ := newTinkOffice(t)
 	if _, err := worker.GetAction(t.Context(), f.mac, registry.Hardware{}); tink.CodeOf(err) != tink.NotFound {
 		t.Errorf("without a deployment: %v", err)
@@ -75,7 +74,6 @@ func TestInstalledByTinkProtocol(t *testing.T) {
 
 // What is no gRPC, or too much of it, is turned away, and the next worker is served.
 func TestTinkProtocolHostile(t *testing.T) {
-	t.Parallel()
 	_, worker, authority := newTinkOffice(t)
 	for name, bytes := range map[string]string{
 		"HTTP/1.1":                 "GET / HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -21,7 +21,6 @@ func (r *rig) run(t *testing.T, stdin string, args ...string) string {
 }
 
 func TestUsersFromTheCommandLine(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	defer r.end(t)
 	r.run(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin")
@@ -64,7 +63,6 @@ func TestUsersFromTheCommandLine(t *testing.T) {
 }
 
 func TestTokensFromTheCommandLine(t *testing.T) {
-	t.Parallel()
 	r := start(t, testConfig(t))
 	defer r.end(t)
 	r.run(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin")
