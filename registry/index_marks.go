@@ -14,7 +14,8 @@ type marked struct {
 	more map[uint64][]place // those with a mark that another one has; few machines do
 }
 
-// hashes are those of the [marks] of a system; 0 stands for one that it lacks.
+// hashes are those of the [marks] of a system, of which there are two at most; 0 stands
+// for one that it lacks.
 type hashes [2]uint64
 
 func newMarked() marked {
