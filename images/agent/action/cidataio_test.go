@@ -76,6 +76,7 @@ func TestCidataio(t *testing.T) {
 }
 
 func TestCidataioRefuses(t *testing.T) {
+	t.Parallel()
 	blank, _ := disktest.Loop(t, 8<<20)
 	device := partitioned(t, oneAndRoot(partition.GPT, partition.BIOSGUID, partition.LinuxGUID))
 	before, err := os.ReadFile(device)

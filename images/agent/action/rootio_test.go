@@ -184,6 +184,7 @@ func TestRootioMBR(t *testing.T) {
 
 // What is wrong is refused before anything is changed.
 func TestRootioRefuses(t *testing.T) {
+	t.Parallel()
 	disk := newLoop(t, 32*mib, 512)
 	one := func(members string) string {
 		return fmt.Sprintf(`{"disks": [{"device": %q, "wipe_table": true, "partitions": [%s]}]}`, disk.device, members)
