@@ -1,5 +1,6 @@
 // Command run carries out one action, with the variables of its environment, as the
-// agent would, and prints what it took: seconds, and the most memory in bytes.
+// agent would, and prints what it took: seconds, and the most memory in bytes. As
+// "run pack" it packs an image, and tells its name where errors go.
 package main
 
 import (
@@ -11,9 +12,18 @@ import (
 	"time"
 
 	"dragonfly/images/agent/action"
+	"dragonfly/images/frame"
 )
 
 func main() {
+	if os.Args[1] == "pack" {
+		index, err := frame.Pack(os.Stdout, os.Stdin, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Fprint(os.Stderr, index.Name)
+		return
+	}
 	todo, ok := action.Lookup(os.Args[1])
 	if !ok {
 		log.Fatal("no such action: ", os.Args[1])
