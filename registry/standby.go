@@ -145,10 +145,13 @@ func (r *Registry) lastKnown(ctx context.Context, q Query) ([]Machine, error) {
 // returnEvery is how often a store that is away is asked whether it is back.
 const returnEvery = 500 * time.Millisecond
 
-// After a copy was saved it rests for so many times as long as that took: while
-// thousands of machines register, they have the processors first. It never rests for
-// long, or what has gathered would take a processor for half a second.
+// The copy is saved so often, in small pieces: the thousand machines that may register
+// in a second would hold a processor for a tenth of one, and whoever registers
+// meanwhile would wait. After a piece it rests for so many times as long as that took,
+// so that they have the processors first, and never for long, or what has gathered
+// would be no small piece.
 const (
+	saveEvery   = 50 * time.Millisecond
 	saveRest    = 4
 	maxSaveRest = time.Second
 )
@@ -159,12 +162,13 @@ func (r *Registry) keepStore(ctx context.Context) {
 	if r.standby == nil {
 		return
 	}
-	tick := time.NewTicker(returnEvery)
+	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
-	rest := time.Time{}
+	var asked, rest time.Time
 	for complete := false; ; {
-		if r.away() {
+		if r.away() && time.Since(asked) >= returnEvery {
 			r.comeBack(ctx)
+			asked = time.Now()
 		}
 		if begin := time.Now(); !r.away() && begin.After(rest) {
 			complete = r.saveCopy(ctx, complete)

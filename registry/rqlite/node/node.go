@@ -31,8 +31,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -60,6 +58,8 @@ type Node struct {
 	network io.Closer
 	member  *membership // nil for a node that stands alone
 	lock    *lock
+	stop    chan struct{}  // closed to end what runs beside the store
+	beside  sync.WaitGroup // what does
 	once    sync.Once
 	closed  error // what the first Close returned
 }
@@ -83,10 +83,11 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{dir: dir, log: cfg.Log, lock: lock}
+	n := &Node{dir: dir, log: cfg.Log, lock: lock, stop: make(chan struct{})}
 	if err := n.begin(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database in %s: %w", dir, err), n.Close())
 	}
+	n.beside.Go(n.snapshots)
 	return n, nil
 }
 
@@ -136,10 +137,6 @@ func (n *Node) assemble() {
 	n.gate, n.network = newGate(httpd.New("", n.store, cluster.NewClient(network, time.Second), nil)), network
 }
 
-// snapshotFrom is how much SQLite's log may hold, in bytes, before it is worth a
-// snapshot.
-const snapshotFrom = 4 << 20
-
 // entriesAlone is how many entries the log of a node without peers may have, about:
 // rqlite keeps a quarter more than it takes for a snapshot. They are for members that
 // fall behind. The log is mapped, so all of it that a start looks at is memory, and one
@@ -162,7 +159,7 @@ func newStore(cfg store.Config, network store.Layer) *store.Store {
 	str.ApplyTimeout = 10 * time.Second
 	str.SnapshotThreshold = 8192
 	str.SnapshotThresholdWALSize = snapshotFrom
-	str.SnapshotInterval = 10 * time.Second
+	str.SnapshotInterval = time.Hour // see [Node.snapshots]
 	str.AutoVacInterval = 0
 	str.AutoOptimizeInterval = 24 * time.Hour
 	str.ShutdownOnRemove = false
@@ -233,7 +230,11 @@ func (n *Node) close() error {
 	drained := n.gate.shut(drainTimeout)
 	closed := make(chan error, 1)
 	go func() {
-		n.settle()
+		close(n.stop)
+		n.beside.Wait()
+		if n.unsaved() >= snapshotFrom {
+			n.snapshot() // or the next start would take as long as the writing did, and the memory of it
+		}
 		closed <- n.store.Close(true)
 	}()
 	select {
@@ -242,17 +243,5 @@ func (n *Node) close() error {
 	case <-time.After(closeTimeout):
 		// The lock stays: the database is still open in this process.
 		return errors.Join(drained, n.network.Close(), fmt.Errorf("close database: still busy after %s", closeTimeout))
-	}
-}
-
-// settle makes a snapshot where much is in the raft log alone. The next start would
-// carry all of that out again, which takes as long as it did, and the memory of it.
-func (n *Node) settle() {
-	wal, err := os.Stat(filepath.Join(n.store.Path(), "db.sqlite-wal"))
-	if err != nil || wal.Size() < snapshotFrom {
-		return
-	}
-	if err := n.store.Snapshot(0); err != nil && !errors.Is(err, store.ErrNothingNewToSnapshot) {
-		n.log.Warn("snapshot of the database; the next start takes longer", "err", err)
 	}
 }

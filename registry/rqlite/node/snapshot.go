@@ -1,0 +1,64 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rqlite/rqlite/v8/store"
+)
+
+// A snapshot stops every write while rqlite reads the whole of SQLite's log: some
+// 2 ms per MiB. So it waits for a lull, in which nobody notices, and no longer than the
+// log is bounded: what is in it a start has to carry out again that was killed.
+const (
+	snapshotFrom  = 4 << 20          // bytes of SQLite's log that are worth a snapshot
+	snapshotAt    = 256 << 20        // bytes that are not waited with
+	lull          = 2 << 20          // bytes by which the log grows in snapshotEvery when little is written
+	snapshotEvery = time.Second      // how often the log is looked at
+	snapshotRest  = 10 * time.Second // after a snapshot, for lulls
+)
+
+// snapshots makes the node's snapshots until it is stopped.
+func (n *Node) snapshots() {
+	tick := time.NewTicker(snapshotEvery)
+	defer tick.Stop()
+	var before int64
+	var last time.Time
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-tick.C:
+		}
+		size := n.unsaved()
+		if snapshotDue(size, size-before, time.Since(last)) {
+			n.snapshot()
+			last = time.Now()
+		}
+		before = size
+	}
+}
+
+// snapshotDue reports whether a snapshot is due with a log of size bytes that has grown
+// by so many since it was looked at, so long after the last snapshot.
+func snapshotDue(size, grown int64, since time.Duration) bool {
+	return size >= snapshotAt || size >= snapshotFrom && grown < lull && since >= snapshotRest
+}
+
+// unsaved is how many bytes SQLite's log has: what no snapshot has yet.
+func (n *Node) unsaved() int64 {
+	wal, err := os.Stat(filepath.Join(n.store.Path(), "db.sqlite-wal"))
+	if err != nil { // nothing was written, or the database is being built
+		return 0
+	}
+	return wal.Size()
+}
+
+// snapshot makes a snapshot. Without it nothing is lost: it is all in raft's log.
+func (n *Node) snapshot() {
+	if err := n.store.Snapshot(0); err != nil && !errors.Is(err, store.ErrNothingNewToSnapshot) {
+		n.log.Warn("snapshot of the database; the next start takes longer", "err", err)
+	}
+}
