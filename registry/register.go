@@ -40,7 +40,7 @@ func (r *Registry) file(ctx context.Context, e enrolment) (m Machine, created bo
 				return m, created, err
 			}
 		}
-		if m, created, err = r.journal(e); err != errBack {
+		if m, created, err = r.journal(ctx, e); err != errBack {
 			return m, created, err
 		}
 	}

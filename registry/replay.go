@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,7 +34,10 @@ type bootSteps struct {
 
 // journal files a registration that the store did not take, and returns the
 // machine as it will most likely be.
-func (r *Registry) journal(e enrolment) (m Machine, created bool, err error) {
+func (r *Registry) journal(ctx context.Context, e enrolment) (m Machine, created bool, err error) {
+	if err := r.outage.turns.wait(ctx); err != nil {
+		return Machine{}, false, err
+	}
 	r.outage.filing.RLock()
 	defer r.outage.filing.RUnlock()
 	if !r.away() {
@@ -105,7 +107,10 @@ func (r *Registry) foreseeAll() error {
 }
 
 // journalSteps keeps boot steps for a timeline that cannot be written now.
-func (r *Registry) journalSteps(steps bootSteps) error {
+func (r *Registry) journalSteps(ctx context.Context, steps bootSteps) error {
+	if err := r.outage.turns.wait(ctx); err != nil {
+		return err
+	}
 	r.outage.filing.RLock()
 	defer r.outage.filing.RUnlock()
 	if !r.away() {
@@ -118,23 +123,27 @@ func (r *Registry) journalSteps(steps bootSteps) error {
 	return r.standby.Journal.Append(text, false)
 }
 
-// replayBatch is how many records are settled at once.
-const replayBatch = 100
+// replayBatch is how many records are settled at once, and replayLast how many while
+// nobody can append.
+const (
+	replayBatch = 100
+	replayLast  = 4 * replayBatch
+)
 
 // replay applies the journal in its order, and ends the outage when nothing is
 // left of it. The last records are applied while nobody can append: those that
-// came while the ones before them were applied. Each round leaves fewer, or else
-// they come as fast as they are applied and it would never end.
+// came while the ones before them were applied. Until then whoever appends takes
+// turns with it, or there would be no last ones.
 func (r *Registry) replay(ctx context.Context) error {
 	p := &replayer{registry: r, ours: map[string]bool{}}
-	for before, left := math.MaxInt, r.standby.Journal.Stats().Records; left > replayBatch && left < before/2; before, left = left, r.standby.Journal.Stats().Records {
-		if err := p.drain(ctx, left); err != nil {
-			return err
-		}
+	r.outage.turns.begin()
+	defer r.outage.turns.end()
+	if err := p.drain(ctx, replayLast); err != nil {
+		return err
 	}
 	r.outage.filing.Lock()
 	defer r.outage.filing.Unlock()
-	if err := p.drain(ctx, math.MaxInt); err != nil {
+	if err := p.drain(ctx, 0); err != nil {
 		return err
 	}
 	r.outage.mu.Lock()
@@ -154,14 +163,16 @@ type replayer struct {
 	buried   atomic.Int64
 }
 
-// drain applies records until so many are, or nothing is left.
-func (p *replayer) drain(ctx context.Context, records int) error {
-	for done := 0; done < records; {
-		n, err := p.registry.standby.Journal.Drain(replayBatch, func(records [][]byte) error { return p.apply(ctx, records) })
-		if err != nil || n == 0 {
+// drain applies records until no more than so many are left. A part of the journal
+// that cannot be read counts as none: what is behind it can.
+func (p *replayer) drain(ctx context.Context, left int) error {
+	journal := p.registry.standby.Journal
+	for journal.Stats().Records > left {
+		n, err := journal.Drain(replayBatch, func(records [][]byte) error { return p.apply(ctx, records) })
+		if err != nil {
 			return err
 		}
-		done += n
+		p.registry.outage.turns.give(n / 2)
 	}
 	return nil
 }

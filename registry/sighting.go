@@ -107,7 +107,7 @@ func (r *Registry) fileSteps(ctx context.Context, batch []Sighting) (kept int, e
 				return kept, err
 			}
 		}
-		if err = r.journalSteps(steps); err == nil {
+		if err = r.journalSteps(ctx, steps); err == nil {
 			return len(batch), nil
 		} else if err != errBack {
 			return 0, err

@@ -65,6 +65,7 @@ type outage struct {
 	// filing is held for reading by whoever appends to the journal, and for
 	// writing when the store takes over again: no record is left behind.
 	filing sync.RWMutex
+	turns  turns
 
 	mu   sync.Mutex
 	now  Outage

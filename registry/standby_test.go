@@ -3,7 +3,9 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -514,5 +516,39 @@ func TestKnownMachineRegistersFromTheCopy(t *testing.T) {
 			t.Errorf("%+v, new %v, %v", last, created, err)
 		}
 		h.stop()
+	})
+}
+
+// numbered is the registration of the n-th of thousands of machines.
+func numbered(n int) registry.Registration {
+	reg := registration(0, "", fmt.Sprintf("SN-%d", n))
+	reg.MAC = registry.MAC{0x52, 0x54, 1, byte(n >> 16), byte(n >> 8), byte(n)}
+	reg.MACs = []registry.MAC{reg.MAC}
+	return reg
+}
+
+// What is behind a part of the journal that cannot be read is applied before the
+// outage ends.
+func TestReplayGoesOnBehindDamage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSwitched()
+		h := startHost(t, store, journal.Config{SegmentBytes: 1 << 10})
+		store.off.Store(true)
+		time.Sleep(2 * time.Second)
+		for n := range 20 {
+			mustRegister(t, h.Registry, numbered(n))
+		}
+		parts, err := filepath.Glob(filepath.Join(h.dir, "journal", "*.seg"))
+		if err != nil || len(parts) < 3 {
+			t.Fatalf("parts of the journal: %v, %v", parts, err)
+		}
+		if err := os.WriteFile(parts[0], nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		store.off.Store(false)
+		h.settled(t)
+		if _, found := h.Lookup(numbered(19).MAC); !found {
+			t.Error("the last machine of the journal is gone")
+		}
 	})
 }

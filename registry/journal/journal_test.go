@@ -318,15 +318,22 @@ func TestDamageInTheMiddle(t *testing.T) {
 }
 
 func TestDamageWhileOpen(t *testing.T) {
-	j := open(t, Config{Dir: t.TempDir()})
-	mustAppend(t, j, "one", "two")
-	spoil(t, j, func(b []byte) []byte { clear(b); return b })
-	if n, err := j.Drain(9, func([][]byte) error { t.Error("there is nothing to apply"); return nil }); n != 0 || err != nil {
-		t.Errorf("settled %d, %v", n, err)
-	}
-	wantHeld(t, j)
-	if kept := files(t, j.deadDir()+"/*.damaged"); len(kept) != 1 {
-		t.Errorf("the damaged file was not kept aside: %v", kept)
+	for what, spoiled := range map[string]func([]byte) []byte{
+		"overwritten": func(b []byte) []byte { clear(b); return b },
+		"cut short":   func([]byte) []byte { return nil },
+	} {
+		t.Run(what, func(t *testing.T) {
+			j := open(t, Config{Dir: t.TempDir()})
+			mustAppend(t, j, "one", "two")
+			spoil(t, j, spoiled)
+			if n, err := j.Drain(9, func([][]byte) error { t.Error("there is nothing to apply"); return nil }); n != 0 || err != nil {
+				t.Errorf("settled %d, %v", n, err)
+			}
+			wantHeld(t, j)
+			if kept := files(t, j.deadDir()+"/*.damaged"); len(kept) != 1 {
+				t.Errorf("the damaged file was not kept aside: %v", kept)
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -55,12 +56,13 @@ func (s *segment) read(cursor, size int64, limit int) (records [][]byte, next in
 	}
 	defer file.Close()
 	b := make([]byte, size-cursor)
-	if _, err := file.ReadAt(b, cursor); err != nil {
+	n, err := file.ReadAt(b, cursor)
+	if err != nil && err != io.EOF { // EOF: it was cut short, and has what it has
 		return nil, 0, err
 	}
 	at := 0
 	for len(records) < limit {
-		f, skipped, length := nextFrame(b[at:])
+		f, skipped, length := nextFrame(b[at:n])
 		if length == 0 {
 			break
 		}
