@@ -4,20 +4,40 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"time"
 
 	"dragonfly/registry"
 )
 
-// binding is the machine that a boot token is good for.
-type binding struct {
-	machine [sha256.Size]byte
-	expires time.Time
-}
-
 // maxBound bounds the bindings in memory: more machines than that do not boot
 // within the life of a token.
 const maxBound = 1 << 16
+
+// bindings are the machines that boot tokens are good for, as hashes, by the ends of
+// the tokens. They are in two generations: when the newer one is half of what there may
+// be, the older one goes, whose tokens have expired unless a whole data centre boots. A
+// search for those that have would be as long as all of them, for every machine of it.
+type bindings struct {
+	newer, older map[[tokenTail]byte][sha256.Size]byte
+}
+
+// of is the machine that a token is bound to.
+func (b *bindings) of(id [tokenTail]byte) (machine [sha256.Size]byte, known bool) {
+	if machine, known = b.newer[id]; !known {
+		machine, known = b.older[id]
+	}
+	return machine, known
+}
+
+// put binds a token, which makes it one of the newest.
+func (b *bindings) put(id [tokenTail]byte, machine [sha256.Size]byte) {
+	if len(b.newer) >= maxBound/2 {
+		b.newer, b.older = nil, b.newer
+	}
+	if b.newer == nil {
+		b.newer = map[[tokenTail]byte][sha256.Size]byte{}
+	}
+	b.newer[id] = machine
+}
 
 // BindBoot returns the address that a boot token was given to, and binds the
 // token to the machine that identity names, such as by UUID and serial number:
@@ -34,32 +54,13 @@ func (t *Tokens) BindBoot(token, identity string) (registry.MAC, error) {
 		return registry.MAC{}, err
 	}
 	raw, _ := base64.RawURLEncoding.DecodeString(token) // it was checked
-	id, now := [tokenTail]byte(raw[len(raw)-tokenTail:]), t.now()
+	id := [tokenTail]byte(raw[len(raw)-tokenTail:])
 	machine := sha256.Sum256([]byte(identity))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	before, known := t.bound[id]
-	if known && before.machine != machine {
+	if before, known := t.bound.of(id); known && before != machine {
 		return registry.MAC{}, fmt.Errorf("%w: another machine has used it; boot this one again for its own", ErrToken)
 	}
-	if !known && len(t.bound) >= maxBound {
-		t.unbind(now)
-	}
-	t.bound[id] = binding{machine, now.Add(bootTokenLife)}
+	t.bound.put(id, machine)
 	return mac, nil
-}
-
-// unbind makes room: what has expired goes, and else any one.
-func (t *Tokens) unbind(now time.Time) {
-	for id, b := range t.bound {
-		if now.After(b.expires) {
-			delete(t.bound, id)
-		}
-	}
-	for id := range t.bound {
-		if len(t.bound) < maxBound {
-			return
-		}
-		delete(t.bound, id)
-	}
 }

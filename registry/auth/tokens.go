@@ -65,7 +65,7 @@ type Tokens struct {
 	now func() time.Time
 
 	mu    sync.Mutex
-	bound map[[tokenTail]byte]binding // by the end of the boot token
+	bound bindings
 }
 
 // Secrets keeps named secrets. Secret returns the named one; where there is none
@@ -80,7 +80,7 @@ func NewTokens(ctx context.Context, secrets Secrets) (*Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the token key: %w", err)
 	}
-	return &Tokens{key: []byte(key), now: time.Now, bound: map[[tokenTail]byte]binding{}}, nil
+	return &Tokens{key: []byte(key), now: time.Now}, nil
 }
 
 // Boot is a token for the agent that boots on the machine with mac.

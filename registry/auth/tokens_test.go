@@ -114,15 +114,27 @@ func TestStrangerCannotUseUpABootToken(t *testing.T) {
 	}
 }
 
+// However many machines boot, the bindings stay within bounds, and the newest half of
+// them hold.
 func TestBindingsAreBounded(t *testing.T) {
 	tokens := newTokens(t)
-	for i := range maxBound + 10 {
-		if _, err := tokens.BindBoot(tokens.Boot(registry.MAC{2, 0, byte(i >> 16), byte(i >> 8), byte(i)}), "x"); err != nil {
+	var newest []string
+	for i := range maxBound + maxBound/4 {
+		token := tokens.Boot(registry.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)})
+		if _, err := tokens.BindBoot(token, "x"); err != nil {
 			t.Fatal(err)
 		}
+		if n := len(tokens.bound.newer) + len(tokens.bound.older); n > maxBound {
+			t.Fatalf("%d bindings, at most %d", n, maxBound)
+		}
+		if newest = append(newest, token); len(newest) > maxBound/2 {
+			newest = newest[1:]
+		}
 	}
-	if n := len(tokens.bound); n > maxBound {
-		t.Errorf("%d bindings, at most %d", n, maxBound)
+	for _, token := range newest {
+		if _, err := tokens.BindBoot(token, "another"); !errors.Is(err, ErrToken) {
+			t.Fatalf("a token that was just used, by another machine: %v", err)
+		}
 	}
 }
 
