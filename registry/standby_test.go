@@ -496,6 +496,7 @@ func TestKnownMachineRegistersFromTheCopy(t *testing.T) {
 		memory := registrytest.Memory()
 		store := &blinded{Store: memory}
 		h := startHost(t, store, journal.Config{})
+		synctest.Wait() // until the copy is complete
 		first, _, err := h.Register(t.Context(), named(1, "one"))
 		if err != nil {
 			t.Fatal(err)

@@ -4,7 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
+
+// maxTurn bounds the wait for a turn: a replay that stands still, since the store does,
+// gives none.
+const maxTurn = 5 * time.Second
 
 // turns lets whoever appends to the journal do so as often as its replay leaves room
 // for: once for every two records that were applied. Left alone they come as fast as
@@ -42,8 +47,8 @@ func (t *turns) give(n int) {
 	}
 }
 
-// wait returns when it is the caller's turn. It errs with [ErrUnavailable] when ctx
-// ends first.
+// wait returns when it is the caller's turn, or after [maxTurn]. It errs with
+// [ErrUnavailable] when ctx ends first.
 func (t *turns) wait(ctx context.Context) error {
 	t.mu.Lock()
 	open := t.open
@@ -53,6 +58,8 @@ func (t *turns) wait(ctx context.Context) error {
 	}
 	select {
 	case <-open:
+		return nil
+	case <-time.After(maxTurn):
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestTurns(t *testing.T) {
@@ -44,6 +45,18 @@ func TestTurns(t *testing.T) {
 		}
 		if err := turn.wait(t.Context()); err != nil {
 			t.Errorf("after the replay: %v", err)
+		}
+	})
+}
+
+// A replay that stands still holds nobody up for long.
+func TestTurnsThatAreNotGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turn turns
+		turn.begin()
+		begin := time.Now()
+		if err := turn.wait(t.Context()); err != nil || time.Since(begin) != maxTurn {
+			t.Errorf("%v after %s, want none after %s", err, time.Since(begin), maxTurn)
 		}
 	})
 }
