@@ -147,7 +147,7 @@ func deploymentSelection(q registry.DeploymentQuery) (statement, error) {
 		where = append(where, "(created_ms, id) "+than+" ("+b.param(millis(q.After.CreatedAt))+", "+b.text(q.After.ID)+")")
 	}
 	sql := "SELECT machine, version, doc, progress FROM deployments WHERE " + strings.Join(where, " AND ") +
-		" ORDER BY created_ms" + direction + ", id" + direction + " LIMIT " + b.param(q.Limit)
+		" ORDER BY created_ms" + direction + ", id" + direction + limited(q.Limit)
 	return statement{name: "load deployments", sql: sql, args: b.args}, nil
 }
 
@@ -200,8 +200,8 @@ func (s *Store) Lines(ctx context.Context, deployment string, after registry.Lin
 	}, statement{
 		name: "load lines of a deployment",
 		sql: `SELECT deployment, attempt, n, at_ms, action, text FROM deployment_lines
-			WHERE deployment = ?1 ->> '$' AND (attempt, n) > (?2, ?3) ORDER BY attempt, n LIMIT ?4`,
-		args: []any{text(deployment), after.Attempt, after.N, max(limit, 0)},
+			WHERE deployment = ?1 ->> '$' AND (attempt, n) > (?2, ?3) ORDER BY attempt, n` + limited(max(limit, 0)),
+		args: []any{text(deployment), after.Attempt, after.N},
 	})
 }
 

@@ -11,8 +11,8 @@ import (
 func (s *Store) Events(ctx context.Context, after int64, limit int) ([]registry.Event, error) {
 	return scan(ctx, s, scanEvent, statement{
 		name: "load events",
-		sql:  `SELECT seq, at_ms, kind, machine, mac, message FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2`,
-		args: []any{after, max(limit, 0)},
+		sql:  `SELECT seq, at_ms, kind, machine, mac, message FROM events WHERE seq > ?1 ORDER BY seq` + limited(max(limit, 0)),
+		args: []any{after},
 	})
 }
 

@@ -2,7 +2,6 @@ package rqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -29,9 +28,12 @@ func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Mach
 	if q.Bare {
 		most = barePageSize
 	}
-	narrowed, err := s.narrow(ctx, q.Filter, q.Now)
-	if err != nil {
-		return nil, err
+	narrowed := narrowed{any: true}
+	if !inOrder(q) {
+		var err error
+		if narrowed, err = s.narrow(ctx, q.Filter, q.Now); err != nil {
+			return nil, err
+		}
 	}
 	var found []registry.Machine
 	for {
@@ -146,23 +148,27 @@ func selection(q registry.Query, n narrowed) (statement, error) {
 	if q.Bare {
 		sql = selectBare
 	}
-	sql += within(where, order, b.param(q.Limit), len(q.Filter) > 0)
+	sql += within(where, order, q.Limit, len(q.Filter) > 0)
 	return statement{name: "load machines", sql: sql, args: b.args}, nil
 }
 
 // within is the rest of a selection. Where a filter is, the rows are found first and
 // read then: else SQLite would sort them whole.
-func within(where []string, order, limit string, filtered bool) string {
+func within(where []string, order string, limit int, filtered bool) string {
 	sql := ""
 	if len(where) > 0 {
 		sql = " WHERE " + strings.Join(where, " AND ")
 	}
-	sql += " ORDER BY " + order + " LIMIT " + limit
+	sql += " ORDER BY " + order + limited(limit)
 	if !filtered {
 		return sql
 	}
 	return " WHERE m.row IN (SELECT m.row FROM machines m LEFT JOIN machine_seen s ON s.id = m.id" + sql + ") ORDER BY " + order
 }
+
+// limited is the end of a query that wants up to n rows. The number is no parameter:
+// SQLite makes its plan by the value, and would prepare the statement a second time.
+func limited(n int) string { return fmt.Sprintf(" LIMIT %d", n) }
 
 // ordered is the order of s, and the condition for what is behind a position.
 func ordered(s registry.Sort, after registry.Position, b *builder) (order, behind string, err error) {
@@ -200,23 +206,26 @@ func ordered(s registry.Sort, after registry.Position, b *builder) (order, behin
 // identified returns one query of machine IDs for each way q names machines.
 func identified(q registry.Query, b *builder) ([]string, error) {
 	var ids []string
+	macs := make([]string, len(q.MACs))
+	for i, mac := range q.MACs {
+		macs[i] = mac.String()
+	}
 	for _, by := range []struct {
-		values any // a slice
-		count  int
+		values []string
 		from   string
 	}{
-		{q.IDs, len(q.IDs), "SELECT value FROM json_each(%s)"},
-		{q.Names, len(q.Names), "SELECT id FROM machines WHERE name IN (SELECT value FROM json_each(%s))"},
-		{q.MACs, len(q.MACs), "SELECT machine FROM machine_macs WHERE mac IN (SELECT value FROM json_each(%s))"},
+		{q.IDs, "%s"},
+		{q.Names, "SELECT id FROM machines WHERE name IN (%s)"},
+		{macs, "SELECT machine FROM machine_macs WHERE mac IN (%s)"},
 	} {
-		if by.count == 0 {
+		if len(by.values) == 0 {
 			continue
 		}
-		param, err := json.Marshal(by.values)
+		values, err := b.texts(by.values)
 		if err != nil {
 			return nil, fmt.Errorf("load machines: %w", err)
 		}
-		ids = append(ids, fmt.Sprintf(by.from, b.param(string(param))))
+		ids = append(ids, fmt.Sprintf(by.from, values))
 	}
 	if q.UUID != "" {
 		ids = append(ids, "SELECT id FROM machines WHERE uuid = "+b.text(q.UUID))
@@ -241,6 +250,16 @@ func (b *builder) param(value any) string {
 
 // text is param for a string.
 func (b *builder) text(s string) string { return "(" + b.param(text(s)) + " ->> '$')" }
+
+// texts is a query of some strings. One is no list, of which SQLite would have more to
+// prepare than to do.
+func (b *builder) texts(values []string) (string, error) {
+	if len(values) == 1 {
+		return "SELECT " + b.text(values[0]), nil
+	}
+	param, err := list(values)
+	return "SELECT value FROM json_each(" + b.param(param) + ")", err
+}
 
 // operatorJSON is what the operator says of a machine, as it is stored.
 type operatorJSON struct {

@@ -36,7 +36,7 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 		if !ok || s.common.has(t) {
 			continue
 		}
-		sql := "SELECT coalesce(group_concat(row), '') FROM (SELECT row FROM (" + strings.Join(from, " UNION ALL ") + ") LIMIT " + b.param(few+1) + ")"
+		sql := "SELECT coalesce(group_concat(row), '') FROM (SELECT row FROM (" + strings.Join(from, " UNION ALL ") + ")" + limited(few+1) + ")"
 		rows, err := s.rowsOf(ctx, statement{name: "narrow a filter down", sql: sql, args: b.args})
 		if err != nil {
 			return n, err
@@ -48,6 +48,23 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 		}
 	}
 	return n, nil
+}
+
+// inOrder reports whether one index has what q selects in the order of q, so that its
+// first rows are the page, however many there are.
+func inOrder(q registry.Query) bool {
+	if len(q.Filter) != 1 || q.Sort.Field != registry.SortName {
+		return false
+	}
+	t := q.Filter[0]
+	if t.Not || t.Part || len(t.Values) != 1 || t.Values[0] == "" {
+		return false
+	}
+	switch t.Field {
+	case registry.FieldState, registry.FieldOwner, registry.FieldVendor, registry.FieldModel:
+		return true
+	}
+	return false
 }
 
 // common is the terms that were found to select more than [few] machines, by their text,

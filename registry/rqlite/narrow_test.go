@@ -33,7 +33,7 @@ func TestFilterOfMany(t *testing.T) {
 	for _, filter := range []string{
 		"state:ready", "state:failed", "tag:common", "tag:rare", "tag:common state:failed", "tag:rare state:ready", "state:ready,failed",
 		"vendor:acme tag:rare", "rocket", "rocket tag:rare", "rocket -tag:rare", "sn00", "sn00007", "sn00007,sn01007", "00", "label.half:1", "label.half:1 tag:rare",
-		"model:~rock state:failed", "model:~nothing", "serial:~0100 -state:failed", "serial:SN00012", "owner:nobody", "-tag:common", "online:yes", "name:" + all[5].Name,
+		"model:~rock state:failed", "model:~nothing", "serial:~0100 -state:failed", "serial:SN00012", "owner:nobody", "vendor:acme", "model:rocket", "-tag:common", "online:yes", "name:" + all[5].Name,
 	} {
 		for _, sort := range []string{"name", "-name", "model", "-registered", "state"} {
 			q := registry.Query{Limit: 40, Brief: true}

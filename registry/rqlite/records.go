@@ -14,8 +14,8 @@ func (s *Store) Timeline(ctx context.Context, machine string, before int64, limi
 	return scan(ctx, s, scanEvent, statement{
 		name: "load timeline",
 		sql: `SELECT seq, at_ms, kind, machine, mac, message FROM events
-			WHERE machine = ?1 ->> '$' AND (?2 = 0 OR seq < ?2) ORDER BY seq DESC LIMIT ?3`,
-		args: []any{text(machine), before, max(limit, 0)},
+			WHERE machine = ?1 ->> '$' AND (?2 = 0 OR seq < ?2) ORDER BY seq DESC` + limited(max(limit, 0)),
+		args: []any{text(machine), before},
 	})
 }
 
@@ -40,8 +40,8 @@ func (s *Store) History(ctx context.Context, machine string, limit int) ([]regis
 				SELECT m.id AS machine, h.at_ms, h.data, true AS newest, 0 AS seq
 				FROM machines m JOIN machine_hardware h ON h.row = m.row WHERE m.id = ?1 ->> '$' AND h.at_ms > 0
 				UNION ALL SELECT machine, at_ms, data, false, seq FROM hardware_history WHERE machine = ?1 ->> '$')
-			ORDER BY newest DESC, at_ms DESC, seq DESC LIMIT ?2`,
-		args: []any{text(machine), min(max(limit, 0), maxHistory)},
+			ORDER BY newest DESC, at_ms DESC, seq DESC` + limited(min(max(limit, 0), maxHistory)),
+		args: []any{text(machine)},
 	})
 }
 
@@ -54,7 +54,7 @@ func (s *Store) Audit(ctx context.Context, object string, before int64, limit in
 		where += " AND object = " + b.text(object)
 	}
 	sql := `SELECT seq, at_ms, actor, role, origin, action, object, before, after FROM audit WHERE ` + where +
-		" ORDER BY seq DESC LIMIT " + b.param(max(limit, 0))
+		" ORDER BY seq DESC" + limited(max(limit, 0))
 	return scan(ctx, s, scanAudit, statement{name: "load audit", sql: sql, args: b.args})
 }
 

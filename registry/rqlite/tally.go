@@ -80,7 +80,7 @@ func tally(q registry.Query, by registry.TallyBy, n narrowed) (statement, error)
 		sql += " GROUP BY " + value + " COLLATE NOCASE ORDER BY 2 DESC, lower(" + value + ")"
 	}
 	if by.Limit > 0 {
-		sql += " LIMIT " + b.param(by.Limit)
+		sql += limited(by.Limit)
 	}
 	return statement{name: "count machines", sql: sql, args: b.args}, nil
 }
