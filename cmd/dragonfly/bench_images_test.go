@@ -3,8 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,10 +41,10 @@ func BenchmarkImages(b *testing.B) {
 	peer := nginx(b, filepath.Dir(file))
 	ours := startContender(b, "dragonfly", dir, nil)
 	servers := map[string]*served{
-		"dragonfly": {"http://" + ours.address + store.Path + filepath.Base(file), []int{ours.cmd.Process.Pid}, nil, nil},
+		"dragonfly": {address: ours.address, path: store.Path + filepath.Base(file), pids: []int{ours.cmd.Process.Pid}},
 		"nginx":     peer,
 	}
-	peer.url += filepath.Base(file)
+	peer.path = "/" + filepath.Base(file)
 	for range setting(b, envRounds, 5) {
 		for _, name := range slices.Sorted(maps.Keys(servers)) {
 			servers[name].measure(b)
@@ -81,9 +82,45 @@ func imageIn(b *testing.B, dir string) string {
 
 // served is a server that has the image.
 type served struct {
-	url         string
+	address     string
+	path        string
 	pids        []int
 	speed, cost []float64 // GB/s, and seconds of CPU for each GB; one of each round
+}
+
+// fetch gets a file, of more than size bytes, and lets the kernel throw it away (tcp(7),
+// MSG_TRUNC): what is fetched on the processors of the server must cost them little.
+func fetch(address, path string, size int64) error {
+	c, err := dial(address)
+	if err != nil {
+		return err
+	}
+	defer c.conn.Close()
+	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, address); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return err
+	}
+	got := int64(c.in.Buffered())
+	raw, err := c.conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	unread := make([]byte, 1<<20)
+	for n := 1; n > 0 && err == nil; got += int64(n) {
+		var failed error
+		err = raw.Read(func(fd uintptr) bool {
+			n, _, failed = syscall.Recvfrom(int(fd), unread, syscall.MSG_TRUNC)
+			return failed != syscall.EAGAIN
+		})
+		err, n = errors.Join(err, failed), max(n, 0)
+	}
+	if err == nil && (resp.StatusCode != http.StatusOK || got != resp.ContentLength || got < size) {
+		err = fmt.Errorf("%s: %s, %d bytes", path, resp.Status, got)
+	}
+	return err
 }
 
 // measure lets all machines fetch the image once.
@@ -91,18 +128,7 @@ func (s *served) measure(b *testing.B) {
 	before, began := cpuOf(b, s.pids), time.Now()
 	var group errgroup.Group
 	for range imageClients {
-		group.Go(func() error {
-			resp, err := http.Get(s.url)
-			if err != nil {
-				return err
-			}
-			defer resp.Body.Close()
-			n, err := io.Copy(io.Discard, resp.Body)
-			if err == nil && (resp.StatusCode != http.StatusOK || n < imageSize) {
-				err = fmt.Errorf("%s: %s, %d bytes", s.url, resp.Status, n)
-			}
-			return err
-		})
+		group.Go(func() error { return fetch(s.address, s.path, imageSize) })
 	}
 	if err := group.Wait(); err != nil {
 		b.Fatal(err)
@@ -154,7 +180,7 @@ func nginx(b *testing.B, dir string) *served {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &served{url: "http://" + address + "/"}
+	s := &served{address: address}
 	for _, word := range strings.Fields(string(out)) {
 		pid, err := strconv.Atoi(word)
 		if err != nil {
