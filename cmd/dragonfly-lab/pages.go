@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"dragonfly/registry"
@@ -106,9 +108,15 @@ func (b *bench) pages(ctx context.Context, s *subject) error {
 const warmUp = 5
 
 func (b *bench) askAgain(ctx context.Context, s *subject, q question) error {
+	runtime.GC() // now, and not beside the server, whose time is measured
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var took []time.Duration
 	var before time.Duration
-	for i := range b.Rounds + warmUp {
+	rounds := b.Rounds
+	if q.limit <= machineLimit { // one collection of garbage holds up a dozen of these, which is more than are above the p99 of 500
+		rounds *= 4
+	}
+	for i := range rounds + warmUp {
 		if i == warmUp {
 			cpu, err := cpuTime(s.pid())
 			if err != nil {
