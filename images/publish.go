@@ -1,6 +1,7 @@
 package images
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -26,8 +27,12 @@ func writeFile(path string, body []byte, perm os.FileMode) error {
 
 // publish puts a directory with these files, by name, at path in one step. A
 // kernel and an initramfs of two builds do not fit together, so a server that
-// reads while we write must see both old or both new.
+// reads while we write must see both old or both new. Where they are there already,
+// they stay as they are, with their times.
 func publish(path string, files map[string][]byte) error {
+	if published(path, files) {
+		return nil
+	}
 	temp, err := stage(path, files)
 	if temp != "" {
 		defer os.RemoveAll(temp)
@@ -39,6 +44,20 @@ func publish(path string, files map[string][]byte) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// published reports whether a directory has these files, and no others.
+func published(path string, files map[string][]byte) bool {
+	entries, err := os.ReadDir(path)
+	if err != nil || len(entries) != len(files) {
+		return false
+	}
+	for name, want := range files {
+		if got, err := os.ReadFile(filepath.Join(path, name)); err != nil || !bytes.Equal(got, want) {
+			return false
+		}
+	}
+	return true
 }
 
 // stage writes the files into a new directory beside path.

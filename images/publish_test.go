@@ -36,6 +36,35 @@ func TestPublishReplacesTheWholeDirectory(t *testing.T) {
 	}
 }
 
+func TestPublishLeavesTheSame(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "amd64")
+	had := func(files map[string][]byte) os.FileInfo {
+		t.Helper()
+		if err := publish(path, files); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(path, "vmlinuz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	kernel := had(map[string][]byte{"vmlinuz": []byte("one"), "initramfs.zst": []byte("a")})
+	if again := had(map[string][]byte{"vmlinuz": []byte("one"), "initramfs.zst": []byte("a")}); !os.SameFile(kernel, again) {
+		t.Error("the same files were written anew")
+	}
+	for name, files := range map[string]map[string][]byte{
+		"other bytes": {"vmlinuz": []byte("one"), "initramfs.zst": []byte("b")},
+		"one less":    {"vmlinuz": []byte("one")},
+		"other name":  {"vmlinuz": []byte("one"), "initrd": []byte("a")},
+	} {
+		before := had(map[string][]byte{"vmlinuz": []byte("one"), "initramfs.zst": []byte("a")})
+		if os.SameFile(before, had(files)) {
+			t.Errorf("%s: the files were left", name)
+		}
+	}
+}
+
 func TestPublishLeavesTheOldOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "amd64")
 	if err := publish(path, map[string][]byte{"vmlinuz": []byte("old")}); err != nil {
