@@ -88,7 +88,7 @@ type served struct {
 	speed, cost []float64 // GB/s, and seconds of CPU for each GB; one of each round
 }
 
-// fetch gets a file, of more than size bytes, and lets the kernel throw it away (tcp(7),
+// fetch gets a file, of at least size bytes, and lets the kernel throw it away (tcp(7),
 // MSG_TRUNC): what is fetched on the processors of the server must cost them little.
 func fetch(address, path string, size int64) error {
 	c, err := dial(address)
