@@ -293,17 +293,21 @@ func (d *eraser) overwrite(ctx context.Context) error {
 	})
 }
 
+// wipeStep is how much is wiped at once: nothing else waits for the disk, and each of
+// its answers takes a while.
+const wipeStep = 128 << 20
+
 // steps does something to all of the disk, a part at a time.
 func (d *eraser) steps(ctx context.Context, stage string, do func(off, n int64) error) error {
-	for off := int64(0); off < d.size; off += zeroStep {
+	for off := int64(0); off < d.size; off += wipeStep {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		n := min(zeroStep, d.size-off)
+		n := min(wipeStep, d.size-off)
 		if err := do(off, n); err != nil {
 			return fmt.Errorf("%d bytes at %d: %w", n, off, cause(err))
 		}
-		d.env.report(Progress{Stage: stage, Done: min(off+zeroStep, d.size), Total: d.size, Written: min(off+zeroStep, d.size)})
+		d.env.report(Progress{Stage: stage, Done: min(off+wipeStep, d.size), Total: d.size, Written: min(off+wipeStep, d.size)})
 	}
 	return context.Cause(ctx)
 }
