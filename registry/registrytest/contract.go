@@ -42,6 +42,7 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"operating systems are kept", testOSes},
 		{"the full machine lacks nothing", testFull},
 		{"more machines than fit one answer", testMany},
+		{"many machines with all their hardware in one change", testLarge},
 		{"a write names the version it read", testVersions},
 		{"an operation applies once", testOnce},
 		{"a change applies whole or not at all", testAtomic},

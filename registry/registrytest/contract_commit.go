@@ -255,3 +255,47 @@ func race(f func(i int) error) []error {
 	all.Wait()
 	return errs
 }
+
+// imported is a change with machines n to m, inclusive, in no order, each with hardware
+// of some 4 kB.
+func imported(n, m int) registry.Change {
+	c := registry.Change{Op: fmt.Sprintf("import %d to %d", n, m)}
+	for i := n; i <= m; i++ {
+		m, mixed := machine(i), uint64(i)*11400714819323198485
+		m.ID, m.Name, m.Owner = fmt.Sprintf("m-%016x", mixed), fmt.Sprintf("%016x", mixed), fmt.Sprintf("owner-%d", i%7)
+		for disk := range 24 {
+			m.Hardware.Disks = append(m.Hardware.Disks, registry.Disk{Name: fmt.Sprintf("sd%c", 'a'+disk), Bytes: 1 << 40,
+				Model: "MZ7LH960HAJR-00005", Serial: fmt.Sprintf("%X", mixed+uint64(disk))})
+		}
+		c.Put = append(c.Put, m)
+		c.History = append(c.History, registry.HardwareRecord{Machine: m.ID, At: noon(), Hardware: m.Hardware})
+		c.Events = append(c.Events, registry.Event{At: noon(), Kind: registry.MachineRegistered, Machine: m.ID})
+	}
+	return c
+}
+
+// What undoes a change is in memory at first and in a file once it is large: one of
+// hundreds of machines, as an import makes it, among as many, gets there.
+func testLarge(t *testing.T, s registry.Store) {
+	const n = 600
+	first, second := imported(1, n), imported(n+1, 2*n)
+	commit(t, s, first)
+	commit(t, s, second)
+	want := map[string]registry.Hardware{}
+	for _, m := range append(first.Put[:n:n], second.Put...) {
+		want[m.ID] = m.Hardware
+	}
+	edit := registry.Change{Op: "edit"}
+	for _, m := range find(t, s, registry.Query{}) {
+		wantEqual(t, "hardware of "+m.Name, m.Hardware, want[m.ID])
+		m.Owner, m.Hardware.Disks = "ana", m.Hardware.Disks[1:]
+		edit.Put = append(edit.Put, m)
+	}
+	commit(t, s, edit)
+	half := imported(2*n+1, 3*n)
+	half.Put = append(half.Put, first.Put[0]) // exists
+	wantConflict(t, s.Commit(t.Context(), half), "machine "+first.Put[0].ID)
+	owners, err := s.Tally(t.Context(), registry.Query{}, registry.TallyBy{Field: registry.FieldOwner})
+	wantEqual(t, "error", err, nil)
+	wantEqual(t, "owners", owners, []registry.Tally{{Value: "ana", N: 2 * n}})
+}
