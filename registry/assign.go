@@ -69,12 +69,12 @@ func (r *Registry) recallRules() {
 
 // assign gives a machine that registers for the first time what the rules set, and
 // returns what its timeline says of that; no events where no rule applies. deploys is
-// the rule that has its operating system installed; empty: none. taken
+// the rule that has its operating system installed; nil: none. taken
 // counts the names that turned out to belong to machines that are not known here
 // yet. The caller gives back the claim to the name once the machine is in the index.
-func (r *Registry) assign(m Machine, e enrolment, taken int) (assigned Machine, events []Event, deploys string) {
+func (r *Registry) assign(m Machine, e enrolment, taken int) (assigned Machine, events []Event, deploys *Rule) {
 	if !m.RegisteredAt.IsZero() {
-		return m, nil, ""
+		return m, nil, nil
 	}
 	a := r.rules.get().evaluate(e.Registration)
 	name := m.Name
@@ -150,8 +150,8 @@ func (a assignment) apply(m Machine, name string) (assigned Machine, changes []s
 	if a.set.OS != "" && m.OS == "" {
 		m.OS = a.set.OS
 		changes = append(changes, "operating system "+m.OS)
-		if a.deploys != "" {
-			changes = append(changes, "which is installed at once")
+		if a.deploys != nil {
+			changes = append(changes, "which is installed "+a.deploys.Set.when())
 		}
 	}
 	return m, changes

@@ -16,9 +16,7 @@ func (r *Registry) DeployMany(ctx context.Context, s Selection, req DeployReques
 	if !s.one() && req.Confirm != "" {
 		v.add("/deployment/confirm", "it names the disk of one machine; for many, say erase, with the disks of all of them")
 	}
-	if limit < 0 || limit > MaxSelected {
-		v.add("/concurrency", "want 1 to 10000, or 0 for all at once")
-	}
+	v.limit("/concurrency", limit)
 	if err := v.err(); err != nil {
 		return Batch{}, nil, err
 	}

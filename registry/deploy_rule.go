@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,10 +13,13 @@ import (
 // system installed: a deployment that is pending, and planned when its turn comes. It is
 // in the same transaction, so that a server that is stopped at any moment has neither or
 // both.
-func (r *Registry) deployBy(ctx context.Context, rule string, m Machine, c *Change) (Machine, error) {
-	ctx = WithActor(ctx, Actor{Name: fmt.Sprintf("rule %q", rule)})
+func (r *Registry) deployBy(ctx context.Context, rule Rule, m Machine, c *Change) (Machine, error) {
+	ctx = WithActor(ctx, Actor{Name: fmt.Sprintf("rule %q", rule.Name)})
 	req := DeployRequest{Kind: KindInstall, OS: m.OS, Blank: true}
 	d := r.newDeployment(ctx, m, req)
+	if limit := rule.Set.Concurrency; limit > 0 {
+		d.Batch, d.Limit = rule.batch(), limit
+	}
 	m.Deployment = d.ID
 	var err error
 	if d.Sealed, err = r.seal(d.ID, Recipe{Request: req}); err != nil {
@@ -33,6 +38,20 @@ func (r *Registry) deployBy(ctx context.Context, rule string, m Machine, c *Chan
 	c.Audit = append(c.Audit, audit)
 	c.Events = append(c.Events, m.event(DeploymentCreated, r.now(), d.name()+": asked for"+byWhom(ctx)))
 	return m, nil
+}
+
+// batch is that of all deployments of a rule, whenever their machines register.
+func (r Rule) batch() string {
+	sum := sha256.Sum256([]byte(r.Name))
+	return "r-" + hex.EncodeToString(sum[:6])
+}
+
+// when is when a machine is installed by the rule, in words.
+func (s RuleSetTo) when() string {
+	if s.Concurrency > 0 {
+		return "when its turn comes"
+	}
+	return "at once"
 }
 
 // unplanned reports whether it was only asked for: nobody has looked yet at what it

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,13 @@ import (
 // installing has every machine of a vendor installed that registers.
 func (g *rig) installing(t *testing.T, os string) {
 	t.Helper()
-	rules := []registry.Rule{{Name: "metal", Set: registry.RuleSetTo{OS: os, AutoDeploy: true}}}
+	g.installingAtOnce(t, os, 0)
+}
+
+// installingAtOnce has so many of them installed at once; 0: all.
+func (g *rig) installingAtOnce(t *testing.T, os string, n int) {
+	t.Helper()
+	rules := []registry.Rule{{Name: "metal", Set: registry.RuleSetTo{OS: os, AutoDeploy: true, Concurrency: n}}}
 	if _, err := g.SetRules(by(t, "ana"), registry.AnyVersion, rules); err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +47,52 @@ func TestRuleDeploys(t *testing.T) {
 		g.carryOut(t, g.claim(t, "boot-1"))
 		if again := g.boot(t, 2, disk("sda", "S1", 8e9)); again.Deployment != d.ID {
 			t.Errorf("registering again gave it deployment %s", again.Deployment)
+		}
+	})
+}
+
+// A row of racks that is switched on at once is installed so many at a time, in the
+// order in which the machines registered.
+func TestRuleDeploysInTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, registrytest.Memory())
+		g.installingAtOnce(t, "linux", 2)
+		var ids []string
+		for n := range byte(4) {
+			m := g.boot(t, 2+n, disk("sda", fmt.Sprintf("S%d", n), 8e9))
+			ids = append(ids, m.ID)
+			time.Sleep(time.Second)
+		}
+		states := func() (s string) {
+			for _, id := range ids {
+				m, err := g.Machine(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				d, err := g.Deployment(t.Context(), m.Deployment)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s += string(d.State) + " "
+			}
+			return s
+		}
+		if s := states(); s != "waiting waiting pending pending " {
+			t.Errorf("at first they are %s", s)
+		}
+		first, err := g.Machine(t.Context(), ids[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if timeline, err := g.Timeline(t.Context(), ids[3], 0, 100); err != nil || !told(timeline, "which is installed when its turn comes") {
+			t.Errorf("the timeline says %+v, %v", timeline, err)
+		}
+		if _, err := g.Cancel(by(t, "ana"), first.Deployment); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if s := states(); s != "cancelled waiting waiting pending " {
+			t.Errorf("once one has ended they are %s", s)
 		}
 	})
 }

@@ -127,15 +127,15 @@ func (r *Registry) enrolAs(ctx context.Context, e enrolment, candidates []Machin
 		return Machine{}, false, err
 	}
 	change.Events = append(change.Events, events...)
-	if rule != "" {
-		if m, err = r.deployBy(ctx, rule, m, &change); err != nil {
+	if rule != nil {
+		if m, err = r.deployBy(ctx, *rule, m, &change); err != nil {
 			return Machine{}, false, err
 		}
 	}
 	if err := r.write(ctx, change); err != nil {
 		return Machine{}, false, err
 	}
-	if rule != "" {
+	if rule != nil {
 		r.wakeBatches()
 	}
 	m.Version++

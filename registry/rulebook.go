@@ -94,7 +94,7 @@ type RuleTrial struct {
 	Verdicts []RuleVerdict
 	Machine  Machine // as the rules would make it, had nobody said anything of it yet
 	Changes  []string
-	deploys  bool // its operating system would be installed
+	deploys  *Rule // would have its operating system installed; nil: none
 }
 
 // TestRules tells what rules would make of a machine if it registered now, for the
@@ -128,7 +128,7 @@ func (r *Registry) try(set RuleSet, m Machine) (trial RuleTrial, named bool) {
 		r.index.release(m.ID, name)
 	}
 	fresh, changes := a.apply(fresh, name)
-	return RuleTrial{Version: set.Version, Verdicts: a.verdicts, Machine: fresh, Changes: changes, deploys: a.deploys != ""}, named
+	return RuleTrial{Version: set.Version, Verdicts: a.verdicts, Machine: fresh, Changes: changes, deploys: a.deploys}, named
 }
 
 // changesOfRules is what becomes of each rule, and of their order where it becomes

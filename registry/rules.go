@@ -47,6 +47,7 @@ type RuleSetTo struct {
 	Owner       string            `json:"owner,omitempty"`
 	OS          string            `json:"os,omitempty" doc:"the operating system to assign; nothing is installed by that alone"`
 	AutoDeploy  bool              `json:"auto_deploy,omitempty" doc:"os is installed as soon as the machine has registered, where this rule is the one that assigns it; never on a disk on which anything was found"`
+	Concurrency int               `json:"concurrency,omitempty" doc:"with auto_deploy: how many machines of this rule are installed at once, the others wait for their turn; 0: all of them"`
 }
 
 // RuleVerdict says whether a rule applies to a machine.
@@ -59,21 +60,21 @@ type RuleVerdict struct {
 // assignment is what rules make of one registration.
 type assignment struct {
 	verdicts []RuleVerdict
-	set      RuleSetTo // NamePattern and AutoDeploy are not used
+	set      RuleSetTo // NamePattern, AutoDeploy and Concurrency are not used
 	name     nameText  // zero: no rule names the machine
-	deploys  string    // the rule that wants set.OS installed; empty: none does
+	deploys  *Rule     // wants set.OS installed; nil: none does
 }
 
 // evaluate finds the rules that apply to reg, and what they give together.
 func (s RuleSet) evaluate(reg Registration) (a assignment) {
-	for _, rule := range s.Rules {
+	for i, rule := range s.Rules {
 		verdict := RuleVerdict{Rule: rule.Name, Because: rule.Match.unmet(reg)}
 		if rule.Disabled {
 			verdict.Because = "the rule is disabled"
 		}
 		if verdict.Applies = verdict.Because == ""; verdict.Applies {
 			if rule.Set.AutoDeploy && a.set.OS == "" {
-				a.deploys = rule.Name
+				a.deploys = &s.Rules[i]
 			}
 			verdict.Because = a.add(rule.Set, reg)
 		}

@@ -281,6 +281,7 @@ func TestBadRules(t *testing.T) {
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{OS: "Debian 12"}}}, "/rules/0/set/os", "such as debian-12"},
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{Owner: "<"}}}, "/rules/0/set/owner", "markup"},
 		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{Owner: "lab", AutoDeploy: true}}}, "/rules/0/set/auto_deploy", "want os beside it"},
+		{[]registry.Rule{{Name: "x", Set: registry.RuleSetTo{OS: "linux", AutoDeploy: true, Concurrency: -1}}}, "/rules/0/set/concurrency", "want 1 to 10000"},
 	} {
 		_, err := r.SetRules(t.Context(), registry.AnyVersion, tt.rules)
 		invalid, ok := errors.AsType[*registry.InvalidError](err)

@@ -82,6 +82,14 @@ func (v *validator) set(at string, set RuleSetTo) {
 	if set.AutoDeploy && set.OS == "" {
 		v.add(at+"/auto_deploy", "want os beside it: a rule deploys what it assigns")
 	}
+	v.limit(at+"/concurrency", set.Concurrency)
+}
+
+// limit checks how many deployments are to be under way at once.
+func (v *validator) limit(at string, n int) {
+	if n < 0 || n > MaxSelected {
+		v.add(at, fmt.Sprintf("want 1 to %d, or 0 for all at once", MaxSelected))
+	}
 }
 
 // os checks the name of an operating system; the empty one is none.

@@ -69,8 +69,8 @@ func (r *Registry) tryOn(set RuleSet, m Machine) MachineTrial {
 	}
 	t.note("owner", m.Owner, trial.Machine.Owner)
 	t.note("operating system", m.OS, trial.Machine.OS)
-	if trial.deploys {
-		t.note("deployment", "", "install "+trial.Machine.OS+" at once, if its disk is blank")
+	if trial.deploys != nil {
+		t.note("deployment", "", "install "+trial.Machine.OS+" "+trial.deploys.Set.when()+", if its disk is blank")
 	}
 	for _, tag := range trial.Machine.Tags {
 		if !slices.Contains(m.Tags, tag) {

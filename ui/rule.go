@@ -17,6 +17,7 @@ type ruleForm struct {
 	Version string // of the set that was read
 	Rule    registry.Rule
 	BMC     string // "", "yes" or "no"
+	AtOnce  string // how many are installed; empty: all
 	Tags    string // with commas
 	Labels  string // key=value, one a line
 	Systems []choice
@@ -25,7 +26,7 @@ type ruleForm struct {
 }
 
 // ruleFields are the fields of the form that are no choice.
-var ruleFields = []string{"version", "name", "vendor", "model", "serial", "mac_prefix", "subnet", "name_pattern", "tags", "labels", "owner", "os", "bmc"}
+var ruleFields = []string{"version", "name", "vendor", "model", "serial", "mac_prefix", "subnet", "name_pattern", "tags", "labels", "owner", "os", "concurrency", "bmc"}
 
 func (u *UI) ruleForm(w http.ResponseWriter, r *http.Request) error {
 	set, err := u.Rules.Rules(r.Context())
@@ -46,6 +47,9 @@ func (u *UI) ruleForm(w http.ResponseWriter, r *http.Request) error {
 // take fills the form with a rule.
 func (f *ruleForm) take(rule registry.Rule) {
 	f.Rule, f.Tags, f.Labels = rule, strings.Join(rule.Set.Tags, ", "), pairLines(rule.Set.Labels)
+	if rule.Set.Concurrency > 0 {
+		f.AtOnce = strconv.Itoa(rule.Set.Concurrency)
+	}
 	if rule.Match.BMC != nil {
 		f.BMC = map[bool]string{true: "yes", false: "no"}[*rule.Match.BMC]
 	}
@@ -77,13 +81,20 @@ func ruleIn(r *http.Request) (f ruleForm, err error) {
 		}
 	}
 	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	f = ruleForm{Was: r.FormValue("was"), Version: value("version"), BMC: value("bmc"), Tags: value("tags"), Labels: r.PostFormValue("labels"), Faults: faults{}}
+	f = ruleForm{Was: r.FormValue("was"), Version: value("version"), BMC: value("bmc"), AtOnce: value("concurrency"), Tags: value("tags"), Labels: r.PostFormValue("labels"), Faults: faults{}}
 	f.Rule = registry.Rule{Name: value("name"), Disabled: r.PostFormValue("enabled") == "",
 		Match: registry.RuleMatch{Vendor: value("vendor"), Model: value("model"), Serial: value("serial"), MACPrefix: value("mac_prefix"), Subnet: value("subnet")},
 		Set:   registry.RuleSetTo{NamePattern: value("name_pattern"), Owner: value("owner"), OS: value("os"), AutoDeploy: r.PostFormValue("auto_deploy") != "", Tags: tagsIn(f.Tags)}}
 	if f.BMC != "" {
 		has := f.BMC == "yes"
 		f.Rule.Match.BMC = &has
+	}
+	if f.AtOnce != "" {
+		if n, err := strconv.Atoi(f.AtOnce); err == nil && n > 0 {
+			f.Rule.Set.Concurrency = n
+		} else {
+			f.Faults["concurrency"] = []string{"Want a number of machines, or nothing for all at once."}
+		}
 	}
 	labels, wrong := pairs(f.Labels)
 	if wrong != "" {

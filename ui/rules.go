@@ -188,7 +188,10 @@ func gives(s registry.RuleSetTo) string {
 	add("labels", strings.Join(strings.Fields(pairLines(s.Labels)), ", "))
 	add("owner", s.Owner)
 	add("OS", s.OS)
-	if s.AutoDeploy {
+	switch {
+	case s.AutoDeploy && s.Concurrency > 0:
+		words = append(words, fmt.Sprintf("installed, %d at a time", s.Concurrency))
+	case s.AutoDeploy:
 		words = append(words, "installed at once")
 	}
 	return strings.Join(words, "; ")

@@ -21,11 +21,12 @@ func rulePress(value string) chromedp.Action[chromedp.Void] {
 func TestWrongRuleInBrowser(t *testing.T) {
 	f := newOffice(t)
 	w := uitest.New(t)
-	w.Do(chromedp.Navigate(f.url+"/settings/rules/edit"), fill("name", "all <b>"), fill("subnet", "192.0.2.1/24"), fill("labels", "rack"), chromedp.Click(chromedp.CSS("[name=auto_deploy]")), rulePress("save"), chromedp.WaitVisible(chromedp.CSS("#labels-why")))
+	w.Do(chromedp.Navigate(f.url+"/settings/rules/edit"), fill("name", "all <b>"), fill("subnet", "192.0.2.1/24"), fill("labels", "rack"), fill("concurrency", "few"), chromedp.Click(chromedp.CSS("[name=auto_deploy]")), rulePress("save"), chromedp.WaitVisible(chromedp.CSS("#labels-why")))
 	w.Says("#name-why", "markup is not accepted")
 	w.Says("#labels-why", `"rack" is not of the form key=value`)
 	w.Says("#subnet-why", "did you mean 192.0.2.0/24?")
 	w.Says("#auto_deploy-why", "want os beside it")
+	w.Says("#concurrency-why", "Want a number of machines")
 	w.Wait(`document.querySelector("#name").value === "all <b>" && document.querySelector("#labels").value === "rack"`)
 	if set, err := f.Rules(t.Context()); err != nil || len(set.Rules) != 0 {
 		t.Errorf("it was kept: %+v, %v", set, err)

@@ -38,6 +38,7 @@ when it registers for the first time:
       os: debian-12             # assigned; nothing is installed by that alone
       auto_deploy: false        # true installs it as soon as the machine has
                                 # registered, if its disk is blank
+      concurrency: 20           # as many of them at once; 0: all
     disabled: false             # true keeps it, and does not try it
 
 Rules are tried in their order. All that match are applied; of what a machine has
