@@ -69,9 +69,9 @@ func (r *Registry) recallRules() {
 
 // assign gives a machine that registers for the first time what the rules set, and
 // returns what its timeline says of that; no events where no rule applies. deploys is
-// the rule that has its operating system installed; nil: none. taken
-// counts the names that turned out to belong to machines that are not known here
-// yet. The caller gives back the claim to the name once the machine is in the index.
+// the rule that has its operating system installed; nil: none. taken counts the names
+// that turned out to belong to machines that are not known here yet. The caller gives
+// back the claim to the name once the machine is in the index.
 func (r *Registry) assign(m Machine, e enrolment, taken int) (assigned Machine, events []Event, deploys *Rule) {
 	if !m.RegisteredAt.IsZero() {
 		return m, nil, nil

@@ -310,6 +310,37 @@ func TestRuleDeploysOverHTTP(t *testing.T) {
 	f.state(t, registry.Ready, "")
 }
 
+// Of a rule that says how many at once, the others wait: the second machine has its turn
+// when the first one's is over.
+func TestRuleDeploysInTurnsOverHTTP(t *testing.T) {
+	f := newOffice(t)
+	os := mine(registry.FirstBootNone).ID
+	if code, out, errs := f.cli(t, "- name: metal\n  set: {os: "+os+", auto_deploy: true, concurrency: 1}\n", "rule", "edit", "-f", "-"); code != 0 {
+		t.Fatalf("%d %s%s", code, out, errs)
+	}
+	asked := func(n byte) string {
+		_, reply := f.rack(t, n, 100e9)
+		m, err := f.Machine(t.Context(), reply.ID)
+		if err != nil || m.Deployment == "" {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		return m.Deployment
+	}
+	first := asked(2)
+	f.becomes(t, first, registry.DeploymentWaiting)
+	second := asked(3)
+	if d := f.becomes(t, second, registry.DeploymentPending); d.Concurrency != 1 || d.Batch == "" {
+		t.Errorf("%+v", d)
+	}
+	if code, out, errs := f.cli(t, "", "deployment", "cancel", first, "--yes"); code != 0 {
+		t.Fatalf("%d %s%s", code, out, errs)
+	}
+	over, turn := f.becomes(t, first, registry.DeploymentCancelled), f.becomes(t, second, registry.DeploymentWaiting)
+	if turn.StateAt.Before(over.EndedAt) {
+		t.Errorf("it had its turn at %s, before %s", turn.StateAt, over.EndedAt)
+	}
+}
+
 // The server is killed while a disk is being written, and again before the installed
 // system phones home: the agent's next report goes on, and nothing is written twice.
 func TestDeploymentOutlivesKills(t *testing.T) {

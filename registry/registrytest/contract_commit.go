@@ -256,11 +256,11 @@ func race(f func(i int) error) []error {
 	return errs
 }
 
-// imported is a change with machines n to m, inclusive, in no order, each with hardware
-// of some 4 kB.
-func imported(n, m int) registry.Change {
-	c := registry.Change{Op: fmt.Sprintf("import %d to %d", n, m)}
-	for i := n; i <= m; i++ {
+// imported is a change with machines from to to, inclusive, in no order, each with
+// hardware of some 4 kB.
+func imported(from, to int) registry.Change {
+	c := registry.Change{Op: fmt.Sprintf("import %d to %d", from, to)}
+	for i := from; i <= to; i++ {
 		m, mixed := machine(i), uint64(i)*11400714819323198485
 		m.ID, m.Name, m.Owner = fmt.Sprintf("m-%016x", mixed), fmt.Sprintf("%016x", mixed), fmt.Sprintf("owner-%d", i%7)
 		for disk := range 24 {

@@ -353,8 +353,8 @@ func (t *target) zero(ctx context.Context, off, n int64) error {
 }
 
 // zeroStep is how much is zeroed at once: a disk that cannot forget has it written
-// by the kernel, and then cannot be called back. What is written meanwhile waits for it
-// at the disk: with steps of 128 MiB, the cores for a third of the time.
+// by the kernel, and then cannot be called back. What is written meanwhile waits behind
+// it at the disk.
 const zeroStep = 16 << 20
 
 func (t *target) zeroDisk(ctx context.Context, off, n int64) error {

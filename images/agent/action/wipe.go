@@ -293,8 +293,8 @@ func (d *eraser) overwrite(ctx context.Context) error {
 	})
 }
 
-// wipeStep is how much is wiped at once: nothing else waits for the disk, and each of
-// its answers takes a while.
+// wipeStep is how much is wiped at once: more than [zeroStep], as nothing else waits for
+// the disk.
 const wipeStep = 128 << 20
 
 // steps does something to all of the disk, a part at a time.
