@@ -211,5 +211,5 @@ func (a *ahead) rest() (sum []byte, err error) {
 // that an agent may take.
 func workers(chunk int64) int {
 	const memory = 48 << 20 // for the chunks, packed and not
-	return max(1, min(runtime.GOMAXPROCS(0)+2, int(memory/(2*chunk))))
+	return max(1, min(runtime.NumCPU()+2, int(memory/(2*chunk))))
 }
