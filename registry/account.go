@@ -40,9 +40,10 @@ type Account struct {
 // and not kept.
 type Token struct {
 	ID        string
-	Name      string // unique among its owner's
-	Owner     string // name of the account
-	Role      Role   // what it may do, never more than its owner
+	Name      string   // unique among its owner's
+	Owner     string   // name of the account
+	Role      Role     // what it may do, never more than its owner
+	Scopes    []string // the parts of the API that it is good for; none: all of them
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 	UsedAt    time.Time // zero: never; within a minute

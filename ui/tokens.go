@@ -15,6 +15,7 @@ type tokensView struct {
 	Roles  []registry.Role // that may be given
 	Name   string          // typed
 	Role   registry.Role
+	Scopes string // with commas
 	Days   string // until it expires; "0" is never
 	Owner  string
 	Signed bool // in with an account; else there is nobody whom a token could act for
@@ -62,8 +63,8 @@ func (u *UI) createToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	v := tokensView{Name: value("name"), Role: registry.Role(value("role")), Days: value("days"), Owner: value("owner")}
-	want := registry.Token{Name: v.Name, Role: v.Role, Owner: v.Owner}
+	v := tokensView{Name: value("name"), Role: registry.Role(value("role")), Scopes: value("scopes"), Days: value("days"), Owner: value("owner")}
+	want := registry.Token{Name: v.Name, Role: v.Role, Scopes: listed(v.Scopes), Owner: v.Owner}
 	days, err := strconv.ParseUint(v.Days, 10, 16)
 	if err != nil {
 		v.Faults = faults{"expires_at": {"Choose how long it is good for."}}
@@ -87,7 +88,7 @@ func (u *UI) createToken(w http.ResponseWriter, r *http.Request) error {
 // tokenField is the field that a pointer of a token belongs to.
 func tokenField(pointer string) string {
 	switch pointer {
-	case "/name", "/role", "/owner", "/expires_at":
+	case "/name", "/role", "/scopes", "/owner", "/expires_at":
 		return pointer[1:]
 	}
 	return ""

@@ -63,7 +63,9 @@ func TestTokensInBrowser(t *testing.T) {
 	w.Wait(`[...document.querySelectorAll("#role option")].map((o) => o.value).join() === "viewer,operator"`)
 	w.Do(fill("name", "two words"), fill("role", "operator"), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("#name-why")))
 	w.Wait(`document.querySelector("#name").value === "two words" && document.querySelector("#role").value === "operator"`)
-	w.Do(fill("name", "backup"), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("#secret")))
+	w.Do(fill("name", "backup"), fill("scopes", "me, machine"), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("#scopes-why")))
+	w.Says("#scopes-why", `"machine" is none of`)
+	w.Do(fill("scopes", "me, machines"), submit("form.narrow"), chromedp.WaitVisible(chromedp.CSS("#secret")))
 	secret, err := chromedp.Run(w.Context, chromedp.Evaluate[string](`document.querySelector("#secret code").textContent`))
 	if err != nil {
 		t.Fatal(err)
@@ -85,6 +87,7 @@ func TestTokensInBrowser(t *testing.T) {
 	}
 	w.Do(chromedp.Navigate(f.url + "/settings/tokens"))
 	w.Says("table", "backup")
+	w.Says("table", "only machines, me")
 	w.Wait(`!document.querySelector("main").textContent.includes("df_")`)
 	w.Do(chromedp.Click(chromedp.CSS("td.does a")), submit(".ask"), chromedp.WaitVisible(chromedp.CSS("form.narrow")))
 	w.Says("main", "There is no API token")

@@ -126,6 +126,42 @@ func TestEveryRoute(t *testing.T) {
 	golden(t, "testdata/routes.golden", strings.Join(lines, "\n")+"\n")
 }
 
+// A token that is limited to a part of the API is good for that part and for nothing else
+// that takes a role, whatever its own.
+func TestScopedTokenOnEveryRoute(t *testing.T) {
+	a := unserved(t)
+	ctx := registry.WithActor(t.Context(), registry.Actor{Name: "admin", Role: "admin"})
+	secret, _, err := a.accounts.CreateToken(ctx, registry.Token{Name: "scoped", Role: registry.Admin, Scopes: []string{"machines", "metrics"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, handler := a.gated()
+	rules, within := policy(), 0
+	err = chi.Walk(router, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if !registry.Role(rules[method+" "+route]).Known() {
+			return nil
+		}
+		r := httptest.NewRequest(method, "http://10.0.0.2:3000"+parameter.ReplaceAllString(route, "x"), nil)
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if route == "/metrics" || route == "/api/v1/machines" || strings.HasPrefix(route, "/api/v1/machines/") {
+			if within++; w.Code != http.StatusNoContent {
+				t.Errorf("%s %s: %d %s", method, route, w.Code, w.Body)
+			}
+			return nil
+		}
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "admin/scoped is limited to machines, metrics") ||
+			w.Header().Get("WWW-Authenticate") != `Bearer error="insufficient_scope"` {
+			t.Errorf("%s %s: %d %s", method, route, w.Code, w.Body)
+		}
+		return nil
+	})
+	if err != nil || within < 10 {
+		t.Errorf("%d routes within its scopes, %v", within, err)
+	}
+}
+
 // verdict is "yes" for a request that reached its route. A machine token reaches
 // its own although the machine is gone.
 func verdict(w *httptest.ResponseRecorder) string {

@@ -138,7 +138,7 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := auth.NewAccounts(kept)
+	accounts, err := auth.NewAccounts(kept, policy().Scopes()...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,7 +18,9 @@ func tokenCommand() *cobra.Command {
 		Long: `API tokens, which act for accounts: send one as "Authorization: Bearer df_...".
 
 A token may do what its role says, and never more than its owner; it ends with
-its owner, at its expiry, or when it is revoked.`}
+its owner, at its expiry, or when it is revoked. With --scope it is good for parts
+of the API only: each is what follows /api/v1/ in the paths that it may use, such
+as deployments or backup, or metrics. Deploying a machine belongs to machines.`}
 	token.AddCommand(tokenCreateCommand(), tokenListCommand(), tokenRevokeCommand())
 	return token
 }
@@ -26,7 +29,8 @@ func tokenCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME --owner ACCOUNT",
 		Short: "Make an API token and print it, this once",
-		Example: `  dragonfly token create prometheus --owner ana --role viewer
+		Example: `  dragonfly token create prometheus --owner ana --role viewer --scope metrics
+  dragonfly token create nightly --owner ana --role admin --scope backup
   dragonfly token create ci --owner bob --role operator --expires 90d`,
 		Args: exactly(1, "a name for the token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,24 +43,29 @@ func tokenCreateCommand() *cobra.Command {
 				return err
 			}
 			owner, _ := cmd.Flags().GetString("owner")
+			scopes, _ := cmd.Flags().GetStringSlice("scope")
 			if owner == "" {
 				return usageError{errors.New("want the account that the token acts for: --owner ACCOUNT")}
 			}
-			made, err := control(cmd).CreateToken(cmd.Context(), api.TokenRequest{Name: args[0], Owner: owner, Role: role, ExpiresAt: expires})
+			made, err := control(cmd).CreateToken(cmd.Context(), api.TokenRequest{Name: args[0], Owner: owner, Role: role, Scopes: scopes, ExpiresAt: expires})
 			if err != nil {
 				return fmt.Errorf("create token %s: %w", args[0], err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), made.Secret)
-			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, %s, expires: %s. It is not shown again.\n", made.ID, made.Owner, made.Role, moment(made.ExpiresAt))
+			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, %s, of %s, expires: %s. It is not shown again.\n", made.ID, made.Owner, made.Role, scopesOf(made), moment(made.ExpiresAt))
 			return nil
 		},
 	}
 	cmd.Flags().String("owner", "", "the account that the token acts for")
 	cmd.Flags().String("role", "viewer", "viewer, operator or admin; at most the owner's")
+	cmd.Flags().StringSlice("scope", nil, "a `part` of the API that it is good for, such as metrics; may be repeated (default all)")
 	cmd.Flags().String("expires", "", "after this `time`, such as 12h or 90d (default never)")
 	controlFlags(cmd)
 	return cmd
 }
+
+// scopesOf is what parts of the API a token is good for.
+func scopesOf(t api.Token) string { return cmp.Or(strings.Join(t.Scopes, ","), "all") }
 
 // expiry is when something that lasts for text from now on ends; zero where text
 // is empty.
@@ -85,9 +94,9 @@ func tokenListCommand() *cobra.Command {
 				return fmt.Errorf("list tokens: %w", err)
 			}
 			return printList(cmd, tokens, columns[api.Token]{
-				heads: []string{"ID", "OWNER", "NAME", "ROLE", "CREATED", "EXPIRES", "LAST USED"},
+				heads: []string{"ID", "OWNER", "NAME", "ROLE", "SCOPES", "CREATED", "EXPIRES", "LAST USED"},
 				cells: func(t api.Token) []string {
-					return []string{t.ID, t.Owner, t.Name, string(t.Role), moment(t.CreatedAt), moment(t.ExpiresAt), moment(t.UsedAt)}
+					return []string{t.ID, t.Owner, t.Name, string(t.Role), scopesOf(t), moment(t.CreatedAt), moment(t.ExpiresAt), moment(t.UsedAt)}
 				},
 				name: func(t api.Token) string { return t.ID },
 			})

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,7 @@ func TestTokensFromTheCommandLine(t *testing.T) {
 		{"token create ci", "want the account"},
 		{"token create ci --owner ana", "exists already"},
 		{"token create x --owner eve", "there is no account"},
+		{"token create x --owner ana --scope metrics,everything", "\"everything\" is none of apply, audit, "},
 		{"token create x --owner ana --expires 90y", "such as 12h or 90d"},
 		{"token create x --owner ana --expires 9999d", "within ten years"},
 		{"token revoke nonsense --yes", "not found"},
@@ -95,9 +97,35 @@ func TestTokensFromTheCommandLine(t *testing.T) {
 			t.Errorf("%s: %d %q, want %q", try.args, code, stderr, try.says)
 		}
 	}
+	metrics := &api.Client{Base: r.url, Token: strings.TrimSpace(r.run(t, "", "token", "create", "prometheus", "--owner", "ana", "--scope", "metrics"))}
+	if got := r.run(t, "", "token", "list"); !regexp.MustCompile(`prometheus +viewer +metrics `).MatchString(got) || !regexp.MustCompile(`ci +viewer +all `).MatchString(got) {
+		t.Errorf("list:\n%s", got)
+	}
+	if _, err := metrics.Self(t.Context()); api.Status(err) != http.StatusForbidden || !strings.Contains(err.Error(), "ana/prometheus is limited to metrics") {
+		t.Errorf("a token for metrics asks who it is: %v", err)
+	}
+	scrape, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scrape.Header.Set("Authorization", "Bearer "+metrics.Token)
+	resp, err := http.DefaultClient.Do(scrape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a token for metrics is answered %s by /metrics", resp.Status)
+	}
 	r.run(t, "", "token", "revoke", id, "--yes")
 	if _, err := client.Self(t.Context()); api.Status(err) != http.StatusUnauthorized || !strings.Contains(err.Error(), "revoked") {
 		t.Errorf("revoked: %v", err)
+	}
+	t.Setenv("DRAGONFLY_TOKEN", strings.TrimSpace(r.run(t, "", "token", "create", "nightly", "--owner", "ana", "--role", "admin", "--scope", "backup")))
+	r.run(t, "", "backup", "--server", r.url, "-o", t.TempDir()+"/")
+	code, _, stderr := r.cli(t, "", "user", "list", "--server", r.url)
+	if code != exitNotAllowed || !strings.Contains(stderr, "this token is not for that: ana/nightly is limited to backup") {
+		t.Errorf("a token for backups lists the users: %d %s", code, stderr)
 	}
 	entries, err := r.admin(t).Audit(t.Context(), api.AuditQuery{Object: "token/" + id})
 	if err != nil || len(entries) != 2 || entries[0].Action != "token.revoke" || entries[1].Actor.Name != "console" {

@@ -26,6 +26,7 @@ type Token struct {
 	Name      string        `json:"name"`
 	Owner     string        `json:"owner"`
 	Role      registry.Role `json:"role" enum:"viewer,operator,admin"`
+	Scopes    []string      `json:"scopes,omitempty" doc:"the parts of the API that it is good for; all of them when left out"`
 	CreatedAt time.Time     `json:"created_at"`
 	ExpiresAt time.Time     `json:"expires_at,omitzero"`
 	UsedAt    time.Time     `json:"used_at,omitzero" doc:"the last use, within a minute"`
@@ -37,6 +38,7 @@ type TokenRequest struct {
 	Name      string        `json:"name" maxLength:"64"`
 	Owner     string        `json:"owner,omitempty" maxLength:"256" doc:"the account it acts for; yourself when left out, and only an admin may name another"`
 	Role      registry.Role `json:"role" enum:"viewer,operator,admin" doc:"at most the owner's, and yours"`
+	Scopes    []string      `json:"scopes,omitempty" maxItems:"64" doc:"the parts of the API that it is good for, such as metrics, or deployments for all below /api/v1/deployments; all of them when left out"`
 	ExpiresAt time.Time     `json:"expires_at,omitzero" doc:"never when left out"`
 }
 
@@ -81,7 +83,7 @@ func (s *Server) createToken(ctx context.Context, in *struct{ Body TokenRequest 
 	if registry.AppliedBefore(ctx) {
 		return nil, huma.Error409Conflict("the token was made when this was asked for first, and was lost with the answer; revoke it and make another, with another " + keyHeader)
 	}
-	want := registry.Token{Name: in.Body.Name, Owner: in.Body.Owner, Role: in.Body.Role, ExpiresAt: in.Body.ExpiresAt}
+	want := registry.Token{Name: in.Body.Name, Owner: in.Body.Owner, Role: in.Body.Role, Scopes: in.Body.Scopes, ExpiresAt: in.Body.ExpiresAt}
 	secret, made, err := s.accounts.CreateToken(ctx, want)
 	if err != nil {
 		return nil, s.refusal(err)
@@ -103,7 +105,7 @@ func (s *Server) revokeToken(ctx context.Context, in *tokenIDInput) (*struct{}, 
 }
 
 func tokenOf(t registry.Token, secret string) Token {
-	return Token{ID: t.ID, Name: t.Name, Owner: t.Owner, Role: t.Role,
+	return Token{ID: t.ID, Name: t.Name, Owner: t.Owner, Role: t.Role, Scopes: t.Scopes,
 		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, UsedAt: t.UsedAt, Secret: secret}
 }
 

@@ -29,6 +29,7 @@ type Store interface {
 // Accounts is the operators who may sign in, and their API tokens.
 type Accounts struct {
 	store   Store
+	scopes  []string // that a token may be limited to
 	book    *book
 	lockout *lockout
 	uses    *uses
@@ -37,13 +38,14 @@ type Accounts struct {
 	decoy   string        // checked for a name that does not exist, which then takes as long
 }
 
-// NewAccounts returns the accounts kept in store.
-func NewAccounts(store Store) (*Accounts, error) {
+// NewAccounts returns the accounts kept in store. Their tokens may be limited to any of
+// scopes, which are those of [Policy.Scopes].
+func NewAccounts(store Store, scopes ...string) (*Accounts, error) {
 	decoy, err := decoyHash(argon2id.DefaultParams)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the password hash: %w", err)
 	}
-	return &Accounts{store: store, book: newBook(store), lockout: newLockout(), uses: newUses(store),
+	return &Accounts{store: store, scopes: scopes, book: newBook(store), lockout: newLockout(), uses: newUses(store),
 		setup: rand.Text(), busy: make(chan struct{}, 2), decoy: decoy}, nil
 }
 

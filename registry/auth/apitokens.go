@@ -27,14 +27,31 @@ const tokenPrefix = "df_"
 type apiToken struct {
 	Name      string        `json:"name"`
 	Owner     string        `json:"owner"`
-	Role      registry.Role `json:"role"`
+	Role      registry.Role `json:"role,omitempty"` // empty where Scoped has it
+	Scoped    *scoped       `json:"scoped,omitempty"`
 	Hash      string        `json:"hash"` // SHA-256 of the whole token, in hex
 	CreatedAt time.Time     `json:"created_at"`
 	ExpiresAt time.Time     `json:"expires_at,omitzero"`
 }
 
+// scoped is what a token may that is good for parts of the API only. The role is here, so
+// that a server too old to know scopes finds none, and refuses the token.
+type scoped struct {
+	Role   registry.Role `json:"role"`
+	Scopes []string      `json:"scopes"`
+}
+
+// may is what a token may do, and where; no scopes: everywhere.
+func (t apiToken) may() (registry.Role, []string) {
+	if t.Scoped != nil {
+		return t.Scoped.Role, t.Scoped.Scopes
+	}
+	return t.Role, nil
+}
+
 func (t apiToken) listed(id string, used time.Time) registry.Token {
-	return registry.Token{ID: id, Name: t.Name, Owner: t.Owner, Role: t.Role,
+	role, scopes := t.may()
+	return registry.Token{ID: id, Name: t.Name, Owner: t.Owner, Role: role, Scopes: scopes,
 		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, UsedAt: used}
 }
 
@@ -43,7 +60,7 @@ func hashToken(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// CreateToken makes an API token as want says: Name, Role, perhaps ExpiresAt, and
+// CreateToken makes an API token as want says: Name, Role, perhaps Scopes, ExpiresAt and
 // Owner, which is whoever asks where it is empty. It may do no more than its
 // owner and no more than whoever asks. secret is the token itself; it cannot be
 // shown again.
@@ -52,7 +69,8 @@ func (a *Accounts) CreateToken(ctx context.Context, want registry.Token) (secret
 	if want.Owner == "" {
 		want.Owner = accountOf(actor)
 	}
-	if err := checkToken(want, now); err != nil {
+	want.Scopes = slices.Compact(slices.Sorted(slices.Values(want.Scopes)))
+	if err := a.checkToken(want, now); err != nil {
 		return "", made, err
 	}
 	if err := mayGive(actor, want); err != nil {
@@ -62,6 +80,9 @@ func (a *Accounts) CreateToken(ctx context.Context, want registry.Token) (secret
 	secret = tokenPrefix + id + "_" + rand.Text() + rand.Text()
 	t := apiToken{Name: want.Name, Owner: want.Owner, Role: want.Role, Hash: hashToken(secret),
 		CreatedAt: now, ExpiresAt: want.ExpiresAt}
+	if len(want.Scopes) > 0 {
+		t.Role, t.Scoped = "", &scoped{want.Role, want.Scopes}
+	}
 	err = a.book.change(ctx, func(d *directory) (registry.AuditEntry, error) {
 		return d.addToken(id, t)
 	})
@@ -94,8 +115,8 @@ func (d *directory) addToken(id string, t apiToken) (entry registry.AuditEntry, 
 		return entry, &registry.InvalidError{Fields: []registry.FieldError{{Pointer: "/owner",
 			Message: fmt.Sprintf("there is no account %.40q; a token acts for one", t.Owner)}}}
 	}
-	if !owner.Role.Includes(t.Role) {
-		return entry, fmt.Errorf("%s is %s and cannot own a token for %s: %w", t.Owner, owner.Role, t.Role, registry.ErrForbidden)
+	if role, _ := t.may(); !owner.Role.Includes(role) {
+		return entry, fmt.Errorf("%s is %s and cannot own a token for %s: %w", t.Owner, owner.Role, role, registry.ErrForbidden)
 	}
 	owned := 0
 	for _, other := range d.Tokens {
@@ -117,7 +138,11 @@ func tokenObject(id string) string { return "token/" + id }
 
 // shown is what the audit log says of a token.
 func (t apiToken) shown() map[string]string {
-	s := map[string]string{"name": t.Name, "owner": t.Owner, "role": string(t.Role)}
+	role, scopes := t.may()
+	s := map[string]string{"name": t.Name, "owner": t.Owner, "role": string(role)}
+	if len(scopes) > 0 {
+		s["scopes"] = strings.Join(scopes, ", ")
+	}
 	if !t.ExpiresAt.IsZero() {
 		s["expires_at"] = t.ExpiresAt.Format(time.RFC3339)
 	}
@@ -162,27 +187,28 @@ func mayManage(actor registry.Actor, t apiToken) bool {
 	return actor.Role == string(registry.Admin) || accountOf(actor) == t.Owner
 }
 
-// CheckToken returns who acts with an API token, or [ErrToken]. Who is called
-// after the owner and the token; their role is the lesser of the two.
-func (a *Accounts) CheckToken(ctx context.Context, token string) (registry.Actor, error) {
+// CheckToken returns who acts with an API token, and the scopes that it is limited to, or
+// [ErrToken]. Who is called after the owner and the token; their role is the lesser of
+// the two.
+func (a *Accounts) CheckToken(ctx context.Context, token string) (who registry.Actor, scopes []string, err error) {
 	d, err := a.book.current(ctx)
 	if d.Users == nil {
-		return registry.Actor{}, err
+		return who, nil, err
 	}
 	id, _, _ := strings.Cut(strings.TrimPrefix(token, tokenPrefix), "_")
 	t, ok := d.Tokens[id]
 	if !ok || subtle.ConstantTimeCompare([]byte(hashToken(token)), []byte(t.Hash)) != 1 {
-		return registry.Actor{}, fmt.Errorf("%w: it is not known; perhaps it was revoked, or its owner was removed", ErrToken)
+		return who, nil, fmt.Errorf("%w: it is not known; perhaps it was revoked, or its owner was removed", ErrToken)
 	}
 	if late := a.book.now().Sub(t.ExpiresAt); !t.ExpiresAt.IsZero() && late >= 0 {
-		return registry.Actor{}, fmt.Errorf("%w: it expired at %s; make a new one", ErrToken, t.ExpiresAt.Format(time.RFC3339))
+		return who, nil, fmt.Errorf("%w: it expired at %s; make a new one", ErrToken, t.ExpiresAt.Format(time.RFC3339))
 	}
-	role := t.Role
+	role, scopes := t.may()
 	if owner := d.Users[t.Owner].Role; !owner.Includes(role) {
 		role = owner
 	}
 	a.uses.mark(ctx, id)
-	return registry.Actor{Name: t.Owner + "/" + t.Name, Role: string(role)}, nil
+	return registry.Actor{Name: t.Owner + "/" + t.Name, Role: string(role)}, scopes, nil
 }
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -190,10 +216,15 @@ var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // maxTokenLife keeps an expiry a date that JSON and people can read.
 const maxTokenLife = 10 * 366 * 24 * time.Hour
 
-func checkToken(want registry.Token, now time.Time) error {
-	var name, expiry, owner *registry.FieldError
+func (a *Accounts) checkToken(want registry.Token, now time.Time) error {
+	var name, scope, expiry, owner *registry.FieldError
 	if !tokenName.MatchString(want.Name) {
 		name = &registry.FieldError{Pointer: "/name", Message: "want 1 to 64 letters, digits, dots, dashes or underscores"}
+	}
+	for _, s := range want.Scopes {
+		if !slices.Contains(a.scopes, s) {
+			scope = &registry.FieldError{Pointer: "/scopes", Message: fmt.Sprintf("%.40q is none of %s", s, strings.Join(a.scopes, ", "))}
+		}
 	}
 	if left := want.ExpiresAt.Sub(now); !want.ExpiresAt.IsZero() && (left <= 0 || left > maxTokenLife) {
 		expiry = &registry.FieldError{Pointer: "/expires_at", Message: "want a time to come, within ten years"}
@@ -201,7 +232,7 @@ func checkToken(want registry.Token, now time.Time) error {
 	if want.Owner == "" {
 		owner = &registry.FieldError{Pointer: "/owner", Message: "want the account that the token acts for"}
 	}
-	return invalid(name, checkRole(want.Role), expiry, owner)
+	return invalid(name, checkRole(want.Role), scope, expiry, owner)
 }
 
 // deleteTokensOf removes what acts for an account that goes.

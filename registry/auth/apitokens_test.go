@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,18 +30,58 @@ func TestAPIToken(t *testing.T) {
 	if !strings.HasPrefix(secret, "df_"+made.ID+"_") || made.Owner != "ana" {
 		t.Errorf("made %s, %+v", secret, made)
 	}
-	actor, err := accounts.CheckToken(t.Context(), secret)
-	if err != nil || actor != (registry.Actor{Name: "ana/backup", Role: "viewer"}) {
-		t.Errorf("it acts as %+v, %v", actor, err)
+	actor, scopes, err := accounts.CheckToken(t.Context(), secret)
+	if err != nil || actor != (registry.Actor{Name: "ana/backup", Role: "viewer"}) || len(scopes) > 0 {
+		t.Errorf("it acts as %+v, of %q, %v", actor, scopes, err)
 	}
 	other, _ := token(t, accounts, registry.Token{Name: "other", Role: registry.Viewer})
 	for name, bad := range map[string]string{
 		"empty": "", "prefix": "df_", "no secret": "df_" + made.ID, "cut": secret[:len(secret)-1], "longer": secret + "A",
 		"another's secret": "df_" + made.ID + other[len("df_")+10:], "long": "df_" + strings.Repeat("_", 1<<20),
 	} {
-		if _, err := accounts.CheckToken(t.Context(), bad); !errors.Is(err, ErrToken) {
+		if _, _, err := accounts.CheckToken(t.Context(), bad); !errors.Is(err, ErrToken) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A token may be limited to parts of the API. What is kept of it names its role where a
+// server that knows no scopes does not look, so that there it may do nothing.
+func TestScopedAPIToken(t *testing.T) {
+	store := registrytest.Memory()
+	accounts, err := NewAccounts(store, "backup", "metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(t, accounts, registry.Admin, "ana", "bob")
+	secret, made := token(t, accounts, registry.Token{Name: "nightly", Owner: "bob", Role: registry.Admin, Scopes: []string{"metrics", "backup", "metrics"}})
+	want := []string{"backup", "metrics"}
+	if made.Role != registry.Admin || !slices.Equal(made.Scopes, want) {
+		t.Errorf("made %+v", made)
+	}
+	actor, scopes, err := accounts.CheckToken(t.Context(), secret)
+	if err != nil || actor.Role != "admin" || !slices.Equal(scopes, want) {
+		t.Errorf("it acts as %+v, of %q, %v", actor, scopes, err)
+	}
+	if list, err := accounts.Tokens(as(t, "ana", registry.Admin)); err != nil || len(list) != 1 || !slices.Equal(list[0].Scopes, want) {
+		t.Errorf("listed as %+v, %v", list, err)
+	}
+	if err := accounts.ChangeAccount(t.Context(), "bob", "", registry.Viewer); err != nil {
+		t.Fatal(err)
+	}
+	if actor, _, err := accounts.CheckToken(t.Context(), secret); err != nil || actor.Role != "viewer" {
+		t.Errorf("an admin's token of somebody who is now a viewer: %+v, %v", actor, err)
+	}
+	var kept struct {
+		Tokens map[string]struct{ Role string }
+	}
+	data, _, err := store.Directory(t.Context(), -1)
+	if err := errors.Join(err, json.Unmarshal(data, &kept)); err != nil || len(kept.Tokens) != 1 || kept.Tokens[made.ID].Role != "" {
+		t.Errorf("kept as %s, %v", data, err)
+	}
+	_, _, err = accounts.CreateToken(as(t, "ana", registry.Admin), registry.Token{Name: "x", Role: registry.Viewer, Scopes: []string{"backup", "machine"}})
+	if _, invalid := errors.AsType[*registry.InvalidError](err); !invalid || !strings.Contains(err.Error(), `"machine" is none of backup, metrics`) {
+		t.Errorf("a scope that there is not: %v", err)
 	}
 }
 
@@ -68,7 +110,7 @@ func TestAPITokenEnds(t *testing.T) {
 	if err := accounts.ChangeAccount(t.Context(), "bob", "", registry.Viewer); err != nil {
 		t.Fatal(err)
 	}
-	if actor, err := accounts.CheckToken(t.Context(), bobs); err != nil || actor.Role != "viewer" {
+	if actor, _, err := accounts.CheckToken(t.Context(), bobs); err != nil || actor.Role != "viewer" {
 		t.Errorf("an operator's token of somebody who is now a viewer: %+v, %v", actor, err)
 	}
 	if err := accounts.DeleteAccount(t.Context(), "bob"); err != nil {
@@ -78,7 +120,7 @@ func TestAPITokenEnds(t *testing.T) {
 	for name, bad := range map[string]struct{ token, says string }{
 		"expired": {short, "expired at 2026-11-24T09:00:00Z"}, "revoked": {revoked, "revoked"}, "owner gone": {bobs, "owner was removed"},
 	} {
-		if _, err := accounts.CheckToken(t.Context(), bad.token); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), bad.says) {
+		if _, _, err := accounts.CheckToken(t.Context(), bad.token); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), bad.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -158,7 +200,7 @@ func TestUsesAreCoalesced(t *testing.T) {
 	accounts.uses.now = c.now
 	secret, _ := token(t, accounts, registry.Token{Name: "backup", Role: registry.Viewer})
 	for range 120 {
-		if _, err := accounts.CheckToken(t.Context(), secret); err != nil {
+		if _, _, err := accounts.CheckToken(t.Context(), secret); err != nil {
 			t.Fatal(err)
 		}
 		c.at = c.at.Add(time.Second)

@@ -8,7 +8,8 @@
 //
 //   - a session, of somebody who signed in with a password ([Accounts]) or at an
 //     identity provider ([OIDC]);
-//   - an API token, which acts for its owner with at most its owner's role;
+//   - an API token, which acts for its owner with at most its owner's role, perhaps
+//     in a few parts of the API only ([Policy.Scopes]);
 //   - a boot token, which the boot script carries: good for one address, for
 //     minutes, and for the one machine that used it first ([Tokens]);
 //   - a machine token, which the agent gets when it registers: good for that

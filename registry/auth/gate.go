@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"dragonfly/registry"
@@ -84,6 +85,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) 
 var (
 	errUnknown   = errors.New("sign in first, at /login, or send an API token as Authorization: Bearer df_TOKEN")
 	errNoAccount = errors.New("no account exists yet, so only this host itself may enter; open the setup link of the log, or on this host run: dragonfly user create NAME")
+	errScope     = errors.New("this token is not for that")
 	errMachine   = fmt.Errorf("%w: this needs an API token (df_...); the tokens of machines are for /api/v1/agent/ only", ErrToken)
 )
 
@@ -103,7 +105,11 @@ func (g *Gate) known(r *http.Request) (registry.Actor, error) {
 		if token = strings.TrimSpace(token); !strings.HasPrefix(token, tokenPrefix) {
 			return registry.Actor{}, errMachine
 		}
-		return g.Accounts.CheckToken(ctx, token)
+		actor, scopes, err := g.Accounts.CheckToken(ctx, token)
+		if err == nil && len(scopes) > 0 && !slices.Contains(scopes, scopeOf(g.Route(r))) {
+			return registry.Actor{}, fmt.Errorf("%w: %s is limited to %s", errScope, actor.Name, strings.Join(scopes, ", "))
+		}
+		return actor, err
 	}
 	if actor, err := g.Sessions.actor(ctx); err != nil || actor.Name != "" {
 		return actor, err
@@ -130,6 +136,9 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errUnknown):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		g.Deny(w, r, http.StatusUnauthorized, err.Error())
+	case errors.Is(err, errScope): // RFC 6750 section 3.1
+		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
+		g.Deny(w, r, http.StatusForbidden, err.Error())
 	case errors.Is(err, ErrToken):
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		g.Deny(w, r, http.StatusUnauthorized, err.Error())

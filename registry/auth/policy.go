@@ -1,7 +1,10 @@
 package auth
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"dragonfly/registry"
 )
@@ -34,4 +37,31 @@ func (p Policy) of(method, pattern string) (Rule, bool) {
 		rule, listed = p[http.MethodGet+" "+pattern]
 	}
 	return rule, listed
+}
+
+// Scopes are what an API token may be limited to, sorted: the parts of the API that
+// somebody with a role may use.
+func (p Policy) Scopes() []string {
+	found := map[string]bool{}
+	for route, rule := range p {
+		_, pattern, _ := strings.Cut(route, " ")
+		if scope := scopeOf(pattern); scope != "" && registry.Role(rule).Known() {
+			found[scope] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// scopeOf is the part of the API that a route is of, such as "machines" for all below
+// /api/v1/machines. Pages, which people look at, are of none.
+func scopeOf(pattern string) string {
+	if pattern == "/metrics" {
+		return "metrics"
+	}
+	rest, ok := strings.CutPrefix(pattern, "/api/v1/")
+	if !ok {
+		return ""
+	}
+	scope, _, _ := strings.Cut(rest, "/")
+	return scope
 }
