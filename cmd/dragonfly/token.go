@@ -47,12 +47,15 @@ func tokenCreateCommand() *cobra.Command {
 			if owner == "" {
 				return usageError{errors.New("want the account that the token acts for: --owner ACCOUNT")}
 			}
+			if len(scopes) == 0 && cmd.Flags().Changed("scope") { // a variable of a script that is not set
+				return usageError{errors.New("--scope is empty, and without it a token is good for everything; want a part of the API, such as metrics")}
+			}
 			made, err := control(cmd).CreateToken(cmd.Context(), api.TokenRequest{Name: args[0], Owner: owner, Role: role, Scopes: scopes, ExpiresAt: expires})
 			if err != nil {
 				return fmt.Errorf("create token %s: %w", args[0], err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), made.Secret)
-			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, %s, of %s, expires: %s. It is not shown again.\n", made.ID, made.Owner, made.Role, scopesOf(made), moment(made.ExpiresAt))
+			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, %s, scopes: %s, expires: %s. It is not shown again.\n", made.ID, made.Owner, made.Role, scopesOf(made), moment(made.ExpiresAt))
 			return nil
 		},
 	}

@@ -89,6 +89,7 @@ func TestTokensFromTheCommandLine(t *testing.T) {
 		{"token create ci --owner ana", "exists already"},
 		{"token create x --owner eve", "there is no account"},
 		{"token create x --owner ana --scope metrics,everything", "\"everything\" is none of apply, audit, "},
+		{"token create x --owner ana --scope=", "--scope is empty"},
 		{"token create x --owner ana --expires 90y", "such as 12h or 90d"},
 		{"token create x --owner ana --expires 9999d", "within ten years"},
 		{"token revoke nonsense --yes", "not found"},

@@ -38,7 +38,7 @@ type TokenRequest struct {
 	Name      string        `json:"name" maxLength:"64"`
 	Owner     string        `json:"owner,omitempty" maxLength:"256" doc:"the account it acts for; yourself when left out, and only an admin may name another"`
 	Role      registry.Role `json:"role" enum:"viewer,operator,admin" doc:"at most the owner's, and yours"`
-	Scopes    []string      `json:"scopes,omitempty" maxItems:"64" doc:"the parts of the API that it is good for, such as metrics, or deployments for all below /api/v1/deployments; all of them when left out"`
+	Scopes    []string      `json:"scopes,omitempty" minItems:"1" maxItems:"64" doc:"the parts of the API that it is good for, such as metrics, or deployments for all below /api/v1/deployments; all of them when left out"`
 	ExpiresAt time.Time     `json:"expires_at,omitzero" doc:"never when left out"`
 }
 
