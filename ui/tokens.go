@@ -65,6 +65,9 @@ func (u *UI) createToken(w http.ResponseWriter, r *http.Request) error {
 	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	v := tokensView{Name: value("name"), Role: registry.Role(value("role")), Scopes: value("scopes"), Days: value("days"), Owner: value("owner")}
 	want := registry.Token{Name: v.Name, Role: v.Role, Scopes: listed(v.Scopes), Owner: v.Owner}
+	if v.Scopes != "" && len(want.Scopes) == 0 { // of commas: only a field that is empty means no limit
+		want.Scopes = []string{v.Scopes}
+	}
 	days, err := strconv.ParseUint(v.Days, 10, 16)
 	if err != nil {
 		v.Faults = faults{"expires_at": {"Choose how long it is good for."}}
