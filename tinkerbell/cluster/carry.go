@@ -226,10 +226,33 @@ func (p *Provisioner) lastSeen(ctx context.Context, m registry.Machine, d regist
 	return seen
 }
 
+// settleEarlier settles what Tinkerbell still has of the deployments of a machine before
+// its present one: another may have taken their place while Kubernetes was away.
+func (p *Provisioner) settleEarlier(ctx context.Context, present registry.Deployment) error {
+	carried := present.Engine == registry.EngineTinkerbell && present.State != registry.DeploymentPending && !present.State.Ended()
+	for _, u := range p.seen.workflowsOf(present.Machine) {
+		id := u.GetLabels()[objects.LabelDeployment]
+		if id == "" || id == present.ID || p.was(p.settled, id) {
+			continue
+		}
+		d, err := p.registry.Deployment(ctx, id)
+		if errors.Is(err, registry.ErrNotFound) || err == nil && !d.State.Ended() {
+			continue // what is known here may be older than the Workflow
+		}
+		if err == nil {
+			err = p.settle(ctx, d, !carried)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settle leaves nothing behind of a deployment that has ended: its Template has secrets,
 // a Workflow that has not ended would be carried out one day, and a machine that may
-// boot from the network might be installed again.
-func (p *Provisioner) settle(ctx context.Context, d registry.Deployment) error {
+// boot from the network might be installed again, unless it has to for another deployment.
+func (p *Provisioner) settle(ctx context.Context, d registry.Deployment, forbid bool) error {
 	if p.was(p.settled, d.ID) {
 		return nil
 	}
@@ -242,7 +265,7 @@ func (p *Provisioner) settle(ctx context.Context, d registry.Deployment) error {
 		if workflow != nil && !objects.Observe(objects.Sight{Workflow: workflow, Deployment: d}).Ended {
 			err = p.cluster.remove(ctx, Workflow, name)
 		}
-		if err == nil {
+		if err == nil && forbid {
 			err = p.forbid(ctx, d.Machine, workflow)
 		}
 	}

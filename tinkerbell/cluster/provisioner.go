@@ -157,14 +157,20 @@ func (p *Provisioner) look(ctx context.Context, machine string) error {
 		return err
 	}
 	d, err := p.registry.Deployment(ctx, m.Deployment)
-	if err != nil || d.Engine != registry.EngineTinkerbell || d.State == registry.DeploymentPending {
+	if err != nil {
 		return err
+	}
+	if err := p.settleEarlier(ctx, d); err != nil {
+		return p.hold(ctx, d, err)
+	}
+	if d.Engine != registry.EngineTinkerbell || d.State == registry.DeploymentPending {
+		return nil
 	}
 	if why := p.away(); why != "" {
 		return p.hold(ctx, d, errors.New(why))
 	}
 	if d.State.Ended() {
-		return p.settle(ctx, d)
+		return p.settle(ctx, d, true)
 	}
 	err = p.carry(ctx, m, d)
 	if final, is := errors.AsType[*refused](err); is {
@@ -189,7 +195,7 @@ func (p *Provisioner) away() string {
 
 // hold says what a deployment waits for, and gives the error back, for another try.
 func (p *Provisioner) hold(ctx context.Context, d registry.Deployment, err error) error {
-	if d.State == registry.DeploymentWaiting {
+	if d.State == registry.DeploymentWaiting && d.Engine == registry.EngineTinkerbell {
 		note := fmt.Sprintf("waiting for Tinkerbell: %s, retrying", strings.TrimSuffix(Plain(err), "."))
 		if wrong := p.registry.Hold(context.WithoutCancel(ctx), d.ID, note); wrong != nil {
 			return wrong

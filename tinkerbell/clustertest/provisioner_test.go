@@ -181,6 +181,41 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// A deployment that was cancelled while Kubernetes was away, and whose machine has another
+// one since, is not carried out when Kubernetes is back.
+func TestReplacedWhileAway(t *testing.T) {
+	for _, engine := range []registry.Engine{registry.EngineBuiltin, registry.EngineTinkerbell} {
+		t.Run(string(engine), func(t *testing.T) {
+			wire := newWire(t)
+			config := rest.CopyConfig(api)
+			config.Host = "https://" + wire.address
+			wire.cut()
+			wire.mend()
+			b := newBench(t, config, "replaced-"+string(engine))
+			m := b.machine(1)
+			first := b.deploy(m.ID)
+			w := b.workflowOf(first)
+			b.says(first.ID, registry.DeploymentWaiting, "take up")
+			wire.cut()
+			if _, err := b.registry.Cancel(t.Context(), first.ID); err != nil {
+				t.Fatal(err)
+			}
+			plan, err := b.registry.Deploy(t.Context(), m.ID, registry.DeployRequest{OS: "linux", Confirm: "S1", Engine: engine}, registry.Batch{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wire.mend()
+			b.vanishes(cluster.Workflow, w)
+			b.vanishes(cluster.Template, first.ID)
+			if engine == registry.EngineTinkerbell {
+				b.succeed(plan.Deployment, b.workflowOf(plan.Deployment))
+				return
+			}
+			b.eventually("allowPXE is off", func() (string, bool) { return "on", !b.mayPXE(m.ID) })
+		})
+	}
+}
+
 // wire leads to the API server, and can be cut.
 type wire struct {
 	*testing.T
