@@ -220,14 +220,18 @@ func (p *DeployPlan) chooseDisk(o OS) {
 	p.Passed = choice.Passed
 	p.Deployment.Disk = DeploymentDisk{ByID: d.ByID, Name: d.Name, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Bytes: d.Bytes,
 		Found: d.Describe(hardware.OSFound), Why: choice.Why}
-	if p.Deployment.Disk.Left = p.last.left(d); p.Deployment.Disk.Left != "" { // the agent may have looked at it before
+	p.Deployment.Disk.Left = p.last.left(d)
+	switch { // what the agent looked at may have been before
+	case p.Deployment.Disk.Left != "":
 		p.Deployment.Disk.Found = "written in part by deployment " + p.Deployment.Disk.Left
+	case p.last.installedOn(d) && !p.Machine.RegisteredAt.After(p.last.WroteAt):
+		p.Deployment.Disk.Found = "written by deployment " + p.last.ID
 	}
 	if req.Confirm != "" && !d.called(req.Confirm) {
 		p.problem("/confirm", "it names another disk than the one that was chosen, %s", d)
 		return
 	}
-	if req.Blank && d.Contents != Blank {
+	if req.Blank && p.Deployment.Disk.Found != string(Blank) {
 		p.problem("/disk", "%s is not blank (%s), and only a blank one may be written", d, p.Deployment.Disk.Found)
 		return
 	}
@@ -244,17 +248,26 @@ func (p *DeployPlan) chooseDisk(o OS) {
 // left is the deployment that has written a disk in part, as far as d, the last one
 // of its machine, knows; empty: none has.
 func (d Deployment) left(disk Disk) string {
-	if d.Disk == (DeploymentDisk{}) || d.Disk.Serial != disk.Serial || d.Disk.WWN != disk.WWN || d.Disk.ByID != disk.ByID {
-		return ""
-	}
 	switch {
+	case !d.isFor(disk), d.whole():
+		return ""
 	case !d.Wrote:
 		return d.Disk.Left
-	case d.Action == len(d.Actions): // to the end
-		return ""
 	}
 	return d.ID
 }
+
+// installedOn reports whether d has written a disk to the end, and not to empty it.
+func (d Deployment) installedOn(disk Disk) bool {
+	return d.isFor(disk) && d.whole() && d.Kind != KindWipe
+}
+
+func (d Deployment) isFor(disk Disk) bool {
+	return d.Disk != (DeploymentDisk{}) && d.Disk.Serial == disk.Serial && d.Disk.WWN == disk.WWN && d.Disk.ByID == disk.ByID
+}
+
+// whole reports whether what d has written is whole.
+func (d Deployment) whole() bool { return d.Wrote && d.Action == len(d.Actions) }
 
 // called reports whether a text names the disk: its serial number, WWN, or by-id path.
 func (d Disk) called(text string) bool {

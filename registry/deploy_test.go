@@ -651,7 +651,12 @@ func TestWhatIsLeftOnTheDisk(t *testing.T) {
 	if _, err := g.Cancel(by(t, "ben"), third.ID); err != nil { // it was written to the end
 		t.Fatal(err)
 	}
-	if fourth := g.deploy(t, "quiet"); fourth.Disk.Left != "" || fourth.Disk.Found != "blank" {
+	_, err := g.Deploy(by(t, "ana"), g.m.ID, registry.DeployRequest{OS: "quiet", Blank: true}, registry.Batch{})
+	if invalid, ok := errors.AsType[*registry.InvalidError](err); !ok || invalid.Fields[0].Pointer != "/disk" {
+		t.Errorf("a blank one is wanted, after it was written to the end: %v", err)
+	}
+	fourth := g.deploy(t, "quiet")
+	if fourth.Disk.Left != "" || fourth.Disk.Found != "written by deployment "+third.ID {
 		t.Errorf("after it was written to the end: %+v", fourth.Disk)
 	}
 }
