@@ -83,9 +83,6 @@ const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 // is expanded or quoted by iPXE or the kernel.
 func word(v any) (string, error) { return only(v, alphanumeric+"-._~:/[]=+") }
 
-// text lets a line of plain text pass.
-func text(v any) (string, error) { return only(v, alphanumeric+"-._:/,() ") }
-
 func only(v any, allowed string) (string, error) {
 	s := fmt.Sprint(v)
 	if s == "" {
@@ -95,6 +92,17 @@ func only(v any, allowed string) (string, error) {
 		return "", fmt.Errorf("value %.60q may not have %.1q in a script", s, s[i:])
 	}
 	return s, nil
+}
+
+// text is a line to be read by people, such as the note of a lock, with a question mark
+// for whatever iPXE would take for more than that.
+func text(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(alphanumeric+"-._:/,() ", r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 // dashed is the address as it stands in URLs, where a colon would need care.

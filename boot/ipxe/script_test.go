@@ -139,22 +139,34 @@ func TestRenderRefuses(t *testing.T) {
 				t.Errorf("%s %q was accepted:\n%s", field, bad, out)
 			}
 		}
-		if bad == "" || bad == "a b" { // fit for a name or a problem
+		if bad == "" || bad == "a b" { // fit for a base
 			continue
-		}
-		for field, script := range map[string]func(*Script){
-			"name":    func(s *Script) { s.Name = bad },
-			"problem": func(s *Script) { s.Problem = bad },
-			"rule":    func(s *Script) { s.Plan.Rule = bad },
-		} {
-			s := agent()
-			script(&s)
-			if out, err := s.Render(); err == nil {
-				t.Errorf("%s %q was accepted:\n%s", field, bad, out)
-			}
 		}
 		if out, err := Autoexec(bad); err == nil {
 			t.Errorf("base %q was accepted:\n%s", bad, out)
+		}
+	}
+}
+
+// What people wrote is shown, but for what would be more than text.
+func TestTextIsOnlyText(t *testing.T) {
+	for said, want := range map[string]string{
+		"locked by ana (Ana's disk)": "locked by ana (Ana?s disk)", "50% done": "50? done", "Füße": "F??e", "ana@example.com": "ana?example.com",
+		"a\nshell": "a?shell", "a\rb": "a?b", "a;b||c&&d": "a?b??c??d", "${net0/mac}": "??net0/mac?", `a"b\c#d`: "a?b?c?d", "a\x00b\u2028c": "a?b?c", "": "",
+	} {
+		for field, script := range map[string]func(s *Script, said string){
+			"name":    func(s *Script, said string) { s.Name = said },
+			"problem": func(s *Script, said string) { s.Problem = said },
+			"rule":    func(s *Script, said string) { s.Plan.Rule = said },
+		} {
+			one, other := agent(), agent()
+			script(&one, said)
+			script(&other, want)
+			got, err := one.Render()
+			plain, wrong := other.Render()
+			if err != nil || wrong != nil || !bytes.Equal(got, plain) || !bytes.Contains(got, []byte(want)) {
+				t.Errorf("%s %q: %v, %v\n%s", field, said, err, wrong, got)
+			}
 		}
 	}
 }

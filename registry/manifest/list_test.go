@@ -101,6 +101,7 @@ func TestListProblems(t *testing.T) {
 		{"a wrong column", csv, "name,serail\nx,1\n", "line 1: serail: there is no such column; did you mean serial?"},
 		{"a further column", csv, "name,Price in EUR\nx,1\n", "line 1: Price in EUR: there is no such column; there are name, mac, serial, uuid, vendor, model, owner, note, tags, labels, label.KEY, os: call it label.Price-in-EUR to keep it as a label, or leave it out"},
 		{"a column twice", csv, "name,Host\nx,y\n", "line 1: Host: another column says that too; leave one\nline 2: Host: it is there already; leave one (the first is on line 2)"},
+		{"a label twice", csv, "name,label.a,label.b,label.a\nx,1,2,3\n", "line 1: label.a: another column says that too; leave one\nline 2: label.a: it is there already; leave one (the first is on line 2)"},
 		{"a column without a name", csv, "name,\nx,y\n", `line 2: "y" is in column 2, which has no name: name it, or put quotes round a cell that has a separator in it`},
 		{"too many cells", csv, "name,note\nx,a,b\n", `line 2: "b" is in column 3, which has no name: name it, or put quotes round a cell that has a separator in it`},
 		{"about no machine", csv, "name,owner\n,ana\n", "line 2: nothing says which machine it is: want a name, macs, a serial or a uuid"},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -63,7 +62,7 @@ func (l *list) separator(text []byte) (rune, []byte) {
 
 // header reports whether the names of columns are any, or says what is wrong.
 func (l *list) header(names []string, line int) bool {
-	known, first := false, map[string]bool{}
+	known, first, before := false, map[string]bool{}, map[string]bool{}
 	var wrong []Problem
 	for i, name := range names {
 		names[i] = strings.TrimSpace(name)
@@ -75,10 +74,10 @@ func (l *list) header(names []string, line int) bool {
 		case field == "":
 			wrong = append(wrong, Problem{Line: l.lines + line, Pointer: (*place)(nil).to(names[i]).String(), Message: noColumn(names[i])})
 			continue
-		case first[field+" "+label] && field != "macs", slices.Contains(names[:i], names[i]):
+		case first[field+" "+label] && field != "macs", before[names[i]]:
 			wrong = append(wrong, Problem{Line: l.lines + line, Pointer: (*place)(nil).to(names[i]).String(), Message: "another column says that too; leave one"})
 		}
-		known, first[field+" "+label] = true, true
+		known, first[field+" "+label], before[names[i]] = true, true, true
 	}
 	want := "want a line of column names first: " + strings.Join(columns, ", ")
 	switch {
