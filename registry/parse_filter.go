@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -96,6 +97,8 @@ func (p *filterParser) term() (t Term, err error) {
 		}
 		p.pos += len(field) + 1
 		t.Part = p.accept('~')
+	} else if err := p.equals(t.Not); err != nil {
+		return t, err
 	} else {
 		t.Part = true
 	}
@@ -105,7 +108,10 @@ func (p *filterParser) term() (t Term, err error) {
 		if err != nil {
 			return t, err
 		}
-		if err := checkValue(t.Field, value); err != "" {
+		if mac, err := ParseMAC(value); err == nil && t.Field == FieldMAC && !t.Part {
+			value = mac.String()
+		}
+		if err := checkValue(t, value); err != "" {
 			return t, p.fail(at, err, Nearest(value, choices(t.Field)))
 		}
 		if t.Values = append(t.Values, value); len(t.Values) > maxValues {
@@ -125,6 +131,25 @@ func (p *filterParser) field() (string, bool) {
 		return "", false
 	}
 	return name, true
+}
+
+// equals refuses a bare word such as tag=gpu: it would match nothing, and -tag=gpu
+// everything.
+func (p *filterParser) equals(not bool) error {
+	word := p.text[p.pos:]
+	if i := strings.IndexAny(word, " \t\n\""); i >= 0 {
+		word = word[:i]
+	}
+	field, value, found := strings.Cut(word, "=")
+	field, unlike := strings.CutSuffix(field, "!")
+	if _, _, err := p.known(field); !found || err != nil {
+		return nil
+	}
+	hint := field + ":" + strings.TrimPrefix(value, "=")
+	if unlike != not {
+		hint = "-" + hint
+	}
+	return p.fail(p.pos, fmt.Sprintf("a colon is between a field and its value, and %.60q stands in quotation marks where it is to be looked for", word), hint)
 }
 
 func isHexByte(s string) bool {
@@ -193,7 +218,14 @@ func (p *filterParser) quoted(start int) (string, error) {
 }
 
 // checkValue says why a field can never have the value; empty where it can.
-func checkValue(f Field, value string) string {
+func checkValue(t Term, value string) string {
+	f := t.Field
+	if _, err := netip.ParseAddr(value); err != nil && f == FieldIP && !t.Part && value != "" {
+		return fmt.Sprintf("%.60q is no IP address; ip:~10.1. finds those that have it as a part", value)
+	}
+	if _, err := ParseMAC(value); err != nil && f == FieldMAC && !t.Part && value != "" {
+		return fmt.Sprintf("%.60q is no hardware address; mac:~52:54: finds those that have it as a part", value)
+	}
 	all := choices(f)
 	if all == nil || slices.Contains(all, Fold(value)) {
 		return ""
@@ -249,7 +281,7 @@ func (t Term) String() string {
 // quote puts a value into quotation marks where it would be read otherwise.
 func quote(value string, f Field) string {
 	plain := value != "" && !strings.ContainsAny(value, " \t\n\",\\") && value[0] != '~' && value[0] != '-'
-	if plain && (f != FieldAny || !strings.Contains(value, ":")) {
+	if plain && (f != FieldAny || !strings.ContainsAny(value, ":=")) {
 		return value
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`

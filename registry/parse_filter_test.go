@@ -25,6 +25,8 @@ func TestParseFilter(t *testing.T) {
 		`vendor:"Dell Inc.","HP, \"x"`: {{Field: FieldVendor, Values: []string{"Dell Inc.", `HP, "x`}}},
 		"label.rack:a1":                {{Field: FieldLabel, Key: "rack", Values: []string{"a1"}}},
 		`owner:""`:                     {{Field: FieldOwner, Values: []string{""}}},
+		"mac:52-54-00-AB-CD-EF":        {{Field: FieldMAC, Values: []string{"52:54:00:ab:cd:ef"}}},
+		`-"tag=gpu" a=b`:               {{Part: true, Not: true, Values: []string{"tag=gpu"}}, any("a=b")},
 		"mac:~52:54 online:yes":        {{Field: FieldMAC, Part: true, Values: []string{"52:54"}}, {Field: FieldOnline, Values: []string{"yes"}}},
 	} {
 		got, err := ParseFilter(text)
@@ -45,6 +47,12 @@ func TestParseFilterErrors(t *testing.T) {
 		"colour:red":                       {0, "there are label.KEY, id, name", ""},
 		"state:redy":                       {6, `state is never "redy"`, "ready"},
 		"online:maybe":                     {7, "it is yes, no", ""},
+		"-tag=gpu":                         {1, "a colon is between", "-tag:gpu"},
+		"tag!=gpu":                         {0, "a colon is between", "-tag:gpu"},
+		"-label.rack!=a1":                  {1, "a colon is between", "label.rack:a1"},
+		"state==ready":                     {0, "a colon is between", "state:ready"},
+		"mac:5254.0077.000a":               {4, "mac:~52:54: finds", ""},
+		"ip:10.77.0.0/24":                  {3, "ip:~10.1. finds", ""},
 		`tag:"x`:                           {4, "not closed", ""},
 		"label.:x":                         {0, `no field "label."`, ""},
 		"label:x":                          {0, `no field "label"`, ""},
