@@ -22,6 +22,9 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
+	if strings.HasPrefix(e.Object, "name ") || strings.HasPrefix(e.Object, "hardware address ") {
+		return fmt.Sprintf("the %s is that of another machine", e.Object)
+	}
 	if e.Stored == 0 {
 		return fmt.Sprintf("%s changed after version %d was read; load it and try again", e.Object, e.Read)
 	}

@@ -92,7 +92,7 @@ func TestBadEdits(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = r.Edit(t.Context(), other.ID, registry.AnyVersion, registry.Patch{Name: &m.Name})
-	if lost, ok := errors.AsType[*registry.ConflictError](err); !ok || lost.Object != "name "+m.Name {
+	if lost, ok := errors.AsType[*registry.ConflictError](err); !ok || lost.Error() != "the name "+m.Name+" is that of another machine" {
 		t.Errorf("a taken name: %v", err)
 	}
 	if _, err := r.Edit(t.Context(), "nobody", registry.AnyVersion, registry.Patch{}); !errors.Is(err, registry.ErrNotFound) {

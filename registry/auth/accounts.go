@@ -279,7 +279,10 @@ const (
 )
 
 func checkName(name string) *registry.FieldError {
-	if accountName.MatchString(name) {
+	switch {
+	case name == onConsole || name == onLocalhost:
+		return &registry.FieldError{Pointer: "/name", Message: "the audit log calls those without an account so"}
+	case accountName.MatchString(name):
 		return nil
 	}
 	return &registry.FieldError{Pointer: "/name",

@@ -77,6 +77,8 @@ func TestAccountsThatCannotBe(t *testing.T) {
 		name, password, role, pointer string
 	}{
 		{"", password, "admin", "/name"},
+		{"console", password, "admin", "/name"},
+		{"localhost", password, "admin", "/name"},
 		{"Ana", password, "admin", "/name"},
 		{"a/../b", password, "admin", "/name"},
 		{"oidc:ana", password, "admin", "/name"},

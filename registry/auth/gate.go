@@ -89,6 +89,12 @@ var (
 	errMachine   = fmt.Errorf("%w: this needs an API token (df_...); the tokens of machines are for /api/v1/agent/ only", ErrToken)
 )
 
+// The names of who has no account; no account may have them.
+const (
+	onConsole   = "console"   // on the control socket
+	onLocalhost = "localhost" // on this host, while there is no account
+)
+
 // who finds out who asks.
 func (g *Gate) who(r *http.Request) (registry.Actor, error) {
 	actor, err := g.known(r)
@@ -99,7 +105,7 @@ func (g *Gate) who(r *http.Request) (registry.Actor, error) {
 func (g *Gate) known(r *http.Request) (registry.Actor, error) {
 	ctx := r.Context()
 	if ctx.Value(localKey{}) != nil {
-		return registry.Actor{Name: "console", Role: string(registry.Admin)}, nil
+		return registry.Actor{Name: onConsole, Role: string(registry.Admin)}, nil
 	}
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		if token = strings.TrimSpace(token); !strings.HasPrefix(token, tokenPrefix) {
@@ -121,7 +127,7 @@ func (g *Gate) known(r *http.Request) (registry.Actor, error) {
 	case accounts:
 		return registry.Actor{}, errUnknown
 	case fromThisHost(r):
-		return registry.Actor{Name: "localhost", Role: string(registry.Admin)}, nil
+		return registry.Actor{Name: onLocalhost, Role: string(registry.Admin)}, nil
 	}
 	return registry.Actor{}, errNoAccount
 }
