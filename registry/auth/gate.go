@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"dragonfly/registry"
 )
@@ -27,6 +29,8 @@ type Gate struct {
 	// Deny writes a refusal.
 	Deny func(w http.ResponseWriter, r *http.Request, status int, detail string)
 	Log  *slog.Logger
+
+	recheck time.Duration // see [recheck]
 }
 
 type localKey struct{}
@@ -39,6 +43,7 @@ func WithControlSocket(ctx context.Context, _ net.Conn) context.Context {
 
 // Wrap guards next.
 func (g *Gate) Wrap(next http.Handler) http.Handler {
+	g.recheck = cmp.Or(g.recheck, recheck)
 	guarded := g.Sessions.load(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.serve(w, r, next)
 	}), g.refuse)
@@ -78,7 +83,13 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) 
 			actor = known
 		}
 	}
-	next.ServeHTTP(w, r.WithContext(registry.WithActor(r.Context(), actor)))
+	ctx := r.Context()
+	if registry.Role(rule).Known() && ctx.Value(localKey{}) == nil {
+		var done func()
+		ctx, done = g.lasting(r, rule)
+		defer done()
+	}
+	next.ServeHTTP(w, r.WithContext(registry.WithActor(ctx, actor)))
 }
 
 // Why it is not known who asks.

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -8,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"dragonfly/registry"
 	"dragonfly/registry/registrytest"
@@ -18,12 +21,13 @@ type house struct {
 	accounts *Accounts
 	sessions *Sessions
 	handler  http.Handler
+	begun    chan bool // gets a value when a stream has begun
 }
 
 func newHouse(t *testing.T, store Store) *house {
 	t.Helper()
 	accounts := accountsIn(t, store)
-	h := &house{accounts: accounts, sessions: NewSessions(accounts)}
+	h := &house{accounts: accounts, sessions: NewSessions(accounts), begun: make(chan bool, 1)}
 	mux := http.NewServeMux()
 	who := func(w http.ResponseWriter, r *http.Request) {
 		actor := registry.ActorOf(r.Context())
@@ -32,6 +36,10 @@ func newHouse(t *testing.T, store Store) *house {
 	for _, route := range []string{"GET /open", "GET /greet", "GET /agent", "GET /view", "POST /operate", "POST /administer", "GET /forgotten"} {
 		mux.HandleFunc(route, who)
 	}
+	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) {
+		h.begun <- true
+		<-r.Context().Done()
+	})
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		if err := h.sessions.SignIn(r.Context(), r.FormValue("name"), r.FormValue("password")); err != nil {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
@@ -43,14 +51,15 @@ func newHouse(t *testing.T, store Store) *house {
 		}
 	})
 	gate := &Gate{Accounts: accounts, Sessions: h.sessions, Log: slog.New(slog.DiscardHandler),
-		Policy: Policy{"GET /open": Everybody, "GET /greet": Recognised, "GET /agent": Agents, "GET /view": Viewer, "POST /operate": Operator,
+		Policy: Policy{"GET /open": Everybody, "GET /greet": Recognised, "GET /agent": Agents, "GET /view": Viewer, "GET /stream": Viewer, "POST /operate": Operator,
 			"POST /administer": Admin, "POST /login": Everybody, "POST /logout": Everybody},
 		Route: func(r *http.Request) string {
 			_, pattern := mux.Handler(r)
 			_, path, _ := strings.Cut(pattern, " ")
 			return path
 		},
-		Deny: func(w http.ResponseWriter, _ *http.Request, status int, detail string) { http.Error(w, detail, status) }}
+		Deny:    func(w http.ResponseWriter, _ *http.Request, status int, detail string) { http.Error(w, detail, status) },
+		recheck: time.Millisecond}
 	h.handler = gate.Wrap(mux)
 	return h
 }
@@ -259,5 +268,67 @@ func BenchmarkGate(b *testing.B) {
 		if handler.ServeHTTP(w, r); w.Code != http.StatusNoContent {
 			b.Fatal(w.Code)
 		}
+	}
+}
+
+// follow asks for /stream until ctx ends, and closes ended when it has been answered.
+func (h *house) follow(ctx context.Context, with func(*http.Request)) (ended chan struct{}) {
+	r := request(http.MethodGet, "/stream").WithContext(ctx)
+	with(r)
+	ended = make(chan struct{})
+	go func() { h.do(r); close(ended) }()
+	<-h.begun
+	return ended
+}
+
+// A stream ends with what it was asked for with, and lasts while that is good.
+func TestStreamsEndWithTheirRight(t *testing.T) {
+	h := newHouse(t, registrytest.Memory())
+	admin := as(t, "ana", registry.Admin)
+	create(t, h.accounts, registry.Admin, "ana")
+	bearer := func(want registry.Token) (header func(*http.Request), id string) {
+		secret, made := token(t, h.accounts, want)
+		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+secret) }, made.ID
+	}
+	signedIn := func(name string) (header func(*http.Request)) {
+		create(t, h.accounts, registry.Viewer, name)
+		cookie := h.signIn(t, name)
+		return func(r *http.Request) { r.AddCookie(cookie) }
+	}
+	good, _ := bearer(registry.Token{Name: "good", Role: registry.Viewer})
+	stays := h.follow(t.Context(), good)
+	revoked, id := bearer(registry.Token{Name: "revoked", Role: registry.Viewer})
+	left, dismissed, renamed := signedIn("left"), signedIn("dismissed"), signedIn("renamed")
+	for _, c := range []struct {
+		name string
+		with func(*http.Request)
+		end  func() error
+	}{
+		{"a token that is revoked", revoked, func() error { return h.accounts.RevokeToken(admin, id) }},
+		{"an account that is removed", dismissed, func() error { return h.accounts.DeleteAccount(admin, "dismissed") }},
+		{"a password that is changed", renamed, func() error { return h.accounts.ChangeAccount(admin, "renamed", password+"!", "") }},
+		{"a session that has ended", left, func() error {
+			r := request(http.MethodPost, "/logout")
+			left(r)
+			if w := h.do(r); w.Code != http.StatusOK {
+				return errors.New(w.Body.String())
+			}
+			return nil
+		}},
+	} {
+		ended := h.follow(t.Context(), c.with)
+		if err := c.end(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		select {
+		case <-ended:
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: its stream goes on", c.name)
+		}
+	}
+	select {
+	case <-stays:
+		t.Error("a stream ended whose token is good")
+	default:
 	}
 }
