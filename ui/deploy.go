@@ -3,6 +3,8 @@ package ui
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"path"
 	"strings"
@@ -43,6 +45,7 @@ type plan struct {
 	Actions          []string
 	Text             string // the rendered template
 	Ready            bool   // nothing keeps it from being carried out
+	Seen             string // tells what is shown from what would be done later
 
 	confirm string // names the disk whose loss is confirmed
 }
@@ -75,14 +78,12 @@ func (u *UI) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := u.planned(r.Context(), m, &o); err != nil {
 		return err
 	}
-	if o.unconfirmed(m) {
-		o.fault(faults{"typed": {"Type " + m.Name + " here, as it is written: what is on the disk is lost."}})
+	if found := o.unsaid(m, r.PostFormValue("seen")); found != nil {
+		o.fault(found)
 		return u.showOrder(w, r, m, &o, http.StatusUnprocessableEntity)
 	}
 	req := o.request()
-	if o.Plan != nil {
-		req.Confirm = o.Plan.confirm
-	}
+	req.Confirm = o.Plan.confirm
 	made, err := u.Orders.Deploy(r.Context(), m.ID, req, registry.Batch{})
 	if err == nil {
 		http.Redirect(w, r, "/deployments/"+made.Deployment.ID, http.StatusSeeOther)
@@ -97,10 +98,31 @@ func (u *UI) deploy(w http.ResponseWriter, r *http.Request) error {
 	return u.showOrder(w, r, m, &o, status)
 }
 
-// unconfirmed reports whether something would be lost that nobody has given up by
-// typing the machine's name.
-func (o *order) unconfirmed(m registry.Machine) bool {
-	return o.Plan != nil && (o.Plan.Loses || o.Plan.Hold != "") && o.Typed != m.Name
+// unsaid is what keeps the order from being carried out: it is not what was shown, or
+// something would be lost that nobody has given up by typing the machine's name.
+func (o *order) unsaid(m registry.Machine, seen string) faults {
+	if o.Plan == nil || seen != o.Plan.Seen {
+		o.Typed = "" // it was said of something else
+		return faults{"": {hasChanged}}
+	}
+	if (o.Plan.Loses || o.Plan.Hold != "") && o.Typed != m.Name {
+		return faults{"typed": {"Type " + m.Name + " here, as it is written: what is on the disk is lost."}}
+	}
+	return nil
+}
+
+// hasChanged is said where an order is not what its form has shown.
+const hasChanged = "What would be done has changed since it was shown. Look at it again."
+
+// seenOf tells what plans overwrite, and with what, from what others do.
+func seenOf(plans ...*registry.DeployPlan) string {
+	hash := sha256.New()
+	for _, p := range plans {
+		d := p.Deployment
+		said := []string{p.Machine.ID, string(d.Kind), d.OS, d.Disk.Name, d.Disk.Serial, d.Disk.ByID, d.Disk.Found, p.Hold}
+		_, _ = hash.Write([]byte(strings.Join(said, "\x00") + "\n")) // a hash never errs
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
 // orderIn is the form as it was sent.
@@ -219,7 +241,7 @@ func (u *UI) planned(ctx context.Context, m registry.Machine, o *order) error {
 		return nil
 	}
 	disk := made.Deployment.Disk
-	p := &plan{Disk: diskOf(disk), Found: disk.Found, Why: disk.Why, Hold: made.Hold, Notes: made.Notes, Ready: true, confirm: cmp.Or(disk.Serial, disk.ByID), Loses: loses(made)}
+	p := &plan{Disk: diskOf(disk), Found: disk.Found, Why: disk.Why, Hold: made.Hold, Notes: made.Notes, Ready: true, Seen: seenOf(&made), confirm: cmp.Or(disk.Serial, disk.ByID), Loses: loses(made)}
 	p.Text = made.Recipe.Text
 	for _, passed := range made.Passed {
 		p.Passed = append(p.Passed, passed.String())

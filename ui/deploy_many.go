@@ -3,8 +3,6 @@ package ui
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"strconv"
@@ -93,7 +91,7 @@ func (u *UI) deployMany(w http.ResponseWriter, r *http.Request, s registry.Selec
 // since it was shown, or nobody has said that it may be.
 func (o manyOrder) unsaid(seen string) faults {
 	if seen != o.Seen {
-		return faults{"": {"What would be done has changed since it was shown. Look at it again."}}
+		return faults{"": {hasChanged}}
 	}
 	if o.Loses > 0 && o.Typed != o.phrase() {
 		return faults{"typed": {"Type " + o.phrase() + " here, as it is written: what is on those disks is lost."}}
@@ -146,16 +144,16 @@ func (u *UI) plannedFor(ctx context.Context, s registry.Selection, req registry.
 		return u.chosenFor(ctx, s, o)
 	}
 	o.Planned, o.Total = true, len(all)
-	seen := sha256.New()
 	var refused []registry.Outcome
 	var rest []manyPlan
+	var seen []*registry.DeployPlan
 	for _, one := range all {
 		if one.Err != nil && !unconfirmed(one) {
 			refused = append(refused, one)
 			continue
 		}
 		p, disk := manyPlanOf(one), one.Plan.Deployment.Disk
-		_, _ = seen.Write([]byte(strings.Join([]string{p.ID, disk.Name, disk.Serial, disk.ByID, p.Found, p.Hold}, "\x00") + "\n")) // a hash never errs
+		seen = append(seen, one.Plan)
 		switch {
 		case !p.Loses:
 			rest = append(rest, p)
@@ -166,7 +164,7 @@ func (u *UI) plannedFor(ctx context.Context, s registry.Selection, req registry.
 		o.Fits, o.Loses = append(o.Fits, p), o.Loses+1
 	}
 	o.Fits, o.Refused = append(o.Fits, rest...), groupsOf(refused)
-	o.IDs, o.Seen = strings.Join(idsOf(all), " "), hex.EncodeToString(seen.Sum(nil)[:8])
+	o.IDs, o.Seen = strings.Join(idsOf(all), " "), seenOf(seen...)
 	return nil
 }
 

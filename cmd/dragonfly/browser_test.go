@@ -32,6 +32,8 @@ func TestDeployInBrowser(t *testing.T) {
 	w.Says("#net-why", "10.0.0.17/24")
 	w.Do(chromedp.SetValue(chromedp.CSS("#addresses"), "10.9.0.17/24"), chromedp.SetValue(chromedp.CSS("#vlan"), "42"), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("[value=order]")))
 	w.Wait(`document.querySelector(".rendered").textContent.includes("10.9.0.17/24") && document.querySelector(".rendered").textContent.includes("lan0.42")`)
+	w.Do(chromedp.SendKeys(chromedp.CSS("#hostname"), "n"), chromedp.WaitVisible(chromedp.CSS("[value=order]:disabled")), // that was not shown
+		chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("[value=order]:enabled")))
 	w.Do(chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("#deployment")))
 	w.Says("#deployment", "waiting for the machine to boot")
 
@@ -78,6 +80,46 @@ func TestFailureInBrowser(t *testing.T) {
 	}
 	w.Do(chromedp.SetValue(chromedp.CSS("#typed"), foreign.Name), chromedp.Click(chromedp.CSS("[value=order]")), chromedp.WaitVisible(chromedp.CSS("#deployment")))
 	w.Says("#deployment", "waiting for the machine to boot")
+}
+
+// What was not shown is not ordered: neither another disk, nor another operating system,
+// nor what has been found on the disk since.
+func TestOnlyWhatWasShownIsOrdered(t *testing.T) {
+	f := newOffice(t)
+	_, m := f.rackWith(t, 2, registry.Disk{Name: "sda", Serial: "S2", Bytes: 100e9, Contents: registry.Blank}, registry.Disk{Name: "sdb", Serial: "S3", Bytes: 200e9, Contents: registry.Foreign})
+	page := f.url + "/machines/" + m.ID + "/deploy"
+	shown := func(form url.Values) string {
+		t.Helper()
+		status, body := f.post(t, page, form)
+		if status != http.StatusOK {
+			t.Fatalf("%v: %d %s", form, status, body)
+		}
+		return between(body, `name="seen" value="`, `"`)
+	}
+	first := url.Values{"os": {"mine-none"}}
+	seen := shown(first)
+	if again := shown(first); seen == "" || again != seen {
+		t.Fatalf("shown as %q, and as %q", seen, again)
+	}
+	for _, c := range []struct{ what, os, disk, seen string }{
+		{"another disk", "mine-none", "serial:S3", seen},
+		{"another operating system", "mine-cloud-init", "", seen},
+		{"a wipe", "wipe", "", seen},
+		{"nothing was shown", "mine-none", "", ""},
+	} {
+		status, body := f.post(t, page, url.Values{"os": {c.os}, "disk": {c.disk}, "seen": {c.seen}, "typed": {m.Name}, "do": {"order"}})
+		if status != http.StatusUnprocessableEntity || !strings.Contains(body, "has changed since it was shown") || strings.Contains(body, `name="typed" value="`+m.Name) {
+			t.Errorf("%s: %d %s", c.what, status, body)
+		}
+		if m, err := f.Machine(t.Context(), m.ID); err != nil || m.Deployment != "" {
+			t.Fatalf("%s: deployed %+v, %v", c.what, m, err)
+		}
+	}
+	first.Set("do", "order")
+	first.Set("seen", seen)
+	if status, body := f.post(t, page, first); status != http.StatusOK || !strings.Contains(body, "waiting for the machine to boot") {
+		t.Errorf("what was shown: %d %s", status, body)
+	}
 }
 
 // What a machine boots once is asked for, refused beside the field, and given to it once.

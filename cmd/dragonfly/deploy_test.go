@@ -23,14 +23,14 @@ func (r *rig) rack(t *testing.T, n byte, bytes int64) (*api.Client, api.Register
 }
 
 // rackWith is rack with a disk that is as it is.
-func (r *rig) rackWith(t *testing.T, n byte, disk registry.Disk) (*api.Client, api.RegisterReply) {
+func (r *rig) rackWith(t *testing.T, n byte, disks ...registry.Disk) (*api.Client, api.RegisterReply) {
 	t.Helper()
 	mac := registry.MAC{0x52, 0x54, 0, 0, 1, n}
 	_, script := r.get(t, "/boot/"+mac.String()+"/auto.ipxe?arch=bios")
 	agent := &api.Client{Base: r.url, Token: bootToken.FindStringSubmatch(script)[1]}
 	reply, err := agent.Register(t.Context(), api.RegisterRequest{MAC: mac, Hardware: registry.Hardware{
 		System: registry.System{Serial: fmt.Sprint("SN-", n), Product: "P1"}, CPU: registry.CPU{Arch: "amd64"}, Memory: registry.Memory{Bytes: 8 << 30},
-		Disks: []registry.Disk{disk}}})
+		Disks: disks}})
 	if err != nil {
 		t.Fatal(err)
 	}
