@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -24,6 +25,18 @@ var keyTypes = map[string]bool{
 	ssh.KeyAlgoECDSA256: true, ssh.KeyAlgoECDSA384: true, ssh.KeyAlgoECDSA521: true,
 }
 
+// ErrPrivate refuses a private key that is given for a public one.
+var ErrPrivate = errors.New("this is a private key: keep it, and give the .pub beside it")
+
+// IsPrivate reports whether a text begins or has a private key, as OpenSSH, OpenSSL
+// and PuTTY write one.
+func IsPrivate(text string) bool {
+	return strings.Contains(text, "PRIVATE KEY") || strings.Contains(text, "PuTTY-User-Key-File")
+}
+
+// bareBase64 is what the lines of a private key look like, between its first and last.
+var bareBase64 = regexp.MustCompile(`^[A-Za-z0-9+/]{8,}={0,2}$`)
+
 // ParseKey reads one line of an authorized_keys file (sshd(8)).
 func ParseKey(line string) (Key, error) {
 	line = strings.TrimSpace(line)
@@ -32,8 +45,10 @@ func ParseKey(line string) (Key, error) {
 		return Key{}, errors.New("the key is empty")
 	case len(line) > maxKey:
 		return Key{}, fmt.Errorf("the key has %d bytes; at most %d", len(line), maxKey)
-	case strings.Contains(line, "PRIVATE KEY"):
-		return Key{}, errors.New("this is a private key: keep it, and give the public one, from the file that ends in .pub")
+	case IsPrivate(line):
+		return Key{}, ErrPrivate
+	case bareBase64.MatchString(line): // and not repeated: it may be of a private key
+		return Key{}, errors.New("base64 alone is no public SSH key; want a line such as ssh-ed25519 AAAA... ana@example")
 	case !isPlain(line):
 		return Key{}, errors.New("want one key, on one line")
 	}

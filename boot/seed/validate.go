@@ -69,7 +69,14 @@ func (c checker) names(s registry.Seed) {
 	}
 }
 
-func (c checker) keys(pointer string, keys []string) { c.each(pointer, keys, 64, checkKey) }
+// keys says of a private key that it is one, and nothing of its other lines.
+func (c checker) keys(pointer string, keys []string) {
+	if at := slices.IndexFunc(keys, IsPrivate); at >= 0 {
+		c.add(fmt.Sprintf("%s/%d", pointer, at), "%s", ErrPrivate)
+		return
+	}
+	c.each(pointer, keys, 64, checkKey)
+}
 
 func (c checker) users(users []registry.SeedUser) {
 	if len(users) > 64 {

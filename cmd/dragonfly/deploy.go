@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dragonfly/boot/seed"
 	"dragonfly/boot/sshkeys"
 	"dragonfly/registry"
 	"dragonfly/registry/api"
@@ -124,14 +125,21 @@ func deployRequest(cmd *cobra.Command) (req registry.DeployRequest, err error) {
 	return req, nil
 }
 
-// sshKeys is a public key, an address of keys, or those of a file.
+// sshKeys is a public key, an address of keys, or those of a file. A private key
+// does not leave this host.
 func sshKeys(keyOrFile string) (keys []string, err error) {
+	if seed.IsPrivate(keyOrFile) {
+		return nil, usageError{fmt.Errorf("ssh key: %w", seed.ErrPrivate)}
+	}
 	if strings.Contains(keyOrFile, " ") || sshkeys.IsURL(keyOrFile) {
 		return []string{keyOrFile}, nil
 	}
 	text, err := os.ReadFile(keyOrFile)
 	if err != nil {
 		return nil, fmt.Errorf("ssh key: %w", err)
+	}
+	if seed.IsPrivate(string(text)) {
+		return nil, usageError{fmt.Errorf("ssh key %s: %w", keyOrFile, seed.ErrPrivate)}
 	}
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {

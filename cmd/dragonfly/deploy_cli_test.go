@@ -52,6 +52,11 @@ func TestDeployCommands(t *testing.T) {
 	run(2, "want KEY=VALUE", "deploy", m.Name, "--os", "mine", "--set", "x")
 	run(1, "no such file", "deploy", m.Name, "--os", "mine", "--ssh-key", "/nonexistent")
 	run(2, "there is none in", "deploy", m.Name, "--os", "mine", "--ssh-key", file("# none\n"))
+	private := file("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r\n-----END OPENSSH PRIVATE KEY-----\n")
+	for _, command := range []string{"deploy", "rescue"} {
+		run(2, private+": this is a private key: keep it, and give the .pub beside it", command, m.Name, "--ssh-key", private)
+	}
+	run(2, "ssh key: this is a private key", "rescue", m.Name, "--ssh-key", "-----BEGIN RSA PRIVATE KEY-----\nMIIE")
 	run(3, "not found", "deploy", "nobody", "--os", "mine", "--yes")
 	run(0, "/boot/images/", "deploy", m.Name, "--os", "mine", "--dry-run")
 	run(0, "DEST_DISK: \"/dev/disk/by-id/ata-S1\"", "template", "render", "--machine", m.Name, "--os", "mine")
