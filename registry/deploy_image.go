@@ -216,7 +216,7 @@ func (r *Registry) withImage(d Deployment, m Machine, path string) (Deployment, 
 		return d, err
 	}
 	recipe.Text, recipe.Actions, recipe.Template = rendered.Text, rendered.Actions, ""
-	d.Image, d.Actions = ImageSource{}, pendingActions(rendered.Actions)
+	d.Image, d.Stored, d.Actions = ImageSource{}, path, pendingActions(rendered.Actions)
 	d.Sealed, err = r.seal(d.ID, recipe)
 	return d, err
 }

@@ -104,8 +104,14 @@ func TestDeployAwaitsItsImage(t *testing.T) {
 		g.changed()
 		d, _ = g.is(t, d.ID, registry.DeploymentWaiting, registry.Installing, registry.BootAgent)
 		_, recipe, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1")
-		if err != nil || !strings.Contains(recipe.Text, "image_url=http://10.0.0.2:3000/boot/images/abc.img.zst") || d.Image.URL != "" || d.Fetch != nil || g.AwaitingImages() != 0 {
+		if err != nil || !strings.Contains(recipe.Text, "image_url=http://10.0.0.2:3000/boot/images/abc.img.zst") || d.Image.URL != "" || d.Stored != "/boot/images/abc.img.zst" || d.Fetch != nil || g.AwaitingImages() != 0 {
 			t.Errorf("recipe %q, %+v, %v", recipe.Text, d, err)
+		}
+		if _, err := g.Cancel(by(t, "ana"), d.ID); err != nil {
+			t.Fatal(err)
+		}
+		if again := g.deploy(t, "linux"); again.Stored != d.Stored {
+			t.Errorf("with the image there: %+v", again)
 		}
 	})
 }

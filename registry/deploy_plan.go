@@ -392,7 +392,9 @@ func (r *Registry) imageParameters(p *DeployPlan, o OS, server string) map[strin
 	}
 	path, there := r.tools.Image(i.Source(o.Name))
 	switch _, given := p.Recipe.Request.Parameters["image_url"]; {
-	case there || given:
+	case given:
+	case there:
+		p.Deployment.Stored = path
 	case i.URL == "":
 		p.problem("/os", "the image of %s for %s is not in the image store; `dragonfly image import FILE` puts the file with that checksum there", o.ID, arch)
 	default:

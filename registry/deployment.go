@@ -29,10 +29,11 @@ type Deployment struct {
 	Hostname string         `json:"hostname,omitempty"`
 	Model    string         `json:"model,omitempty"` // of the machine: what past runs are compared by
 	Actions  []ActionRun    `json:"actions"`
-	Action   int            `json:"action"`         // index of the action that runs, or runs next
-	Sealed   string         `json:"sealed"`         // the [Recipe], which has secrets
-	Image    ImageSource    `json:"image,omitzero"` // what is fetched before it begins; zero: nothing is missing
-	Fetch    *ImageJob      `json:"-"`              // the work on that on this server; nil: none is known
+	Action   int            `json:"action"`           // index of the action that runs, or runs next
+	Sealed   string         `json:"sealed"`           // the [Recipe], which has secrets
+	Image    ImageSource    `json:"image,omitzero"`   // what is fetched before it begins; zero: nothing is missing
+	Stored   string         `json:"stored,omitempty"` // path of the image in the store of a server that the machine fetches; empty: none
+	Fetch    *ImageJob      `json:"-"`                // the work on Image on this server; nil: none is known
 
 	Attempt int       `json:"attempt,omitempty"` // how many boots of the machine took it up
 	BootID  string    `json:"boot_id,omitempty"` // of the boot that carries it out, as its kernel calls it

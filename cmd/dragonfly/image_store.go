@@ -277,8 +277,9 @@ not served until it is added or imported again.`,
 func imageGCCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Delete the images that no operating system is installed from", Args: cobra.NoArgs,
-		Long: `Delete the images that no operating system of the catalogue is installed from, and
-what is left of imports that failed. It shows which, and asks.`,
+		Long: `Delete the images that no operating system of the catalogue is installed from and no
+deployment under way needs, and what is left of imports that failed. It shows which,
+and asks.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := control(cmd)
 			gone, err := client.CollectImages(cmd.Context(), true)

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -151,24 +152,52 @@ func TestImageAdd(t *testing.T) {
 // client speaks to the appliance from this host.
 func (r *rig) client() *api.Client { return &api.Client{Base: r.url} }
 
-// An image that an operating system of the catalogue is installed from stays.
-func TestImageInUse(t *testing.T) {
-	image := registry.Image{Origins: []registry.ImageOrigin{{URL: "http://a/old", SHA256: "11"}, {URL: "http://a/x", SHA256: "aa"}}}
-	system := func(file registry.OSImage) []registry.OS {
-		return []registry.OS{{ID: "debian-12", Images: map[string]registry.OSImage{"amd64": file}}}
+// needing is what images are needed for.
+type needing struct {
+	systems     []registry.OS
+	deployments []registry.Deployment
+}
+
+func (n needing) OSes(context.Context) ([]registry.OS, error) { return n.systems, nil }
+
+func (n needing) Deployments(_ context.Context, q registry.DeploymentQuery) (found []registry.Deployment, err error) {
+	for _, d := range n.deployments {
+		if slices.Contains(q.States, d.State) {
+			found = append(found, d)
+		}
 	}
+	return found, nil
+}
+
+// An image that an operating system of the catalogue is installed from stays, and one
+// that a machine has yet to fetch, or the rest of.
+func TestImageInUse(t *testing.T) {
+	image := registry.Image{Name: "abc", Origins: []registry.ImageOrigin{{URL: "http://a/old", SHA256: "11"}, {URL: "http://a/x", SHA256: "aa"}}}
+	system := func(file registry.OSImage) needing {
+		return needing{systems: []registry.OS{{ID: "debian-12", Images: map[string]registry.OSImage{"amd64": file}}}}
+	}
+	deployment := func(state registry.DeploymentState, path string, awaited registry.ImageSource) needing {
+		return needing{deployments: []registry.Deployment{{ID: "d-1", State: state, Stored: path, Image: awaited}}}
+	}
+	const system12, d1 = "operating system debian-12 (amd64)", "deployment d-1"
 	for _, c := range []struct {
-		file registry.OSImage
-		used bool
+		by   needing
+		want string
 	}{
-		{registry.OSImage{URL: "http://a/x"}, true},
-		{registry.OSImage{URL: "http://b/x", SHA256: "AA"}, true},
-		{registry.OSImage{URL: "http://a/x", SHA256: "bb"}, false}, // there is another version now
-		{registry.OSImage{URL: "http://a/y"}, false},
-		{registry.OSImage{Kernel: "http://a/x"}, false},
+		{system(registry.OSImage{URL: "http://a/x"}), system12},
+		{system(registry.OSImage{URL: "http://b/x", SHA256: "AA"}), system12},
+		{system(registry.OSImage{URL: "http://a/x", SHA256: "bb"}), ""}, // there is another version now
+		{system(registry.OSImage{URL: "http://a/y"}), ""},
+		{system(registry.OSImage{Kernel: "http://a/x"}), ""},
+		{deployment(registry.DeploymentRunning, "/boot/images/abc.img.zst", registry.ImageSource{}), d1},
+		{deployment(registry.DeploymentWaiting, "/boot/images/abc.img.zst", registry.ImageSource{}), d1},
+		{deployment(registry.DeploymentPending, "", registry.ImageSource{URL: "http://a/x"}), d1},
+		{deployment(registry.DeploymentRunning, "/boot/images/def.img.zst", registry.ImageSource{}), ""},
+		{deployment(registry.DeploymentRunning, "", registry.ImageSource{}), ""},
+		{deployment(registry.DeploymentVerifying, "/boot/images/abc.img.zst", registry.ImageSource{}), ""}, // it is on the disk
 	} {
-		if users := usersOf(image, system(c.file)); (len(users) == 1 && users[0] == "operating system debian-12 (amd64)") != c.used {
-			t.Errorf("%+v: %v", c.file, users)
+		if users, err := usersOf(t.Context(), image, c.by); strings.Join(users, ", ") != c.want || err != nil {
+			t.Errorf("%+v: %v, %v", c.by, users, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,25 +12,30 @@ import (
 	"dragonfly/registry"
 )
 
+// needs is what images are needed for.
+type needs interface {
+	OSes(ctx context.Context) ([]registry.OS, error)
+	Deployments(ctx context.Context, q registry.DeploymentQuery) ([]registry.Deployment, error)
+}
+
 // openImages opens the image store in the data directory. It leaves as much of the
 // disk free as [space] wants, and calls ended when work on an image is over.
-func openImages(cfg config, systems func(context.Context) ([]registry.OS, error), ended func(), log *slog.Logger) (*store.Store, error) {
+func openImages(cfg config, of needs, ended func(), log *slog.Logger) (*store.Store, error) {
 	disk, err := spaceOf(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
 	return store.Open(store.Config{Dir: filepath.Join(cfg.DataDir, "images", "os"), Reserve: int64(disk.floor()), Transport: outward(), Log: log, Ended: ended,
-		Users: func(ctx context.Context, image registry.Image) ([]string, error) {
-			all, err := systems(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return usersOf(image, all), nil
-		}})
+		Users: func(ctx context.Context, image registry.Image) ([]string, error) { return usersOf(ctx, image, of) }})
 }
 
-// usersOf are the operating systems that are installed from an image.
-func usersOf(image registry.Image, systems []registry.OS) (users []string) {
+// usersOf are the operating systems that are installed from an image, and the deployments
+// whose machines have yet to fetch it, or a part of it.
+func usersOf(ctx context.Context, image registry.Image, of needs) (users []string, err error) {
+	systems, err := of.OSes(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, os := range systems {
 		for arch, file := range os.Images {
 			if _, from := image.OriginOf(registry.ImageSource{URL: file.URL, SHA256: file.SHA256}); from {
@@ -37,7 +43,17 @@ func usersOf(image registry.Image, systems []registry.OS) (users []string) {
 			}
 		}
 	}
-	return users
+	open, err := of.Deployments(ctx, registry.DeploymentQuery{States: []registry.DeploymentState{
+		registry.DeploymentPending, registry.DeploymentWaiting, registry.DeploymentRunning}})
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range open {
+		if _, awaited := image.OriginOf(d.Image); awaited || strings.Contains(d.Stored, image.Name) {
+			users = append(users, "deployment "+d.ID)
+		}
+	}
+	return users, nil
 }
 
 // imageMetrics is what the image store counts.

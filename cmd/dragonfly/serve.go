@@ -146,7 +146,7 @@ func newAppliance(ctx context.Context, cfg config, db *database, standby *standb
 	if err != nil {
 		return nil, err
 	}
-	images, err := openImages(cfg, reg.OSes, reg.ImagesChanged, log)
+	images, err := openImages(cfg, reg, reg.ImagesChanged, log)
 	if err != nil {
 		return nil, err
 	}

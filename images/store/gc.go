@@ -35,8 +35,8 @@ func (s *Store) users(ctx context.Context, image registry.Image) ([]string, erro
 	return s.cfg.Users(ctx, image)
 }
 
-// remove removes an image: first what says that it is there. Machines that fetch it
-// now go on to their end.
+// remove removes an image: first what says that it is there. A request for it that is
+// being answered goes on to its end, and the next one is refused.
 func (s *Store) remove(image registry.Image) error {
 	name, err := frame.ParseName(image.Name)
 	if err != nil {

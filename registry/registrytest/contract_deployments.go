@@ -26,7 +26,7 @@ func fullDeployment() registry.Deployment {
 	d.Batch, d.Limit, d.Hostname, d.Model = "b-1", 3, "node1", "PowerEdge"
 	d.Disk = registry.DeploymentDisk{ByID: "/dev/disk/by-id/x", Serial: "x'4142'", Bytes: 1<<53 + 1}
 	d.Actions = []registry.ActionRun{{Name: "write", Image: "image2disk", Timeout: time.Hour, State: registry.ActionFailed, Message: "it broke", StartedAt: noon(), EndedAt: noon().Add(time.Second)}, {Name: "restart"}}
-	d.Action, d.Sealed, d.Image = 1, "sealed:1:x", registry.ImageSource{URL: "https://x/y.qcow2", Sums: "https://x/SHA256SUMS"}
+	d.Action, d.Sealed, d.Stored, d.Image = 1, "sealed:1:x", "/boot/images/abc.img.zst", registry.ImageSource{URL: "https://x/y.qcow2", Sums: "https://x/SHA256SUMS"}
 	d.Attempt, d.BootID, d.Boot, d.Wrote, d.WroteAt = 2, "boot-1", "0011223344556677", true, noon()
 	d.Was, d.WasReason, d.By = registry.Failed, "before", "ana"
 	d.StartedAt, d.StateAt, d.EndedAt, d.Deadline = noon().Add(time.Hour), noon().Add(2*time.Hour), noon().Add(3*time.Hour), noon().Add(4*time.Hour)
