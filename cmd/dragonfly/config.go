@@ -33,6 +33,9 @@ type config struct {
 	DataDir        string        `koanf:"data-dir"`
 	ImageDir       string        `koanf:"image-dir"`
 	Rqlite         string        `koanf:"rqlite"`
+	RqliteCA       string        `koanf:"rqlite-ca"`
+	RqliteCert     string        `koanf:"rqlite-cert"`
+	RqliteKey      string        `koanf:"rqlite-key"`
 	ClusterListen  string        `koanf:"cluster-listen"`
 	ClusterAddress string        `koanf:"cluster-advertise"`
 	Join           string        `koanf:"join"`
@@ -84,6 +87,9 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.String("data-dir", defaultDataDir, "where the database and the control socket are kept")
 	flags.String("image-dir", "", "`folder` with the agent image that dragonfly image build made (default DATA-DIR/images)")
 	flags.String("rqlite", "", "use this rqlite instead of starting one: host:4001 or https://user:pass@a:4001,b:4001 (also RQLITE_HOST)")
+	flags.String("rqlite-ca", "", "PEM `file` of the certificates that vouch for an rqlite with https:// (default: the host's)")
+	flags.String("rqlite-cert", "", "PEM `file` of the certificate to show to an rqlite that asks for one")
+	flags.String("rqlite-key", "", "PEM `file` of the key of that certificate")
 	clusterFlags(flags)
 	flags.Bool("boot", false, "answer network boots: proxyDHCP on 67 and 4011, TFTP on 69")
 	flags.StringSlice("boot-interface", nil, "interface to answer network boots on; may be repeated (default: every physical one with an IPv4 address)")

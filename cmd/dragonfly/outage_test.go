@@ -2,10 +2,18 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -81,9 +89,9 @@ func buildRqlited(dir string) error {
 	return nil
 }
 
-func (q *rqlited) start(t *testing.T) {
+func (q *rqlited) start(t *testing.T, more ...string) {
 	t.Helper()
-	q.cmd = exec.Command(q.binary, "-node-id", "1", "-http-addr", q.address, "-raft-addr", q.raft, q.dir)
+	q.cmd = exec.Command(q.binary, append(more, "-node-id", "1", "-http-addr", q.address, "-raft-addr", q.raft, q.dir)...)
 	if err := q.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -390,6 +398,55 @@ func (r *rig) ids(t *testing.T, token string) map[string]bool {
 		ids[m.ID] = true
 	}
 	return ids
+}
+
+// certificate writes one that vouches for itself, for 127.0.0.1 and whoever shows it, and
+// its key.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	made, err := x509.CreateCertificate(rand.Reader, want, want, private.Public(), private)
+	secret, wrong := x509.MarshalPKCS8PrivateKey(private)
+	if err := errors.Join(err, wrong); err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: made}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// TestDatabaseOverTLS runs on a real rqlite that speaks TLS, by an authority of its own,
+// and wants to be shown a certificate.
+func TestDatabaseOverTLS(t *testing.T) {
+	t.Parallel()
+	cert, key := certificate(t)
+	db := newRqlited(t)
+	db.start(t, "-http-cert", cert, "-http-key", key, "-http-ca-cert", cert, "-http-verify-client")
+	cfg := testConfig(t)
+	cfg.Rqlite, cfg.RqliteCA, cfg.RqliteCert, cfg.RqliteKey = "https://"+db.address, cert, cert, key
+	r := start(t, cfg)
+	r.await(t, "ready")
+	if reply, err := enlist(r.url, registry.MAC{0x52, 0x54, 0, 0, 0, 1}); err != nil || reply.Status != "committed" {
+		t.Errorf("%+v, %v", reply, err)
+	}
+	for want, cfg := range map[string]config{
+		"no such file":          {Rqlite: "https://db", RqliteCA: cert + ".not"},
+		"both its file and its": {Rqlite: "https://db", RqliteCert: cert},
+		"of no use without":     {Rqlite: "http://db", RqliteCA: cert},
+	} {
+		if _, err := openDatabase(t.Context(), databaseConfig{config: cfg}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", cfg, err, want)
+		}
+	}
 }
 
 // TestDatabaseStandsStill stops a real rqlite so that it takes connections and

@@ -50,7 +50,7 @@ func openDatabase(ctx context.Context, cfg databaseConfig, log *slog.Logger) (*d
 // start starts the node, where it is to be in this process.
 func (db *database) start(ctx context.Context, cfg databaseConfig, log *slog.Logger) (where rqlite.Config, err error) {
 	if cfg.Rqlite != "" {
-		return rqlite.Remote(cfg.Rqlite)
+		return rqlite.Remote(cfg.Rqlite, rqlite.WithCA(cfg.RqliteCA), rqlite.WithCertificate(cfg.RqliteCert, cfg.RqliteKey))
 	}
 	peers, err := peersOf(cfg)
 	if err != nil {
