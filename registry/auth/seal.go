@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -152,14 +153,40 @@ func ReplaceKey(file string, text []byte) error {
 	if _, err := OpenBox(temporary); err != nil {
 		return err
 	}
-	err := os.Link(file, file+".before-join")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
-		err = nil
+	if err := keepAside(file, text); err != nil {
+		return fmt.Errorf("key file: %w", err)
 	}
-	if err = errors.Join(err, os.Rename(temporary, file)); err != nil {
+	if err := errors.Join(os.Rename(temporary, file), syncDir(filepath.Dir(file))); err != nil {
 		return fmt.Errorf("key file: %w", err)
 	}
 	return nil
+}
+
+// keepAside gives a file a second name, beside it, unless its content is text or it is
+// not there.
+func keepAside(file string, text []byte) error {
+	before, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && bytes.Equal(before, text) {
+		return nil
+	}
+	name := file + ".before-join"
+	for n := 2; err == nil; n++ {
+		if err = os.Link(file, name); err == nil {
+			return nil
+		}
+		if errors.Is(err, fs.ErrExist) { // of an earlier one
+			name, err = fmt.Sprintf("%s.before-join-%d", file, n), nil
+		}
+	}
+	return err
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func writeSynced(path string, data []byte) error {

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,5 +117,37 @@ func TestSealedSecrets(t *testing.T) {
 	other := SealedSecrets{Secrets: store, Box: openBox(t, filepath.Join(t.TempDir(), "other.key"))}
 	if _, err := NewTokens(t.Context(), other); !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "token-key") {
 		t.Errorf("with another key file: %v", err)
+	}
+}
+
+// Each key that another one takes the place of is kept, and none of them twice.
+func TestReplacedKeysAreKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secrets.key")
+	key := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	var keys []string // the host's own, and those of the clusters it joined
+	for n := range 3 {
+		other := filepath.Join(t.TempDir(), fmt.Sprint(n))
+		if _, err := OpenBox(other); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key(other))
+	}
+	for _, k := range append(keys, keys[2]) {
+		if err := ReplaceKey(file, []byte(k)); err != nil || key(file) != k {
+			t.Fatalf("%v: the key is %q", err, key(file))
+		}
+	}
+	kept, err := filepath.Glob(file + "*")
+	if err != nil || len(kept) != 3 || key(file+".before-join") != keys[0] || key(file+".before-join-2") != keys[1] {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+	if err := ReplaceKey(file, []byte("no key")); err == nil || key(file) != keys[2] {
+		t.Errorf("%v: the key is %q", err, key(file))
 	}
 }

@@ -93,8 +93,11 @@ func (t *Tokens) Boot(mac registry.MAC) string {
 // CheckBoot returns the address that a boot token was given to, or [ErrToken].
 func (t *Tokens) CheckBoot(token string) (registry.MAC, error) {
 	subject, _, err := t.check(bootKind, token)
-	if err != nil || len(subject) != len(registry.MAC{})+bootNonce {
-		return registry.MAC{}, errors.Join(err, ErrToken)
+	if err == nil && len(subject) != len(registry.MAC{})+bootNonce {
+		err = ErrToken
+	}
+	if err != nil {
+		return registry.MAC{}, err
 	}
 	return registry.MAC(subject[:len(registry.MAC{})]), nil
 }

@@ -31,7 +31,7 @@ func (s sink) Write(line []byte) (int, error) {
 
 // prefixed is a line with what rqlite and raft put before it: the part it is from,
 // the time, and sometimes a level.
-var prefixed = regexp.MustCompile(`^(?:\[([a-z-]+)\] )?(?:\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d\S* )?(?:\[[A-Z]+\] *)?(.*)$`)
+var prefixed = regexp.MustCompile(`(?s)^(?:\[([a-z-]+)\] )?(?:\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d\S* )?(?:\[[A-Z]+\] *)?(.*)$`)
 
 // tell logs a line of rqlite's. It has no level that can be relied on: what failed is
 // a warning, the rest is for whoever looks closely. The message is always the same one,

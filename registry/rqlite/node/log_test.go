@@ -12,6 +12,15 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
+// A message may have more than one line.
+func TestTellLines(t *testing.T) {
+	var out bytes.Buffer
+	tell(slog.New(slog.NewTextHandler(&out, nil)), "[cluster] 2026/11/29 12:00:00 failed to dial: refused\nclose: again")
+	if !strings.Contains(out.String(), `part=cluster says="failed to dial: refused\nclose: again"`) {
+		t.Error(out.String())
+	}
+}
+
 // What raft and the store of its snapshots write comes into the log as lines of one
 // message, and what was there before stays as it was.
 func TestDivert(t *testing.T) {
