@@ -54,13 +54,14 @@ func isStranger(reg Registration, m Machine) bool {
 		usableSerial(a.Serial) && usableSerial(b.Serial) && !sameSerial(a, b)
 }
 
-// isTwin reports whether reg is a machine beside m, given that m is alive now.
+// isTwin reports whether reg is a machine beside m, given that m is alive now. One that
+// has a UUID says so in every boot: an address alone may be another's that was moved, or
+// made up.
 func isTwin(reg Registration, m Machine) bool {
 	if !sharesMAC(reg.MACs, m.MACs) {
 		return true
 	}
-	a, b := reg.Hardware.System, m.Hardware.System
-	return usableUUID(a.UUID) && usableUUID(b.UUID) && !sameUUID(a, b) // a NIC moved from m to reg
+	return usableUUID(m.Hardware.System.UUID) && !sameUUID(reg.Hardware.System, m.Hardware.System)
 }
 
 func sharesMAC(a, b []MAC) bool {

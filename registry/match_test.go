@@ -43,6 +43,7 @@ func TestMatch(t *testing.T) {
 		{"a twin with our UUID while we are alive", []registry.MAC{mac(7)}, system(uuidA, ""), "known", ""},
 		{"a blade with our chassis serial while we are alive", []registry.MAC{mac(7)}, system(uuidB[:35]+"9", "SN-A"), "known", ""},
 		{"ourselves, rebooted before the old poll ended", []registry.MAC{mac(1)}, system(uuidA, "SN-A"), "known", "known"},
+		{"our address and nothing else while we are alive", []registry.MAC{mac(1)}, system("", ""), "known", ""},
 		{"our NIC in a stranger while we are alive", []registry.MAC{mac(1)}, system(uuidB[:35]+"9", "SN-Z"), "known", ""},
 	}
 	for _, tt := range tests {
