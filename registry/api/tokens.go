@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"time"
@@ -79,7 +80,24 @@ type tokenOutput struct {
 	Body         Token
 }
 
-func (s *Server) createToken(ctx context.Context, in *struct{ Body TokenRequest }) (*tokenOutput, error) {
+type createTokenInput struct {
+	Body    TokenRequest
+	RawBody []byte
+}
+
+// Resolve refuses null for the scopes: the schema lets it pass as left out, which would
+// make a token for everything of one that was to be limited.
+func (in *createTokenInput) Resolve(huma.Context) []error {
+	var given struct {
+		Scopes json.RawMessage `json:"scopes"`
+	}
+	if err := json.Unmarshal(in.RawBody, &given); err == nil && string(given.Scopes) == "null" {
+		return []error{&huma.ErrorDetail{Location: "body.scopes", Message: "want at least one; leave it out for a token that is good for everything"}}
+	}
+	return nil
+}
+
+func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*tokenOutput, error) {
 	if registry.AppliedBefore(ctx) {
 		return nil, huma.Error409Conflict("the token was made when this was asked for first, and was lost with the answer; revoke it and make another, with another " + keyHeader)
 	}

@@ -134,8 +134,11 @@ func TestTokens(t *testing.T) {
 			t.Errorf("a token %s: %v, want %d", what, err, try.status)
 		}
 	}
-	if code, body := o.send(t, http.MethodPost, "/api/v1/tokens", `{"name":"a","role":"viewer","scopes":[]}`); code != 422 || !strings.Contains(body, "/scopes") {
-		t.Errorf("a token that is limited to nothing: %d %s", code, body)
+	for _, scopes := range []string{"[]", "null"} {
+		body := `{"name":"a","role":"viewer","scopes":` + scopes + `}`
+		if code, body := o.send(t, http.MethodPost, "/api/v1/tokens", body); code != 422 || !strings.Contains(body, "/scopes") {
+			t.Errorf("a token that is limited to %s: %d %s", scopes, code, body)
+		}
 	}
 	list, err := bob.Tokens(ctx)
 	if err != nil || len(list) != 1 || list[0].ID != made.ID || list[0].Secret != "" {
