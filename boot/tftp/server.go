@@ -166,10 +166,15 @@ type transfer struct {
 // finish counts a transfer and tells of it.
 func (t *transfers) finish(done transfer) {
 	log := t.Log.With("remote", done.remote, "name", done.name, "bytes", done.bytes)
+	_, silent := errors.AsType[net.Error](done.err) // the library gives back what the last wait ended with
 	switch {
 	case done.err == nil:
 		t.Stats.Sent.Add(1)
 		log.Debug("tftp sent")
+	case done.bytes == 0 && silent:
+		t.Stats.Failed.Add(1)
+		log.Warn("tftp asked for and never acknowledged; a firewall may let port 69 pass and not the transfer's own", "err", done.err)
+		return
 	case done.bytes == 0:
 		// OVMF asks for the size first, and then breaks off with error 8, "User
 		// aborted the transfer", to come back for the file.

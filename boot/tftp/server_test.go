@@ -190,6 +190,26 @@ func TestHostilePackets(t *testing.T) {
 	}
 }
 
+// TestNothingIsAcknowledged does as a firewall that lets the request pass and nothing else.
+func TestNothingIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	f := serve(t, nil)
+	conn, err := net.Dial("udp4", f.addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("\x00\x01undionly.kpxe\x00octet\x00tsize\x000\x00")); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); f.Stats.Failed.Load() == 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if failed, probed := f.Stats.Failed.Load(), f.Stats.Probed.Load(); failed != 1 || probed != 0 {
+		t.Errorf("counted %d failed and %d probes, want 1 and 0", failed, probed)
+	}
+}
+
 // TestSizeProbe does as OVMF: it asks for the size, breaks off, and comes back.
 func TestSizeProbe(t *testing.T) {
 	f := serve(t, nil)
