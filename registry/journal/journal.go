@@ -10,7 +10,8 @@
 //
 // The journal is bounded in bytes and in records. When it is full, or the disk
 // does not take a record, that record is refused, loudly, and nothing is
-// pretended. DESIGN.md tells how the files look and what each crash leaves.
+// pretended. What a file looks like is told beside frame, and what a crash leaves
+// beside what reads it.
 package journal
 
 import (

@@ -52,7 +52,7 @@ func (s *Store) PutDirectory(ctx context.Context, data []byte, read int64, chang
 }
 
 // putAccounts replaces the document, guarded like a machine: see
-// [checkVersionsSQL]. What was kept of tokens and people that are gone goes with them.
+// [checkVersion]. What was kept of tokens and people that are gone goes with them.
 func putAccounts(op string, data []byte, read int64) []statement {
 	return []statement{{
 		name: "check accounts version",
