@@ -209,10 +209,14 @@ func (g layoutGroup) check() error {
 	return errors.Join(errs...)
 }
 
+// otherDevice is an option that names another device without its path: the journal
+// of mke2fs by a label, or the log and the real-time part of xfs.
+var otherDevice = regexp.MustCompile(`(device|logdev|rtdev)\s*=`)
+
 // checkOptions refuses what could name another device, or a file.
 func checkOptions(of string, options []string) error {
 	for _, o := range options {
-		if strings.ContainsAny(o, "/@\x00\n") {
+		if strings.ContainsAny(o, "/@\x00\n") || otherDevice.MatchString(o) {
 			return fmt.Errorf("option %q of %s: one that names a path or a device is not taken", o, of)
 		}
 	}

@@ -236,6 +236,18 @@ func TestRootioRefuses(t *testing.T) {
 	disk.untouched(t)
 }
 
+// mke2fs and mkfs.xfs take a label, or a name without a path, for another device.
+func TestOptionsThatNameAnotherDevice(t *testing.T) {
+	for option, taken := range map[string]bool{
+		"device=LABEL=x": false, "-Jdevice=UUID=x": false, "size=4,device=LABEL=x": false, "logdev=sdb": false, "-llogdev=sdb": false, "size=9m,rtdev=sdb": false, "/dev/sdb": false,
+		"-L": true, "device": true, "size=64m": true, "-Jsize=4": true, "lazy_journal_init=1": true,
+	} {
+		if err := checkOptions("a", []string{option}); (err == nil) != taken {
+			t.Errorf("%q: %v", option, err)
+		}
+	}
+}
+
 // A disk that is not blank is divided only where the layout says that it may be.
 func TestRootioKeepsWhatIsThere(t *testing.T) {
 	device, _ := disktest.Loop(t, 64<<20)
