@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"dragonfly/images/agent/action"
 	"dragonfly/registry"
 )
 
@@ -21,17 +22,8 @@ func disks(t tree) []registry.Disk {
 
 // isDisk leaves out what is not a disk, is made of disks, or has no medium.
 func isDisk(t tree, name string) bool {
-	for _, prefix := range []string{"loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock"} {
-		if strings.HasPrefix(name, prefix) {
-			return false
-		}
-	}
-	// eMMC boot and replay-protected areas are no place for a system.
-	if strings.HasPrefix(name, "mmcblk") && (strings.Contains(name, "boot") || strings.Contains(name, "rpmb")) {
-		return false
-	}
 	// The members of an NVMe multipath namespace (nvme0c0n1) are hidden.
-	return t.number("sys/block", name, "size") > 0 && t.text("sys/block", name, "hidden") != "1"
+	return action.IsDisk(name) && t.number("sys/block", name, "size") > 0 && t.text("sys/block", name, "hidden") != "1"
 }
 
 // sector is the unit of /sys/block/X/size, whatever the disk's own is.

@@ -58,8 +58,7 @@ func fixedDisks(env *Env) (devices []string, err error) {
 	for _, e := range entries {
 		name := e.Name()
 		dir := env.path("/sys/block/" + name)
-		made := slices.ContainsFunc([]string{"loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"}, func(p string) bool { return strings.HasPrefix(name, p) })
-		if made || text(dir, "removable") == "1" || text(dir, "size") == "0" || text(dir, "hidden") == "1" {
+		if !IsDisk(name) || text(dir, "removable") == "1" || text(dir, "size") == "0" || text(dir, "hidden") == "1" {
 			continue
 		}
 		devices = append(devices, "/dev/"+strings.ReplaceAll(name, "!", "/"))
@@ -68,6 +67,18 @@ func fixedDisks(env *Env) (devices []string, err error) {
 		return nil, errors.New("the machine has no disk to wipe")
 	}
 	return devices, nil
+}
+
+// IsDisk reports whether a name of /sys/block is that of a disk: not one that is made
+// of others, or has no medium of its own.
+func IsDisk(name string) bool {
+	for _, prefix := range []string{"loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock"} {
+		if strings.HasPrefix(name, prefix) {
+			return false
+		}
+	}
+	// eMMC boot and replay-protected areas are no place for a system.
+	return !strings.HasPrefix(name, "mmcblk") || !strings.Contains(name, "boot") && !strings.Contains(name, "rpmb")
 }
 
 // wipeDisks erases disks one after the other, once it is known that each may be.

@@ -130,7 +130,7 @@ func TestWipeIsCancelled(t *testing.T) {
 func TestFixedDisks(t *testing.T) {
 	root := t.TempDir()
 	for file, text := range map[string]string{
-		"sda/size": "100", "sdb/size": "100", "sdb/removable": "1", "sdc/size": "0", "nvme0n1/size": "7", "nvme0c0n1/size": "7", "nvme0c0n1/hidden": "1",
+		"sda/size": "100", "mmcblk0boot0/size": "8", "mmcblk0rpmb/size": "8", "sdb/size": "100", "sdb/removable": "1", "sdc/size": "0", "nvme0n1/size": "7", "nvme0c0n1/size": "7", "nvme0c0n1/hidden": "1",
 		"loop0/size": "7", "md0/size": "7", "dm-0/size": "7", "sr0/size": "7", "cciss!c0d0/size": "7",
 	} {
 		name := filepath.Join(root, "sys/block", file)
