@@ -187,16 +187,26 @@ func (a *agent) act(ctx context.Context, what registry.Instruction) (done bool, 
 	case registry.Reboot:
 		a.acting.Lock() // not amid an action
 		a.screen.doing("restarting")
-		return true, a.restart(ctx)
+		return true, a.restartIdle(ctx)
 	case registry.LocalBoot:
 		a.acting.Lock()
 		a.screen.doing("restarting from the local disk")
 		if err := a.BootDisk(); err != nil {
 			a.problem(fmt.Errorf("boot from the disk: %w; the server will send this machine there", err))
 		}
-		return true, a.restart(ctx)
+		return true, a.restartIdle(ctx)
 	default:
 		a.Log.Warn("an instruction this agent does not know; waiting on", "instruction", clean(string(what)))
 		return false, nil
 	}
+}
+
+// restartIdle restarts the machine with acting held, so that no action begins any more.
+// Where it goes on running, actions may.
+func (a *agent) restartIdle(ctx context.Context) error {
+	err := a.restart(ctx)
+	if err != nil {
+		a.acting.Unlock()
+	}
+	return err
 }

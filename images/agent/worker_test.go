@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
@@ -248,4 +249,19 @@ type refuser struct {
 func (r *refuser) ReportActionStatus(context.Context, tink.Status) error {
 	r.n++
 	return &tink.Error{Code: tink.NotFound, Message: "action not found"}
+}
+
+// A machine that could not be restarted takes actions again.
+func TestFailedRestartLetsActionsGoOn(t *testing.T) {
+	for _, what := range []registry.Instruction{registry.Reboot, registry.LocalBoot} {
+		failed := errors.New("no")
+		a := &agent{screen: newScreen(&Console{})}
+		a.Log, a.BootDisk, a.Restart = slog.New(slog.DiscardHandler), func() error { return nil }, func() error { return failed }
+		if done, err := a.act(t.Context(), what); !done || !errors.Is(err, failed) {
+			t.Errorf("%s: %v, %v", what, done, err)
+		}
+		if !a.acting.TryLock() {
+			t.Errorf("%s: no action may begin any more", what)
+		}
+	}
 }
