@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -300,4 +301,30 @@ func TestDeployIsGone(t *testing.T) {
 	s := &deployServer{}
 	m := deploy(t, s, nil)
 	expect(t, "did", m.did, []string{"restart"})
+}
+
+// The last lines of an action say why it failed, so they go with its end.
+func TestEndHasTheLastLines(t *testing.T) {
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var req api.ReportRequest
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+			t.Error(err)
+		}
+		got = append(got, fmt.Sprintf("%s %d+%d", req.State, req.LinesFrom, len(req.Lines)))
+		fmt.Fprint(w, "{}")
+	}))
+	defer server.Close()
+	a := &agent{screen: newScreen(&Console{})}
+	a.Log = slog.New(slog.DiscardHandler)
+	r := &report{agent: a, client: &api.Client{Base: server.URL}, stop: func(error) {}}
+	for range 2*reportLines + 1 {
+		r.log("x")
+	}
+	if err := r.send(t.Context(), registry.ActionFailed, "why"); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"running 0+500", "running 500+500", "failed 1000+1"}; !slices.Equal(got, want) {
+		t.Errorf("reports %q, want %q", got, want)
+	}
 }

@@ -103,12 +103,25 @@ func (r *report) send(ctx context.Context, state registry.ActionState, message s
 	err := r.retry(ctx, "report on the deployment", func() error {
 		r.sending.Lock()
 		defer r.sending.Unlock()
+		// The last report on an action has the last lines: those before go first.
+		for state != registry.ActionRunning && ctx.Err() == nil && r.waiting() > reportLines {
+			if err := r.speak(ctx, registry.ActionRunning, ""); err != nil {
+				return err
+			}
+		}
 		return r.speak(ctx, state, message)
 	})
 	if err == nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// waiting is how many lines the server has yet to be told.
+func (r *report) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.lines)
 }
 
 // speak sends one report. That the server wants no more of the deployment ends it.
