@@ -70,5 +70,6 @@ fillFromLink();
 chooseTheme();
 Alpine.start();
 
-// On a phone the places do not all fit: the one that the page is of is brought into view.
-document.querySelector(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+// On a phone neither the places nor the tabs all fit: the one that the page is of is
+// brought into view.
+for (const here of document.querySelectorAll(".places [aria-current], .tabs [aria-current]")) here.scrollIntoView({ block: "nearest", inline: "nearest" });

@@ -57,24 +57,38 @@ function paint() {
   if (word.textContent !== text) word.textContent = text;
 }
 
-// offer says on the button how many match what is listed.
-let offered = "";
+// offer says on the button how many match what is listed, and tells whether that is known.
+let asked = { filter: "", number: null };
 async function offer() {
   const list = document.getElementById("list");
   const button = document.querySelector("[data-choose=all]");
-  if (!list?.dataset.filter || !button || offered === list.dataset.filter) return;
-  offered = list.dataset.filter;
-  const answer = await fetch("/machines/count?q=" + encodeURIComponent(offered));
-  if (!answer.ok) {
-    offered = "";
-    return;
+  if (!list?.dataset.filter || !button) return false;
+  const wanted = list.dataset.filter;
+  if (asked.filter !== wanted) asked = { filter: wanted, number: howMany(wanted) };
+  const mine = asked;
+  const number = await mine.number;
+  if (mine !== asked) return false; // the list is another one meanwhile
+  if (number === null) {
+    asked = { filter: "", number: null };
+    return false;
   }
-  button.dataset.total = await answer.text();
-  button.textContent = `All ${Number(button.dataset.total).toLocaleString("en")} that match`;
+  button.dataset.total = number;
+  button.textContent = `All ${number.toLocaleString("en")} that match`;
+  return true;
+}
+
+// howMany asks the server; null: it did not say.
+async function howMany(wanted) {
+  try {
+    const answer = await fetch("/machines/count?q=" + encodeURIComponent(wanted));
+    return answer.ok ? Number(await answer.text()) : null;
+  } catch {
+    return null;
+  }
 }
 
 async function chooseAll() {
-  await offer();
+  if (!(await offer())) return;
   filter = document.getElementById("list").dataset.filter;
   total = Number(document.querySelector("[data-choose=all]").dataset.total);
   ids = new Set();
