@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,13 @@ type Actor struct {
 	Name string `json:"name"`           // of the account or token; "console" on the control socket
 	Role string `json:"role,omitempty"` // admin, operator, viewer
 	From string `json:"from,omitempty"` // the address the request came from
+}
+
+// Account is the account that an actor acts for: an API token, which is called after its
+// owner and itself, acts for its owner.
+func (a Actor) Account() string {
+	account, _, _ := strings.Cut(a.Name, "/")
+	return account
 }
 
 // AuditEntry is one change that somebody made, kept for ever.

@@ -38,15 +38,9 @@ const (
 	maxViewName = 60 // characters
 )
 
-// accountIn is the account that whoever asks acts for; an API token acts for its owner.
-func accountIn(r *http.Request) string {
-	account, _, _ := strings.Cut(registry.ActorOf(r.Context()).Name, "/")
-	return account
-}
-
 // likingOf is what whoever asks prefers.
 func (u *UI) likingOf(r *http.Request) (l liking, err error) {
-	doc, err := u.Preferences.Preferences(r.Context(), accountIn(r))
+	doc, err := u.Preferences.Preferences(r.Context(), registry.ActorOf(r.Context()).Account())
 	if err != nil || len(doc) == 0 {
 		return l, err
 	}
@@ -70,7 +64,7 @@ func (u *UI) prefer(r *http.Request, change func(l *liking) error) error {
 	if err != nil {
 		return fmt.Errorf("write preferences: %w", err)
 	}
-	return u.Preferences.PutPreferences(r.Context(), accountIn(r), doc)
+	return u.Preferences.PutPreferences(r.Context(), registry.ActorOf(r.Context()).Account(), doc)
 }
 
 // chooseColumns keeps which columns somebody wants to see, in their order, and leads to

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/alexedwards/argon2id"
 
@@ -315,11 +314,4 @@ func invalid(checks ...*registry.FieldError) error {
 		return nil
 	}
 	return &registry.InvalidError{Fields: wrong}
-}
-
-// accountOf is the account an actor acts for: an API token is called after its
-// owner and itself, such as ana/backup.
-func accountOf(actor registry.Actor) string {
-	name, _, _ := strings.Cut(actor.Name, "/")
-	return name
 }

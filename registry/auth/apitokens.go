@@ -67,7 +67,7 @@ func hashToken(token string) string {
 func (a *Accounts) CreateToken(ctx context.Context, want registry.Token) (secret string, made registry.Token, err error) {
 	actor, now := registry.ActorOf(ctx), a.book.now().UTC()
 	if want.Owner == "" {
-		want.Owner = accountOf(actor)
+		want.Owner = actor.Account()
 	}
 	want.Scopes = slices.Compact(slices.Sorted(slices.Values(want.Scopes)))
 	if err := a.checkToken(want, now); err != nil {
@@ -96,11 +96,11 @@ func (a *Accounts) CreateToken(ctx context.Context, want registry.Token) (secret
 func mayGive(actor registry.Actor, want registry.Token) error {
 	role := registry.Role(actor.Role)
 	switch {
-	case accountOf(actor) != actor.Name: // or one that leaks could outlive itself
+	case actor.Account() != actor.Name: // or one that leaks could outlive itself
 		return fmt.Errorf("an API token cannot make another; sign in: %w", registry.ErrForbidden)
 	case !role.Includes(want.Role):
 		return fmt.Errorf("you are %s and cannot make a token for %s: %w", role, want.Role, registry.ErrForbidden)
-	case want.Owner != accountOf(actor) && role != registry.Admin:
+	case want.Owner != actor.Account() && role != registry.Admin:
 		return fmt.Errorf("only an admin makes tokens for others: %w", registry.ErrForbidden)
 	}
 	return nil
@@ -184,7 +184,7 @@ func (a *Accounts) RevokeToken(ctx context.Context, id string) error {
 }
 
 func mayManage(actor registry.Actor, t apiToken) bool {
-	return actor.Role == string(registry.Admin) || accountOf(actor) == t.Owner
+	return actor.Role == string(registry.Admin) || actor.Account() == t.Owner
 }
 
 // CheckToken returns who acts with an API token, and the scopes that it is limited to, or
