@@ -28,6 +28,13 @@ type MachineToken struct {
 // anything to carry out.
 const noBoot = "none"
 
+// outlived reports whether another boot of the agent has registered since the one of a
+// token. The one that has just installed the machine, and one beside a worker of
+// Tinkerbell's, are not outlived by that.
+func (m Machine) outlived(boot string) bool {
+	return m.AgentBoot != "" && m.AgentBoot != noBoot && workerAddr(m.AgentBoot) == "" && m.AgentBoot != boot
+}
+
 // StaleBootError is of an agent whose token is from a boot that is over.
 type StaleBootError struct{ Machine string }
 

@@ -20,7 +20,7 @@ func TestEngines(t *testing.T) {
 		g.m = g.boot(t, 1, disk("sda", "S1", 8e9))
 		d := g.deploy(t, "linux")
 		g.is(t, d.ID, registry.DeploymentWaiting, registry.Installing, registry.BootOSIE)
-		if _, what, err := g.Next(t.Context(), g.m.ID, 0); what != registry.EnterOSIE || err != nil {
+		if _, what, err := g.Next(t.Context(), g.m.ID, "", 0); what != registry.EnterOSIE || err != nil {
 			t.Errorf("an agent that waits is told to %q, %v", what, err)
 		}
 		if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); !refusedFor(err, "is carried out by tinkerbell") {
@@ -148,7 +148,7 @@ func TestOSIE(t *testing.T) {
 		}
 		d := g.deploy(t, "linux")
 		g.is(t, d.ID, registry.DeploymentWaiting, registry.Installing, "osie:hook")
-		if _, what, err := g.Next(t.Context(), g.m.ID, 0); what != registry.EnterOSIE || err != nil {
+		if _, what, err := g.Next(t.Context(), g.m.ID, "", 0); what != registry.EnterOSIE || err != nil {
 			t.Errorf("an agent that waits is told to %q, %v", what, err)
 		}
 	})

@@ -150,7 +150,7 @@ func TestDeployToTheEnd(t *testing.T) {
 		g := newRig(t, registrytest.Memory())
 		told := make(chan registry.Instruction, 1)
 		go func() {
-			_, what, err := g.Next(t.Context(), g.m.ID, 30*time.Second)
+			_, what, err := g.Next(t.Context(), g.m.ID, "", 30*time.Second)
 			if err != nil {
 				t.Error(err)
 			}
@@ -161,7 +161,7 @@ func TestDeployToTheEnd(t *testing.T) {
 		if what := <-told; what != registry.Deploy {
 			t.Errorf("the waiting agent was told to %q", what)
 		}
-		if _, what, err := g.Next(t.Context(), g.m.ID, 0); what != registry.Deploy || err != nil {
+		if _, what, err := g.Next(t.Context(), g.m.ID, "", 0); what != registry.Deploy || err != nil {
 			t.Errorf("asked again: %q, %v", what, err)
 		}
 		d, m := g.is(t, d.ID, registry.DeploymentWaiting, registry.Installing, registry.BootAgent)
@@ -179,7 +179,7 @@ func TestDeployToTheEnd(t *testing.T) {
 		}
 		g.carryOut(t, d)
 		g.is(t, d.ID, registry.DeploymentVerifying, registry.Installing, registry.BootDisk)
-		if _, what, err := g.Next(t.Context(), g.m.ID, 0); what != registry.LocalBoot || err != nil {
+		if _, what, err := g.Next(t.Context(), g.m.ID, "", 0); what != registry.LocalBoot || err != nil {
 			t.Errorf("an agent that waits instead of restarting is told to %q, %v", what, err)
 		}
 		time.Sleep(5 * time.Minute)

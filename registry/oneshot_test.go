@@ -41,7 +41,7 @@ func TestBootOnce(t *testing.T) {
 	g := newRig(t, registrytest.Memory())
 	d := g.order(t, registry.DeployRequest{Kind: registry.KindScript, Script: script})
 	g.ordered(t, d.ID, registry.DeploymentWaiting, registry.BootOnce)
-	if _, what, err := g.Next(t.Context(), g.m.ID, 0); what != registry.Reboot || err != nil {
+	if _, what, err := g.Next(t.Context(), g.m.ID, "", 0); what != registry.Reboot || err != nil {
 		t.Errorf("the waiting agent is told to %q, %v", what, err)
 	}
 	if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); err == nil {

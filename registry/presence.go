@@ -138,8 +138,9 @@ func (p *presence) giveBack(dirty map[string]time.Time) {
 }
 
 // Next waits up to wait (at most [MaxWait]) for an instruction and hands it out
-// once. With none it returns [Wait]. Each call is a sign of life.
-func (r *Registry) Next(ctx context.Context, id string, wait time.Duration) (Machine, Instruction, error) {
+// once. With none it returns [Wait], and so it does for a boot, named as the Token of an
+// [AgentBoot] is, after which another one has registered. Each call is a sign of life.
+func (r *Registry) Next(ctx context.Context, id, boot string, wait time.Duration) (Machine, Instruction, error) {
 	r.presence.enter(id)
 	defer r.presence.leave(id)
 	deadline := time.NewTimer(min(wait, MaxWait))
@@ -151,14 +152,15 @@ func (r *Registry) Next(ctx context.Context, id string, wait time.Duration) (Mac
 			return Machine{}, "", err
 		}
 		r.beat(ctx, m)
-		if m.Pending != "" && !r.away() { // handed out once, which must be written down
+		over := m.outlived(boot)
+		if m.Pending != "" && !over && !r.away() { // handed out once, which must be written down
 			told, what, err := r.hand(ctx, m)
 			if _, lost := errors.AsType[*ConflictError](err); lost {
 				continue
 			}
 			return told, what, err
 		}
-		if what := m.work(); what != "" && !r.away() {
+		if what := m.work(); what != "" && !over && !r.away() {
 			return m, what, nil
 		}
 		select {

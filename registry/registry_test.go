@@ -233,7 +233,7 @@ func TestNextHandsOutOnce(t *testing.T) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		_, what, err := r.Next(t.Context(), m.ID, registry.MaxWait)
+		_, what, err := r.Next(t.Context(), m.ID, "", registry.MaxWait)
 		answers <- answer{what, err}
 	}()
 	if _, err := r.Instruct(t.Context(), m.Name, registry.Reboot); err != nil {
@@ -242,8 +242,32 @@ func TestNextHandsOutOnce(t *testing.T) {
 	if got := <-answers; got.err != nil || got.what != registry.Reboot {
 		t.Errorf("waiting agent got %+v", got)
 	}
-	if _, what, err := r.Next(t.Context(), m.ID, 0); err != nil || what != registry.Wait {
+	if _, what, err := r.Next(t.Context(), m.ID, "", 0); err != nil || what != registry.Wait {
 		t.Errorf("second poll got %q, %v; an instruction is given once", what, err)
+	}
+}
+
+// What an operator tells a machine is not eaten by the connection of a boot that is over.
+func TestNextTellsTheBootThatRegisteredLast(t *testing.T) {
+	r := open(t, registrytest.Memory())
+	at := func(boot string) (m registry.Machine) {
+		reg := registration(1, uuidA, "")
+		reg.Boot = boot
+		m, _ = mustRegister(t, r, reg)
+		return m
+	}
+	at("first")
+	m := at("second")
+	if _, err := r.Instruct(t.Context(), m.Name, registry.Reboot); err != nil {
+		t.Fatal(err)
+	}
+	for _, poll := range []struct {
+		boot string
+		want registry.Instruction
+	}{{"first", registry.Wait}, {"", registry.Wait}, {"second", registry.Reboot}} {
+		if _, what, err := r.Next(t.Context(), m.ID, poll.boot, 0); err != nil || what != poll.want {
+			t.Errorf("boot %q is told %q, %v; want %q", poll.boot, what, err, poll.want)
+		}
 	}
 }
 
@@ -263,7 +287,7 @@ func TestPresence(t *testing.T) {
 		store := registrytest.Memory()
 		r := open(t, store)
 		m, _ := mustRegister(t, r, registration(1, uuidA, ""))
-		if _, what, err := r.Next(t.Context(), m.ID, time.Hour); err != nil || what != registry.Wait {
+		if _, what, err := r.Next(t.Context(), m.ID, "", time.Hour); err != nil || what != registry.Wait {
 			t.Fatalf("poll: %q, %v", what, err)
 		}
 		m, err := r.Machine(t.Context(), m.ID)
@@ -271,7 +295,7 @@ func TestPresence(t *testing.T) {
 			t.Fatalf("not online right after a poll: %v, %v", m.SeenAt, err)
 		}
 		time.Sleep(registry.OnlineFor + 10*time.Second)
-		if _, _, err := r.Next(t.Context(), m.ID, 0); err != nil {
+		if _, _, err := r.Next(t.Context(), m.ID, "", 0); err != nil {
 			t.Fatal(err)
 		}
 		want := []registry.Kind{registry.MachineRegistered, registry.MachineOffline, registry.MachineOnline}

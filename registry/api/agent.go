@@ -135,7 +135,7 @@ func (s *Server) next(ctx context.Context, in *nextInput) (*nextOutput, error) {
 			&huma.ErrorDetail{Location: "query.wait", Message: "want a duration such as 30s", Value: in.Wait})
 	}
 	who := bearer[machineBearer](ctx)
-	m, what, err := s.registry.Next(ctx, who.id, wait)
+	m, what, err := s.registry.Next(ctx, who.id, who.boot, wait)
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, huma.Error401Unauthorized("this machine's record was removed; boot it again to register")
 	}
