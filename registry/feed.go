@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -33,6 +34,11 @@ func newFeed(read func(context.Context, int64, int) ([]Event, error), last int64
 	return &Feed{read: read, last: last, wake: make(chan struct{}, 1), more: make(chan struct{})}
 }
 
+// ErrRewound is of a listener that has seen events which are no longer there: the
+// database was restored to an older state, and their numbers are given again. What was
+// learned from events is to be loaded anew; they go on behind [Feed.Last].
+var ErrRewound = errors.New("the events were set back")
+
 // Last is the number of the newest event.
 func (f *Feed) Last() int64 {
 	f.mu.Lock()
@@ -42,15 +48,19 @@ func (f *Feed) Last() int64 {
 
 // Next blocks until there are events numbered above after and returns up to a
 // few hundred of them in order, for reading only: listeners share them. It errs
-// when ctx ends or the store does.
+// with [ErrRewound], when ctx ends, or when the store does.
 func (f *Feed) Next(ctx context.Context, after int64) ([]Event, error) {
 	for {
 		events, inMemory, more := f.since(after)
 		if len(events) > 0 {
 			return events, nil
 		}
+		if after > f.Last() {
+			return nil, ErrRewound
+		}
 		if !inMemory {
-			return f.read(ctx, after, feedBatch)
+			events, err := f.read(ctx, after, feedBatch)
+			return upTo(f.Last(), events), err
 		}
 		select {
 		case <-ctx.Done():
@@ -60,11 +70,12 @@ func (f *Feed) Next(ctx context.Context, after int64) ([]Event, error) {
 	}
 }
 
-// Moved returns what is closed as soon as there is an event numbered above after.
+// Moved returns what is closed as soon as there is an event numbered above after, or
+// none with that number any more.
 func (f *Feed) Moved(after int64) <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if after >= f.last {
+	if after == f.last {
 		return f.more
 	}
 	there := make(chan struct{})
@@ -80,12 +91,19 @@ func (f *Feed) since(after int64) ([]Event, bool, <-chan struct{}) {
 	if after >= f.last {
 		return nil, true, f.more
 	}
-	i, _ := slices.BinarySearchFunc(f.recent, after+1, func(e Event, seq int64) int { return cmp.Compare(e.Seq, seq) })
+	i := len(upTo(after, f.recent))
 	if i == len(f.recent) || i == 0 && f.recent[0].Seq > after+1 {
 		return nil, false, nil // older ones may be in the store only
 	}
 	end := min(i+feedBatch, len(f.recent))
 	return f.recent[i:end:end], true, nil // what is there is never changed
+}
+
+// upTo returns those events, of some in order, that are numbered last or below. What the
+// store has above the number of a [Feed] this process has not taken in yet.
+func upTo(last int64, events []Event) []Event {
+	n, _ := slices.BinarySearchFunc(events, last+1, func(e Event, seq int64) int { return cmp.Compare(e.Seq, seq) })
+	return events[:n]
 }
 
 // of returns up to limit events of a machine that are in memory, numbered below
@@ -109,11 +127,19 @@ func (f *Feed) poke() {
 	}
 }
 
-// reset makes a feed whose store went back in time go on from there.
+// reset makes a feed whose store went back in time go on from there. Its listeners
+// load anew what they know, so that has to be there before.
 func (f *Feed) reset(last int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.recent, f.last = nil, last
+	f.tell()
+}
+
+// tell wakes those who wait for f.last to move.
+func (f *Feed) tell() {
+	close(f.more)
+	f.more = make(chan struct{})
 }
 
 // run reads the store until ctx ends. apply sees each batch before any listener
@@ -171,6 +197,5 @@ func (f *Feed) append(events []Event) {
 		f.recent = slices.Clone(f.recent[len(f.recent)-feedMemory:])
 	}
 	f.last = events[len(events)-1].Seq
-	close(f.more)
-	f.more = make(chan struct{})
+	f.tell()
 }

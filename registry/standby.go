@@ -157,6 +157,10 @@ const (
 	maxSaveRest = time.Second
 )
 
+// lookBackEvery is how often it is looked whether the store went back in time while it
+// answered all along, as a database does that is restored where it runs.
+const lookBackEvery = 5 * time.Second
+
 // keepStore brings the registry back to its store when that answers again, and
 // keeps the copy.
 func (r *Registry) keepStore(ctx context.Context) {
@@ -167,8 +171,14 @@ func (r *Registry) keepStore(ctx context.Context) {
 	defer tick.Stop()
 	var asked, rest time.Time
 	for complete := false; ; {
-		if r.away() && time.Since(asked) >= returnEvery {
+		switch {
+		case r.away() && time.Since(asked) >= returnEvery:
 			r.comeBack(ctx)
+			asked = time.Now()
+		case !r.away() && time.Since(asked) >= lookBackEvery:
+			if err := r.heard(ctx, r.reload(ctx)); err != nil && !r.away() {
+				r.log.Warn("look whether the database is older than it was", "err", err)
+			}
 			asked = time.Now()
 		}
 		if begin := time.Now(); !r.away() && begin.After(rest) {
@@ -213,20 +223,20 @@ func (r *Registry) blame(cause string) {
 // reload reads what a start without the store left open, and starts anew when the
 // store went back in time, as one does that was restored from a backup.
 func (r *Registry) reload(ctx context.Context) error {
+	before := r.feed.Last() // first: it goes on meanwhile
 	last, err := r.store.LastEvent(ctx)
 	if err != nil {
 		return err
 	}
-	if err := r.loadRules(ctx, last < r.feed.Last()); err != nil {
+	older := last < before
+	if err := r.loadRules(ctx, older); err != nil {
 		return err
 	}
-	if r.loaded && last >= r.feed.Last() {
+	if r.loaded && !older {
 		return nil
 	}
-	older := last < r.feed.Last()
 	if older {
-		r.log.Warn("the database is older than it was: everything is read anew", "events", last, "before", r.feed.Last())
-		r.feed.reset(last)
+		r.log.Warn("the database is older than it was: everything is read anew", "events", last, "before", before)
 		r.index.clear()
 		if err := r.standby.Copy.Clear(); err != nil {
 			return err
@@ -239,6 +249,7 @@ func (r *Registry) reload(ctx context.Context) error {
 		if err := r.completeCopy(ctx); err != nil {
 			return err
 		}
+		r.feed.reset(last)
 	}
 	r.loaded = true
 	return nil

@@ -341,6 +341,57 @@ func TestRestartWithoutTheDatabase(t *testing.T) {
 	})
 }
 
+// A database that is restored while it is away, or without anybody noticing that it was.
+func TestRestoredDatabase(t *testing.T) {
+	for _, away := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newSwitched()
+			h := startHost(t, store, journal.Config{})
+			kept, _ := mustRegister(t, h.Registry, named(1, "a"))
+			time.Sleep(10 * time.Second)
+			lost, _ := mustRegister(t, h.Registry, named(2, "b"))
+			time.Sleep(10 * time.Second)
+			heard, before := make(chan error, 1), h.Feed().Last()
+			go func() {
+				_, err := h.Feed().Next(t.Context(), before)
+				heard <- err
+			}()
+
+			older, inBackup := registrytest.Memory(), kept
+			inBackup.Version = 0
+			if err := older.Commit(t.Context(), registry.Change{Op: "restored", Put: []registry.Machine{inBackup}, Events: []registry.Event{{At: time.Now(), Kind: registry.MachineRegistered, Machine: kept.ID}}}); err != nil {
+				t.Fatal(err)
+			}
+			store.off.Store(away)
+			time.Sleep(10 * time.Second)
+			time.Sleep(time.Millisecond)
+			synctest.Wait() // nobody reads it now
+			store.Store = older
+			store.off.Store(false)
+			time.Sleep(10 * time.Second)
+
+			if err := <-heard; !errors.Is(err, registry.ErrRewound) {
+				t.Errorf("a listener got %v", err)
+			}
+			if last := h.Feed().Last(); last != 1 {
+				t.Errorf("the feed is at %d, want 1", last)
+			}
+			if _, known := h.Lookup(kept.MACs[0]); !known {
+				t.Error("what the older database has is not found")
+			}
+			if _, known := h.Lookup(lost.MACs[0]); known {
+				t.Error("what the older database lacks is found")
+			}
+			if m, _ := mustRegister(t, h.Registry, named(3, "c")); m.Journaled {
+				t.Error("it does not go on")
+			}
+			if events, err := h.Feed().Next(t.Context(), 1); err != nil || events[0].Seq != 2 {
+				t.Errorf("afterwards: %v, %v", events, err)
+			}
+		})
+	}
+}
+
 func TestFirstStartNeedsTheDatabase(t *testing.T) {
 	store := newSwitched()
 	store.off.Store(true)

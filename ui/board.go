@@ -93,9 +93,12 @@ func (b *board) take(ctx context.Context, now time.Time) (delta, error) {
 // events returns what happened since the last step, without waiting.
 func (b *board) events(ctx context.Context) (events []registry.Event, seq int64, err error) {
 	last := b.feed.Last()
-	b.mu.RLock()
+	b.mu.Lock()
+	if b.seq > last { // the database was restored to an older state
+		b.seq, b.loaded = 0, false
+	}
 	seq = b.seq
-	b.mu.RUnlock()
+	b.mu.Unlock()
 	if !b.isLoaded() {
 		seq = max(seq, last-backlog)
 	}

@@ -3,9 +3,12 @@ package ui
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/a-h/templ"
+
+	"dragonfly/registry"
 )
 
 // follower is the one goroutine behind all open pages.
@@ -54,7 +57,7 @@ func (f *follower) wait(ctx context.Context) {
 		return
 	}
 	// What it returns is read again by the step; an error shows there too.
-	if _, err := f.feed.Next(ctx, seq); err != nil {
+	if _, err := f.feed.Next(ctx, seq); err != nil && !errors.Is(err, registry.ErrRewound) {
 		<-ctx.Done()
 	}
 }

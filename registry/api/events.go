@@ -28,7 +28,7 @@ func (s *Server) mountEvents(api huma.API) {
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events",
 		Summary: "Everything that happens, as server-sent events",
 		Description: "Starts after Last-Event-ID (or ?after=) where given, else with what happens from now on. " +
-			"The event \"resync\" says that events were missed: load anew what you show. " +
+			"The event \"resync\" says that events were missed, or that the database was restored to an older state: load anew what you show. " +
 			"The event \"deployment.progress\" has no id, and says how far a deployment is whose agent reports to this server, once a second at most.",
 		Tags: []string{"events"},
 		Responses: map[string]*huma.Response{"200": {Description: "a stream of events",
@@ -99,6 +99,10 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, registry.ErrRewound) {
+			after = s.registry.Feed().Last()
+			err = writeResync(w, after, 0)
+		}
 		if err != nil && !errors.Is(err, registry.ErrUnavailable) {
 			s.log.Warn("read the event feed", "err", err)
 			return // the client comes back with the last id it saw
@@ -139,7 +143,7 @@ const maxFrame = 64
 // while. Those of the tick before that were too many for one frame are not waited for.
 func (s *Server) burst(ctx context.Context, after int64, shown uint64, more bool) ([]registry.Event, error) {
 	feed := s.registry.Feed()
-	if !more && (!s.await(ctx, after, shown) || feed.Last() <= after) {
+	if !more && (!s.await(ctx, after, shown) || feed.Last() == after) {
 		return nil, ctx.Err()
 	}
 	return feed.Next(ctx, after)
@@ -200,10 +204,16 @@ func (s *Server) write(w io.Writer, events []registry.Event, after int64) error 
 		return err
 	}
 	if first := events[0].Seq; first > after+1 {
-		if _, err := fmt.Fprintf(w, "id: %d\nevent: resync\ndata: {\"missed\":%d}\n\n", first-1, first-1-after); err != nil {
+		if err := writeResync(w, first-1, first-1-after); err != nil {
 			return err
 		}
 	}
 	_, err := w.Write(s.frames.encode(events))
+	return err
+}
+
+// writeResync tells the client to load anew what it shows, and to go on behind an event.
+func writeResync(w io.Writer, behind, missed int64) error {
+	_, err := fmt.Fprintf(w, "id: %d\nevent: resync\ndata: {\"missed\":%d}\n\n", behind, missed)
 	return err
 }

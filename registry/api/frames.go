@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"dragonfly/registry"
 )
@@ -21,14 +22,23 @@ type frames struct {
 const maxBatches = 32
 
 type batch struct {
-	first, last int64 // the numbers of its first and last event
+	first, last mark // of its first and last event
 	data        []byte
 }
+
+// mark tells an event from those that had its number before the database was restored
+// to an older state.
+type mark struct {
+	seq int64
+	at  time.Time
+}
+
+func markOf(e registry.Event) mark { return mark{e.Seq, e.At} }
 
 // encode returns the events as server-sent events (WHATWG HTML section 9.2).
 // The bytes are shared: they must not be changed.
 func (f *frames) encode(events []registry.Event) []byte {
-	first, last := events[0].Seq, events[len(events)-1].Seq
+	first, last := markOf(events[0]), markOf(events[len(events)-1])
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, b := range slices.Backward(f.recent) {

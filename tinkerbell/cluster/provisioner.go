@@ -86,6 +86,10 @@ func (p *Provisioner) follow(ctx context.Context) {
 	feed := p.registry.Feed()
 	for at := feed.Last(); ctx.Err() == nil; {
 		events, err := feed.Next(ctx, at)
+		if errors.Is(err, registry.ErrRewound) {
+			at = feed.Last()
+			continue // what is under way now is found by looking around
+		}
 		if err != nil {
 			pause(ctx, time.Second)
 			continue
