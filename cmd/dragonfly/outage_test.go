@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -475,4 +476,74 @@ func TestDatabaseStandsStill(t *testing.T) {
 	}
 	r.await(t, "ready")
 	r.wantAll(t, "", map[registry.MAC]string{{0x52, 0x54, 0, 0, 0, 1}: reply.ID})
+}
+
+// TestRemoteDatabaseIsRestored restores an rqlite where it runs, to what it was before:
+// nobody sees it away, and event numbers are given again.
+func TestRemoteDatabaseIsRestored(t *testing.T) {
+	t.Parallel()
+	db := newRqlited(t)
+	db.start(t)
+	cfg := testConfig(t)
+	cfg.Rqlite = db.address
+	r := start(t, cfg)
+	r.run(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin")
+	admin := r.admin(t)
+	kept, err := enlist(r.url, registry.MAC{0x52, 0x54, 0, 0, 0, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := db.call(t, http.MethodGet, "/db/backup", nil)
+	for n := range byte(20) {
+		if _, err := enlist(r.url, registry.MAC{0x52, 0x54, 0, 0, 1, n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	rewound := errors.New("the whole story was told")
+	restored, later := false, ""
+	err = admin.Events(ctx, 0, func(e api.Event) error {
+		switch {
+		case e.Kind == api.Resync:
+			restored = true
+			reply, err := enlist(r.url, registry.MAC{0x52, 0x54, 0, 0, 2, 1})
+			later = reply.ID
+			return err
+		case restored && e.Machine == later:
+			return rewound
+		case !restored && e.MAC == (registry.MAC{0x52, 0x54, 0, 0, 1, 19}):
+			go db.call(t, http.MethodPost, "/db/load", backup)
+		}
+		return nil
+	})
+	if !errors.Is(err, rewound) {
+		t.Fatalf("the stream: %v; told of the restored database: %t", err, restored)
+	}
+	if ids := r.ids(t, admin.Token); len(ids) != 2 || !ids[kept.ID] || !ids[later] {
+		t.Errorf("afterwards there are %v, want %s and %s", ids, kept.ID, later)
+	}
+}
+
+// call asks rqlite itself.
+func (q *rqlited) call(t *testing.T, method, path string, body []byte) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, "http://"+q.address+path, bytes.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s %s: %s %.200s %v", method, path, resp.Status, answer, err)
+	}
+	return answer
 }
