@@ -62,6 +62,8 @@ type Tools struct {
 	// Card is the hardware address of the card that has an IP address on one of our
 	// links now; zero where a router is in between. Nil: nobody knows.
 	Card func(netip.Addr) MAC
+	// Shared says that other servers hear machines too, and write that to the same store.
+	Shared bool
 	// Ended is told of every deployment that this process has seen end. May be nil.
 	Ended func(d Deployment)
 }

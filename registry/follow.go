@@ -31,6 +31,11 @@ func (r *Registry) follow(ctx context.Context, events []Event) error {
 	if err := r.catchUp(ctx, changed(events)); err != nil {
 		return err
 	}
+	for _, e := range events {
+		if e.Kind == MachineOffline {
+			r.presence.forget(e.Machine, e.At)
+		}
+	}
 	r.boots.note(events, r.now(), r.running(), r.index.stateOf)
 	return r.followDeployments(ctx, events)
 }

@@ -3,7 +3,7 @@ package registry
 import "time"
 
 // Glance is what is held in memory of a machine. SeenAt is the last sign of life
-// that was seen here; zero for a machine that has gone silent.
+// that is known here; zero for a machine that has gone silent.
 type Glance struct {
 	Entry
 	SeenAt time.Time
@@ -20,7 +20,7 @@ func (r *Registry) Glances(ids ...string) []Glance {
 	r.presence.mu.Lock()
 	defer r.presence.mu.Unlock()
 	for i, e := range entries {
-		glances[i] = Glance{Entry: e, SeenAt: r.presence.seen[e.ID]}
+		glances[i] = Glance{Entry: e, SeenAt: r.presence.seen[e.ID].at}
 	}
 	return glances
 }

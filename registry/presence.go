@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -14,14 +15,23 @@ const (
 	MaxWait = 30 * time.Second
 	// presenceFlush is how often signs of life are written and absences noticed.
 	presenceFlush = 5 * time.Second
+	// elsewhereGrace is how much later an absence is noticed by a server that the
+	// machine did not talk to last: the one it did says so, where that is there.
+	elsewhereGrace = 3 * presenceFlush
 )
 
 // presence holds in memory who was seen when and who is polling now.
 type presence struct {
 	mu      sync.Mutex
-	seen    map[string]time.Time
+	seen    map[string]sign
 	dirty   map[string]time.Time // seen since the last flush
 	waiters map[string]*waiter
+}
+
+// sign is a sign of life.
+type sign struct {
+	at   time.Time
+	here bool // and not to another server, or before this one started
 }
 
 type waiter struct {
@@ -30,16 +40,24 @@ type waiter struct {
 }
 
 func newPresence() *presence {
-	return &presence{seen: map[string]time.Time{}, dirty: map[string]time.Time{}, waiters: map[string]*waiter{}}
+	return &presence{seen: map[string]sign{}, dirty: map[string]time.Time{}, waiters: map[string]*waiter{}}
 }
 
-// expect takes in a machine that was alive when that was last written down, so that
-// its silence is noticed here.
-func (p *presence) expect(id string, seen time.Time) {
+// hear takes in a sign of life that is written down already.
+func (p *presence) hear(id string, s sign) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if seen.After(p.seen[id]) {
-		p.seen[id] = seen
+	if s.at.After(p.seen[id].at) {
+		p.seen[id] = s
+	}
+}
+
+// forget takes in that the silence of a machine was noticed elsewhere, at a time.
+func (p *presence) forget(id string, noticed time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, known := p.seen[id]; known && p.waiters[id] == nil && noticed.Sub(s.at) >= OnlineFor {
+		delete(p.seen, id)
 	}
 }
 
@@ -48,9 +66,9 @@ func (p *presence) beat(id string, now, before time.Time) (cameOnline bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if last, ok := p.seen[id]; ok {
-		before = last
+		before = last.at
 	}
-	p.seen[id], p.dirty[id] = now, now
+	p.seen[id], p.dirty[id] = sign{now, true}, now
 	return before.IsZero() || now.Sub(before) >= OnlineFor
 }
 
@@ -58,7 +76,7 @@ func (p *presence) beat(id string, now, before time.Time) (cameOnline bool) {
 func (p *presence) latest(id string, stored time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if seen := p.seen[id]; seen.After(stored) {
+	if seen := p.seen[id].at; seen.After(stored) {
 		return seen
 	}
 	return stored
@@ -114,19 +132,30 @@ func (p *presence) wake(id string) {
 	}
 }
 
-// take returns the signs of life since the last take, and forgets and returns
-// the machines that have gone silent.
-func (p *presence) take(now time.Time) (dirty map[string]time.Time, gone []string) {
+// take returns the signs of life since the last take.
+func (p *presence) take() (dirty map[string]time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	dirty, p.dirty = p.dirty, map[string]time.Time{}
-	for id, seen := range p.seen {
-		if p.waiters[id] == nil && now.Sub(seen) >= OnlineFor {
-			gone = append(gone, id)
+	return dirty
+}
+
+// silent forgets and returns the machines that have gone silent, and their last signs.
+func (p *presence) silent(now time.Time) map[string]sign {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gone := map[string]sign{}
+	for id, s := range p.seen {
+		patience := OnlineFor
+		if !s.here {
+			patience += elsewhereGrace
+		}
+		if p.waiters[id] == nil && now.Sub(s.at) >= patience {
+			gone[id] = s
 			delete(p.seen, id)
 		}
 	}
-	return dirty, gone
+	return gone
 }
 
 // giveBack returns signs of life that could not be written.
@@ -210,10 +239,15 @@ func (r *Registry) beat(ctx context.Context, m Machine) {
 
 // note appends an event that nobody waits for.
 func (r *Registry) note(ctx context.Context, events ...Event) {
+	r.noteAs(ctx, newOp(), events...)
+}
+
+// noteAs is note once for all who use the operation id.
+func (r *Registry) noteAs(ctx context.Context, op string, events ...Event) {
 	if r.away() {
 		return
 	}
-	if err := r.commit(ctx, Change{Op: newOp(), Events: events}); err != nil {
+	if err := r.commit(ctx, Change{Op: op, Events: events}); err != nil {
 		r.log.Warn("write events", "count", len(events), "err", err)
 	}
 }
@@ -255,17 +289,35 @@ func (r *Registry) touch(ctx context.Context, dirty map[string]time.Time) {
 
 func (r *Registry) flushPresence(ctx context.Context) {
 	now := r.now()
-	dirty, gone := r.presence.take(now)
-	if len(dirty) > 0 && r.away() {
+	if dirty := r.presence.take(); len(dirty) > 0 && r.away() {
 		r.presence.giveBack(dirty)
 	} else {
 		r.touch(ctx, dirty)
 	}
-	events := make([]Event, 0, len(gone))
-	for _, id := range gone {
-		events = append(events, Event{At: now, Kind: MachineOffline, Machine: id, Message: "offline: no sign of life for " + OnlineFor.String()})
+	if r.tools.Shared && !r.away() {
+		r.hearOthers(ctx, now)
+	}
+	var events []Event
+	for id, last := range r.presence.silent(now) {
+		e := Event{At: now, Kind: MachineOffline, Machine: id, Message: "offline: no sign of life for " + OnlineFor.String()}
+		if last.here {
+			events = append(events, e)
+		} else { // several servers may say so, and the first one is written
+			r.noteAs(ctx, fmt.Sprintf("offline/%s/%d", id, last.at.UnixMilli()), e)
+		}
 	}
 	if len(events) > 0 {
 		r.note(ctx, events...)
+	}
+}
+
+// hearOthers takes in the signs of life that other servers wrote.
+func (r *Registry) hearOthers(ctx context.Context, now time.Time) {
+	seen, err := r.store.Seen(ctx, now.Add(-OnlineFor))
+	if r.heard(ctx, err) != nil {
+		r.log.Warn("read the signs of life that other servers wrote", "err", err)
+	}
+	for id, at := range seen {
+		r.presence.hear(id, sign{at: at})
 	}
 }

@@ -130,7 +130,7 @@ func (r *Registry) loadIndex(ctx context.Context, from machineReader) error {
 		for _, m := range machines {
 			r.index.put(m)
 			if m.Online(r.now()) {
-				r.presence.expect(m.ID, m.SeenAt)
+				r.presence.hear(m.ID, sign{at: m.SeenAt})
 			}
 		}
 		if len(machines) < q.Limit {

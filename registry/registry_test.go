@@ -309,6 +309,66 @@ func TestPresence(t *testing.T) {
 	})
 }
 
+// Of three servers on one store, only one hears a machine, and all know that it is there.
+func TestPresenceIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		server := func() *registry.Registry {
+			return openEquipped(t, store, func(r *registry.Registry) { r.Equip(registry.Tools{Shared: true}) })
+		}
+		a, b := server(), server()
+		m, _ := mustRegister(t, a, registration(1, uuidA, ""))
+		online := func(r *registry.Registry, want bool) {
+			t.Helper()
+			if found := r.Glances(m.ID); len(found) != 1 || found[0].Online(time.Now()) != want {
+				t.Errorf("after %s: %+v; want online %t", time.Since(m.SeenAt), found, want)
+			}
+		}
+		var c *registry.Registry
+		for n := range 10 {
+			if _, _, err := a.Next(t.Context(), m.ID, "", registry.MaxWait); err != nil {
+				t.Fatal(err)
+			}
+			if n == 5 {
+				c = server()
+			}
+			time.Sleep(8 * time.Second)
+			online(a, true)
+			online(b, true)
+		}
+		online(c, true)
+		if kinds := kindsOf(t, store); !slices.Equal(kinds, []registry.Kind{registry.MachineRegistered}) {
+			t.Errorf("events while it was polling: %v", kinds)
+		}
+		time.Sleep(2 * registry.OnlineFor)
+		online(a, false)
+		online(b, false)
+		if kinds := kindsOf(t, store); !slices.Equal(kinds, []registry.Kind{registry.MachineRegistered, registry.MachineOffline}) {
+			t.Errorf("events after it fell silent: %v", kinds)
+		}
+	})
+}
+
+// The server that heard a machine is gone, and both others notice that the machine is.
+func TestSilenceIsNoticedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		m, _ := mustRegister(t, open(t, store), registration(1, uuidA, ""))
+		later := registrytest.Memory() // the server of the first one does not know it
+		m.Version = 0
+		if err := later.Commit(t.Context(), registry.Change{Op: "same", Put: []registry.Machine{m}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			openEquipped(t, later, func(r *registry.Registry) { r.Equip(registry.Tools{Shared: true}) })
+		}
+		time.Sleep(3 * registry.OnlineFor)
+		if kinds := kindsOf(t, later); !slices.Equal(kinds, []registry.Kind{registry.MachineOffline}) {
+			t.Errorf("events: %v", kinds)
+		}
+	})
+}
+
 func kindsOf(t *testing.T, store registry.Store) []registry.Kind {
 	t.Helper()
 	events, err := store.Events(t.Context(), 0, 1000)

@@ -81,6 +81,13 @@ func (s *switched) Touch(ctx context.Context, seen map[string]time.Time) error {
 	return s.Store.Touch(ctx, seen)
 }
 
+func (s *switched) Seen(ctx context.Context, after time.Time) (map[string]time.Time, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return s.Store.Seen(ctx, after)
+}
+
 func (s *switched) Deployments(ctx context.Context, q registry.DeploymentQuery) ([]registry.Deployment, error) {
 	if err := s.err(); err != nil {
 		return nil, err

@@ -22,6 +22,9 @@ type Store interface {
 	// Touch records signs of life by machine ID; an earlier one never replaces
 	// a later one, and an unknown ID is ignored.
 	Touch(ctx context.Context, seen map[string]time.Time) error
+	// Seen returns the last signs of life after a time by machine ID, whichever server
+	// recorded them.
+	Seen(ctx context.Context, after time.Time) (map[string]time.Time, error)
 	// Ping asks whether the store answers and takes writes now, and makes it
 	// ready for use where it was not.
 	Ping(ctx context.Context) error

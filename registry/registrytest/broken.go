@@ -42,6 +42,11 @@ func (s *BrokenStore) Events(context.Context, int64, int) ([]registry.Event, err
 // LastEvent fails.
 func (s *BrokenStore) LastEvent(context.Context) (int64, error) { return 0, s.err }
 
+// Seen fails.
+func (s *BrokenStore) Seen(context.Context, time.Time) (map[string]time.Time, error) {
+	return nil, s.err
+}
+
 // Touch fails.
 func (s *BrokenStore) Touch(context.Context, map[string]time.Time) error { return s.err }
 

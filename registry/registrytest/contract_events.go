@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -56,6 +57,16 @@ func testTouch(t *testing.T, s registry.Store) {
 	wantEqual(t, "after a later one", get(t, s, 2).SeenAt, noon().Add(time.Minute))
 	wantEqual(t, "never seen", get(t, s, 3).SeenAt, time.Time{})
 	wantEqual(t, "version", get(t, s, 1).Version, 1)
+
+	for after, want := range map[time.Time]map[string]time.Time{
+		noon():                  {machine(1).ID: noon().Add(time.Minute), machine(2).ID: noon().Add(time.Minute)},
+		noon().Add(time.Minute): {},
+	} {
+		seen, err := s.Seen(t.Context(), after)
+		if err != nil || !maps.EqualFunc(seen, want, time.Time.Equal) {
+			t.Errorf("seen after %v: %v, %v; want %v", after, seen, err, want)
+		}
+	}
 
 	m := get(t, s, 1)
 	m.SeenAt = noon() // a write of what was read some time ago

@@ -270,6 +270,15 @@ func (s *MemoryStore) Touch(ctx context.Context, seen map[string]time.Time) erro
 	return nil
 }
 
+// Seen is [registry.Store.Seen].
+func (s *MemoryStore) Seen(ctx context.Context, after time.Time) (map[string]time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := maps.Clone(s.seen)
+	maps.DeleteFunc(seen, func(_ string, at time.Time) bool { return !at.After(after) })
+	return seen, ctx.Err()
+}
+
 func (s *MemoryStore) see(id string, at time.Time) {
 	if _, known := s.machines[id]; known && at.After(s.seen[id]) {
 		s.seen[id] = millis(at)

@@ -2,6 +2,7 @@ package rqlite
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"dragonfly/registry"
@@ -33,6 +34,25 @@ func (s *Store) LastEvent(ctx context.Context) (last int64, err error) {
 		return 0, err
 	}
 	return last, one(rows, &last)
+}
+
+// Seen returns the last signs of life after a time by machine ID.
+func (s *Store) Seen(ctx context.Context, after time.Time) (map[string]time.Time, error) {
+	rows, err := s.db.read(ctx, statement{name: "load signs of life",
+		sql: `SELECT id, seen_ms FROM machine_seen WHERE seen_ms > ?1`, args: []any{millis(after)}})
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]time.Time{}
+	for rows.Next() {
+		var id string
+		var at int64
+		if err := rows.Scan(&id, &at); err != nil {
+			return nil, fmt.Errorf("load signs of life: %w", err)
+		}
+		seen[id] = moment(at)
+	}
+	return seen, nil
 }
 
 // Touch records signs of life by machine ID; an earlier one never replaces a
