@@ -57,20 +57,49 @@ type port struct {
 // one call at a time.
 func (n *network) run(ctx context.Context, changed func([]Port)) error {
 	n.ports, n.changed, n.first = map[int]*port{}, changed, make(chan struct{})
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	for {
+		if err := n.follow(ctx, &clients); ctx.Err() != nil || err != nil {
+			return err
+		}
+		// As it does when there were more messages than the kernel keeps.
+		n.log.Warn("the kernel ended its messages about links; asking anew")
+		pause(ctx, time.Second)
+		n.prune()
+	}
+}
+
+// follow takes in how all ports are, and what happens to them until ctx or the messages
+// end.
+func (n *network) follow(ctx context.Context, clients *sync.WaitGroup) error {
+	subscribed, cancel := context.WithCancel(ctx)
+	defer cancel()
 	updates := make(chan netlink.LinkUpdate, 64)
-	err := netlink.LinkSubscribeWithOptions(updates, ctx.Done(), netlink.LinkSubscribeOptions{
+	err := netlink.LinkSubscribeWithOptions(updates, subscribed.Done(), netlink.LinkSubscribeOptions{
 		ListExisting:  true,
 		ErrorCallback: func(err error) { n.log.Debug("link messages", "err", err) },
 	})
 	if err != nil {
 		return err
 	}
-	var clients sync.WaitGroup
-	defer clients.Wait()
 	for update := range updates {
-		n.link(ctx, &clients, update)
+		n.link(ctx, clients, update)
 	}
 	return nil
+}
+
+// prune lets go of ports that went away unheard.
+func (n *network) prune() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for index, p := range n.ports {
+		if !n.root.exists("sys/class/net", path.Base(p.Name)) {
+			p.halt()
+			delete(n.ports, index)
+		}
+	}
+	n.show()
 }
 
 // link follows one message about one port.
