@@ -27,7 +27,7 @@ func (a *appliance) deployTools() (registry.Tools, error) {
 		return registry.Tools{}, err
 	}
 	return registry.Tools{Catalogue: oses, Templates: templates, ClusterTemplate: a.clusterTemplate(), Sealer: a.box, Render: renderTemplate, CheckActions: a.checkActions, Server: a.serverFor,
-		Image: a.storedImage, Fetch: a.images.ImportFor, Fetching: a.images.Importing, Unwanted: a.images.Unwanted, Seed: a.seedParameters, CheckSeed: checkSeed, CheckDefaults: checkDefaults, Card: cardAt, Shared: a.cfg.Rqlite != "" || a.ports.cluster != nil, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
+		Image: a.storedImage, Fetch: a.images.ImportFor, Fetching: a.images.Importing, Unwanted: a.images.Unwanted, Seed: a.seedParameters, CheckSeed: checkSeed, CheckDefaults: checkDefaults, Card: cardAt, Shared: a.db.shared, Ended: a.deploymentEnded, Engines: a.engines(), Engine: registry.Engine(a.cfg.Engine),
 		Limits: registry.DeployLimits{Fetch: a.cfg.DeployFetch, Wait: a.cfg.DeployWait, Verify: a.cfg.DeployVerify}}, nil
 }
 

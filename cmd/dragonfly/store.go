@@ -23,6 +23,8 @@ const sealingKeyFile = "secrets.key"
 type database struct {
 	store *rqlite.Store
 	node  *node.Node // nil where the database is elsewhere
+
+	shared bool // other servers may use it too
 }
 
 // databaseConfig says which database to use.
@@ -35,7 +37,7 @@ type databaseConfig struct {
 // openDatabase connects to the rqlite of the configuration, or starts the node in
 // this process: alone, or as a member of the cluster that the data directory says.
 func openDatabase(ctx context.Context, cfg databaseConfig, log *slog.Logger) (*database, error) {
-	db := &database{}
+	db := &database{shared: cfg.Rqlite != "" || cfg.port != nil}
 	where, err := db.start(ctx, cfg, log)
 	if err == nil {
 		where.Log = log

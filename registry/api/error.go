@@ -82,6 +82,9 @@ func problemOf(api *huma.OpenAPI) huma.Transformer {
 		body := bodySchema(api, ctx.Operation())
 		for _, d := range model.Errors[:min(len(model.Errors), maxErrors)] {
 			f := fieldError(d, body)
+			if d.Message == "unknown query parameter" {
+				f.Message = noParameter(strings.TrimPrefix(d.Location, "query."), ctx.Operation())
+			}
 			if strings.HasPrefix(f.Message, huma.ErrUnknownContentType.Error()) {
 				f.Message += "; want " + strings.Join(typesOf(ctx.Operation()), " or ")
 			}
@@ -89,6 +92,24 @@ func problemOf(api *huma.OpenAPI) huma.Transformer {
 		}
 		return e, nil
 	}
+}
+
+// noParameter says that op takes no parameter of that name, and what was meant.
+func noParameter(name string, op *huma.Operation) string {
+	var names []string
+	for _, p := range op.Parameters {
+		if p.In == "query" {
+			names = append(names, p.Name)
+		}
+	}
+	text := fmt.Sprintf("there is no parameter %.80q", name)
+	if near := registry.Nearest(name, names); near != "" {
+		return text + "; did you mean " + near + "?"
+	}
+	if len(names) == 0 {
+		return text + "; none is taken here"
+	}
+	return text + "; want " + strings.Join(names, ", ")
 }
 
 // typesOf are the types of a body that op takes.

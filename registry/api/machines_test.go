@@ -135,6 +135,8 @@ func TestListing(t *testing.T) {
 		"page_token=x":                      `"in":"query","pointer":"/page_token"`,
 		"page_token=e30&sort=-model":        `"in":"query","pointer":"/page_token"`,
 		"page_size=0":                       `"in":"query","pointer":"/page_size"`,
+		"filtr=state:ready":                 `"in":"query","pointer":"/filtr","message":"there is no parameter \"filtr\"; did you mean filter?"`,
+		"a[b]=1":                            `"pointer":"/a[b]","message":"there is no parameter \"a[b]\"; want `,
 	} {
 		if status, _, body := s.call(t, "GET", "/api/v1/machines?"+query, ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", query, status, body)

@@ -70,6 +70,7 @@ func Mount(router chi.Router, cfg Config) huma.API {
 	config.Transformers = []huma.Transformer{problemOf(config.OpenAPI)}
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	config.OpenAPIPath = "/openapi"
+	config.RejectUnknownQueryParameters = true // a filter that is misspelt would be no filter
 	describe(&config, cfg.Role)
 	api := humachi.New(router.With(s.once), config)
 	s.mountAgent(api)
