@@ -69,7 +69,7 @@ type fetch struct {
 	dir      string // has the file, and what is known of it
 	summed   bool   // a sum of the file is compared afterwards
 	progress func(done, total int64)
-	trouble  func(error) // told why it is not getting on
+	rest     rest
 
 	file    *os.File
 	have    int64
@@ -92,7 +92,7 @@ func (f *fetch) run(ctx context.Context) (err error) {
 	if f.have > 0 {
 		f.progress(f.have, f.at.Total)
 	}
-	return f.store.retry(ctx, f.trouble, func() (bool, error) {
+	return f.store.retry(ctx, f.rest, func() (bool, error) {
 		before := f.have
 		err := f.attempt(ctx)
 		f.resumed = f.resumed || (err != nil && f.have > 0)
@@ -100,9 +100,13 @@ func (f *fetch) run(ctx context.Context) (err error) {
 	})
 }
 
+// rest waits before the next try, and is told why there has to be one. It errs when ctx
+// ends.
+type rest func(ctx context.Context, why error, long time.Duration) error
+
 // retry calls attempt until it succeeds. An attempt that got on starts the count of
 // tries anew.
-func (s *Store) retry(ctx context.Context, trouble func(error), attempt func() (gotOn bool, err error)) error {
+func (s *Store) retry(ctx context.Context, rest rest, attempt func() (gotOn bool, err error)) error {
 	for try := 1; ; try++ {
 		gotOn, err := attempt()
 		if _, final := errors.AsType[finalError](err); err == nil || final || errors.Is(err, registry.ErrForbidden) {
@@ -117,11 +121,8 @@ func (s *Store) retry(ctx context.Context, trouble func(error), attempt func() (
 		if try >= s.patience.tries {
 			return fmt.Errorf("%w; tried %d times", err, try)
 		}
-		trouble(err)
-		select {
-		case <-time.After(s.patience.wait(try)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := rest(ctx, err, s.patience.wait(try)); err != nil {
+			return err
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -170,6 +171,32 @@ func TestFetchGivesUp(t *testing.T) {
 				t.Errorf("asked %d times, want %d", len(f.asked), c.asked)
 			}
 		})
+	}
+}
+
+// Servers that do not answer hold up nobody else, however many of them there are.
+func TestFetchLeavesItsPlace(t *testing.T) {
+	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }))
+	defer away.Close()
+	s, _ := started(t, t.TempDir(), func(s *Store) { s.patience.wait = func(int) time.Duration { return time.Hour } })
+	for n := range 2 * maxFetches {
+		if _, err := s.Import(t.Context(), registry.ImageSource{URL: fmt.Sprintf("%s/%d", away.URL, n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		stuck := slices.DeleteFunc(s.Jobs(), func(j registry.ImageJob) bool { return !strings.Contains(j.Reason, "503") })
+		if len(stuck) == 2*maxFetches {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	url, _ := serve(t, disk(t))
+	s.imported(t, registry.ImageSource{URL: url})
+	for _, j := range s.Jobs() {
+		if j.State == registry.ImageJobRunning && !strings.Contains(j.Reason, "503") {
+			t.Errorf("%s: %s, %q", j.URL, j.State, j.Reason)
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ func TestFormats(t *testing.T) {
 		{"raw.xz", "xz -9 -T2 --block-size=100KiB -c disk"},
 		{"raw.zst", "zstd -qc disk"},
 		{"raw.zst", "zstd -qc --long=27 disk"},
+		{"raw.zst", "(printf '\\125\\052\\115\\030\\004\\000\\000\\000abcd'; zstd -qc disk)"}, // as pzstd begins
 		{"raw.bz2", "bzip2 -c disk"},
 		{"qcow2", "qemu-img convert -O qcow2 disk out >&2 && cat out"},
 		{"qcow2", "qemu-img convert -c -O qcow2 disk out >&2 && cat out"},
@@ -142,9 +143,9 @@ func TestStrangers(t *testing.T) {
 	for want, body := range map[string][]byte{
 		"a VMDK disk": pad("KDMV"), "a VHDX disk": pad("vhdxfile"), "a VHD disk": pad("conectix"), "a VDI disk": vdi, "a tar archive": tar,
 		"a ZIP archive": pad("PK\x03\x04"), "a web page": pad("<!DOCTYPE html><p>404"), "it is empty": {},
-		"whole sectors": []byte("any text that is not a disk"), "unpack the gz file": []byte("\x1f\x8b\x08\x00and then rubbish"),
-		"unpack the xz file": []byte("\xfd7zXZ\x00and then rubbish"), "unpack the zst file": []byte("\x28\xb5\x2f\xfdand then rubbish"),
-		"unpack the bz2 file": []byte("BZh9and then rubbish"), "the qcow2 header is cut": []byte("QFI\xfb\x00\x00\x00\x03"),
+		"whole sectors": []byte("any text that is not a disk"), "unpack the gzip file": []byte("\x1f\x8b\x08\x00and then rubbish"),
+		"unpack the xz file": []byte("\xfd7zXZ\x00and then rubbish"), "unpack the zstd file": []byte("\x28\xb5\x2f\xfdand then rubbish"),
+		"unpack the bzip2 file": []byte("BZh9and then rubbish"), "the qcow2 header is cut": []byte("QFI\xfb\x00\x00\x00\x03"),
 	} {
 		path := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(path, body, 0o600); err != nil {

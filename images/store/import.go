@@ -58,13 +58,13 @@ var errSum = errors.New("the file is not the one that was expected")
 // fetchFile fetches the file of a job and checks it. A file that came in pieces and
 // is wrong is fetched once more: it may have changed in between.
 func (s *Store) fetchFile(ctx context.Context, j *job, want expected) (registry.ImageOrigin, error) {
-	leave, err := j.place(ctx, s.fetching)
-	if err != nil {
+	at := &place{job: j, among: s.fetching}
+	if err := at.take(ctx); err != nil {
 		return registry.ImageOrigin{}, err
 	}
-	defer leave()
+	defer at.leave()
 	for again := true; ; again = false {
-		f := &fetch{store: s, url: j.ask.Source.URL, dir: j.dir, summed: want.sum != nil, trouble: j.trouble,
+		f := &fetch{store: s, url: j.ask.Source.URL, dir: j.dir, summed: want.sum != nil, rest: at.rest,
 			progress: func(done, total int64) { j.report("fetching", done, total) }}
 		if err := f.run(ctx); err != nil {
 			return registry.ImageOrigin{}, err
@@ -136,11 +136,11 @@ func (r *reporting) Write(p []byte) (int, error) {
 // convertFile makes an image of the file of a job, and publishes it. A file that is
 // no image is not kept; one for which there was no room is.
 func (s *Store) convertFile(ctx context.Context, j *job, origin registry.ImageOrigin) (registry.Image, error) {
-	leave, err := j.place(ctx, s.converting)
-	if err != nil {
+	at := &place{job: j, among: s.converting}
+	if err := at.take(ctx); err != nil {
 		return registry.Image{}, err
 	}
-	defer leave()
+	defer at.leave()
 	c := &converter{store: s, dir: j.dir, report: j.report}
 	image, err := c.convert(ctx, j.ask.Source.Format)
 	if err != nil {
@@ -155,11 +155,11 @@ func (s *Store) convertFile(ctx context.Context, j *job, origin registry.ImageOr
 
 // verifyImage reads all of an image. What it finds is kept.
 func (s *Store) verifyImage(ctx context.Context, j *job) (registry.Image, error) {
-	leave, err := j.place(ctx, s.converting)
-	if err != nil {
+	at := &place{job: j, among: s.converting}
+	if err := at.take(ctx); err != nil {
 		return registry.Image{}, err
 	}
-	defer leave()
+	defer at.leave()
 	image, err := s.Get(j.snapshot().Image)
 	if err != nil {
 		return image, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -111,8 +112,16 @@ func (j *job) report(stage string, done, total int64) {
 	j.now.Reason = ""
 }
 
-// trouble says why a job is not getting on.
-func (j *job) trouble(err error) { j.set(func(now *registry.ImageJob) { now.Reason = err.Error() }) }
+// rest is a [rest] that says why the job is not getting on.
+func (j *job) rest(ctx context.Context, why error, long time.Duration) error {
+	j.set(func(now *registry.ImageJob) { now.Reason = why.Error() })
+	select {
+	case <-time.After(long):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // Jobs is all jobs, the latest first.
 func (s *Store) Jobs() []registry.ImageJob {
@@ -418,18 +427,51 @@ func (s *Store) Cancel(ctx context.Context, id string) error {
 	return os.RemoveAll(j.dir)
 }
 
-// place waits for a place among those that do the same at once.
-func (j *job) place(ctx context.Context, among chan struct{}) (leave func(), err error) {
+// place is one of those of a job among the jobs that do the same at once.
+type place struct {
+	job   *job
+	among chan struct{} // has room for so many
+	held  bool
+}
+
+// take waits for the place.
+func (p *place) take(ctx context.Context) error {
+	turn := fmt.Sprintf("%d others are at it; it begins after one of them", cap(p.among))
 	select {
-	case among <- struct{}{}:
+	case p.among <- struct{}{}:
 	default:
-		j.set(func(now *registry.ImageJob) { now.State = registry.ImageJobWaiting })
+		p.job.set(func(now *registry.ImageJob) {
+			now.State, now.Reason = registry.ImageJobWaiting, cmp.Or(now.Reason, turn)
+		})
 		select {
-		case among <- struct{}{}:
+		case p.among <- struct{}{}:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
-	j.set(func(now *registry.ImageJob) { now.State = registry.ImageJobRunning })
-	return func() { <-among }, nil
+	p.held = true
+	p.job.set(func(now *registry.ImageJob) {
+		if now.State = registry.ImageJobRunning; now.Reason == turn {
+			now.Reason = ""
+		}
+	})
+	return nil
+}
+
+// leave gives the place to another job, if it is held.
+func (p *place) leave() {
+	if p.held {
+		p.held = false
+		<-p.among
+	}
+}
+
+// rest is a [rest] without the place: a server that does not answer holds up nobody
+// else.
+func (p *place) rest(ctx context.Context, why error, long time.Duration) error {
+	p.leave()
+	if err := p.job.rest(ctx, why, long); err != nil {
+		return err
+	}
+	return p.take(ctx)
 }

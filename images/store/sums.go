@@ -70,7 +70,7 @@ func (s *Store) expect(ctx context.Context, j *job) (expected, error) {
 
 // get is the body of a small file.
 func (s *Store) get(ctx context.Context, j *job, url string) (body []byte, err error) {
-	err = s.retry(ctx, j.trouble, func() (bool, error) {
+	err = s.retry(ctx, j.rest, func() (bool, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return false, finalError{err}

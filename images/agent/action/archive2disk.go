@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dragonfly/images/magic"
 )
 
 // archive2disk unpacks the tar archive at ARCHIVE_URL into the directory DEST_PATH
@@ -108,8 +110,8 @@ func (a *archive) unpack(ctx context.Context, env *Env, v *volume) error {
 		return err
 	}
 	var raw io.Reader = file
-	if how := packingOf(head); how != nil {
-		opened, closeRaw, err := how.open(file)
+	if how := magic.PackingOf(head); how != "" {
+		opened, closeRaw, err := openPacked(how, file)
 		if err != nil {
 			return fmt.Errorf("unpack %s: %w", a.source, whole(err))
 		}

@@ -16,6 +16,7 @@ import (
 
 	"dragonfly/images/agent/partition"
 	"dragonfly/images/frame"
+	"dragonfly/images/magic"
 	"dragonfly/images/qcow2"
 )
 
@@ -186,25 +187,25 @@ func (i image) unpack(w *writer, file *ahead) (io.Reader, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	how, size := packingOf(head), i.source.size
+	how, size := magic.PackingOf(head), i.source.size
 	switch {
-	case looksLikeHTML(head):
+	case magic.Stranger(head) == magic.WebPage:
 		return nil, nil, fmt.Errorf("%s is a web page and no image: it begins with %q", i.source, head)
-	case how != nil && !i.packed:
-		return nil, nil, i.notSaid(how.name)
-	case how == nil && i.packed:
+	case how != "" && !i.packed:
+		return nil, nil, i.notSaid(how)
+	case how == "" && i.packed:
 		return nil, nil, fmt.Errorf("COMPRESSED is true, and %s is not packed with zstd, gzip, xz or bzip2: it begins with %x", i.source, head[:min(6, len(head))])
-	case how == nil:
+	case how == "":
 		w.meter.total.Store(max(0, size))
-	case how.name == "zstd":
+	case how == magic.Zstd:
 		size = zstdSize(head)
 	default:
 		size = 0
 	}
-	if err := w.fits(size); err != nil || how == nil {
+	if err := w.fits(size); err != nil || how == "" {
 		return file, func() {}, err
 	}
-	raw, closeRaw, err := how.open(file)
+	raw, closeRaw, err := openPacked(how, file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("unpack %s: %w", i.source, whole(err))
 	}
@@ -212,7 +213,7 @@ func (i image) unpack(w *writer, file *ahead) (io.Reader, func(), error) {
 }
 
 // notSaid says that an image is packed.
-func (i image) notSaid(how string) error {
+func (i image) notSaid(how magic.Packing) error {
 	return fmt.Errorf("%s is packed with %s, and COMPRESSED does not say so; set it to true", i.source, how)
 }
 
@@ -240,11 +241,6 @@ func (n *named) name(err error) error {
 	return fmt.Errorf("%s: %w", n.doing, err)
 }
 
-func looksLikeHTML(head []byte) bool {
-	text := strings.ToLower(string(bytes.TrimLeft(head, " \t\r\n\ufeff")))
-	return strings.HasPrefix(text, "<!doctype") || strings.HasPrefix(text, "<html")
-}
-
 // beginWith begins with a disk, if what the image begins with can be right on it.
 func (w *writer) beginWith(ctx context.Context, head []byte) error {
 	if err := w.looksRight(head); err != nil {
@@ -253,34 +249,23 @@ func (w *writer) beginWith(ctx context.Context, head []byte) error {
 	return w.begin(ctx)
 }
 
-// strangers are files that are no raw images, by how they begin.
-var strangers = []struct {
-	at          int
-	magic, what string
-}{
-	{0, qcow2.Magic, "a qcow2 image, which qemuimg2disk writes"},
-	{257, "ustar", "a tar archive, which archive2disk unpacks"},
-	{0, "KDMV", "a VMDK disk"},
-	{0, "# Disk Descriptor", "the description of a VMDK disk"},
-	{0, "vhdxfile", "a VHDX disk"},
-	{0, "conectix", "a VHD disk"},
-	{0x40, "\x7f\x10\xda\xbe", "a VDI disk"},
-	{0, "PK\x03\x04", "a ZIP archive"},
-	{0, "7z\xbc\xaf\x27\x1c", "a 7z archive"},
-}
-
 // looksRight says why what an image begins with cannot be right on this disk.
 func (w *writer) looksRight(head []byte) error {
 	if len(head) == 0 {
 		return errors.New("the image is empty")
 	}
-	for _, s := range strangers {
-		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.magic)) {
-			return fmt.Errorf("the image is no raw one: it is %s", s.what)
-		}
+	what := magic.Stranger(head)
+	switch {
+	case bytes.HasPrefix(head, []byte(qcow2.Magic)):
+		what = "a qcow2 image, which qemuimg2disk writes"
+	case what == magic.Tar:
+		what += ", which archive2disk unpacks"
 	}
-	if how := packingOf(head); how != nil {
-		return fmt.Errorf("what was unpacked is packed again, with %s", how.name)
+	if what != "" {
+		return fmt.Errorf("the image is no raw one: it is %s", what)
+	}
+	if how := magic.PackingOf(head); how != "" {
+		return fmt.Errorf("what was unpacked is packed again, with %s", how)
 	}
 	const gpt = "EFI PART" // at the second sector
 	at := func(sector int64) bool {

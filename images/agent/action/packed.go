@@ -9,18 +9,12 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-
-	"dragonfly/images/sparse"
 	"github.com/ulikunitz/xz"
 	"github.com/ulikunitz/xz/lzma"
-)
 
-// packing is a way to make a file smaller, known by how the file begins.
-type packing struct {
-	name  string
-	magic string
-	open  func(io.Reader) (io.Reader, func(), error)
-}
+	"dragonfly/images/magic"
+	"dragonfly/images/sparse"
+)
 
 // maxWindow is how far back a packed file may refer, in bytes, and so how much
 // memory unpacking takes. It is what zstd -22 makes and zstd -d takes unasked.
@@ -29,24 +23,12 @@ const maxWindow = 128 << 20
 // magicSize is how much of a file has to be seen to know it.
 const magicSize = 32
 
-func packings() []packing {
-	return []packing{
-		{"zstd", "\x28\xb5\x2f\xfd", openZstd},
-		{"zstd", "\x50\x2a\x4d\x18", openZstd}, // a skippable frame first, as pzstd writes
-		{"gzip", "\x1f\x8b", openGzip},
-		{"xz", "\xfd7zXZ\x00", openXZ},
-		{"bzip2", "BZh", openBzip2},
-	}
-}
-
-// packingOf finds out how a file is packed that begins with head; nil: it is not.
-func packingOf(head []byte) *packing {
-	for _, p := range packings() {
-		if bytes.HasPrefix(head, []byte(p.magic)) {
-			return &p
-		}
-	}
-	return nil
+// openPacked unpacks a file. What it returns beside that has to be called in the end.
+func openPacked(how magic.Packing, r io.Reader) (io.Reader, func(), error) {
+	open := map[magic.Packing]func(io.Reader) (io.Reader, func(), error){
+		magic.Zstd: openZstd, magic.Gzip: openGzip, magic.XZ: openXZ, magic.Bzip2: openBzip2,
+	}[how]
+	return open(r)
 }
 
 func openZstd(r io.Reader) (io.Reader, func(), error) {

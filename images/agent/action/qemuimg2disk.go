@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"dragonfly/images/magic"
 	"dragonfly/images/qcow2"
 )
 
@@ -45,9 +46,9 @@ func (i image) convert(ctx context.Context, w *writer) error {
 		return err
 	}
 	head = head[:n]
-	switch how := packingOf(head); {
-	case how != nil:
-		return fmt.Errorf("%s is packed with %s; image2disk unpacks a raw image of that kind", i.source, how.name)
+	switch how := magic.PackingOf(head); {
+	case how != "":
+		return fmt.Errorf("%s is packed with %s; image2disk unpacks a raw image of that kind", i.source, how)
 	case !bytes.HasPrefix(head, []byte(qcow2.Magic)):
 		return i.stream(ctx, w)
 	case i.source.size < 0:
