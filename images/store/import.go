@@ -26,11 +26,13 @@ func (s *Store) importImage(ctx context.Context, j *job) (registry.Image, error)
 	if err != nil {
 		return registry.Image{}, err
 	}
-	if image, ok := s.withSum(want); ok {
-		return image, s.change(image.Name, func(i *registry.Image) {
-			origin := i.Origins[len(i.Origins)-1]
-			i.Origins = withOrigin(i.Origins, registry.ImageOrigin{URL: j.ask.Source.URL, SHA256: origin.SHA256, SHA512: origin.SHA512, Checked: want.checked, At: time.Now().UTC()})
+	if image, same, ok := s.withSum(want); ok {
+		there, err := s.change(image.Name, func(i *registry.Image) {
+			i.Origins = withOrigin(i.Origins, registry.ImageOrigin{URL: j.ask.Source.URL, SHA256: same.SHA256, SHA512: same.SHA512, Checked: want.checked, At: time.Now().UTC()})
 		})
+		if there || err != nil { // not deleted meanwhile
+			return image, err
+		}
 	}
 	origin, err := s.fetchFile(ctx, j, want)
 	if err != nil {
@@ -39,17 +41,17 @@ func (s *Store) importImage(ctx context.Context, j *job) (registry.Image, error)
 	return s.convertFile(ctx, j, origin)
 }
 
-// withSum is an image that came from a file with that sum.
-func (s *Store) withSum(want expected) (registry.Image, bool) {
+// withSum is an image that came from a file with that sum, and where that came from.
+func (s *Store) withSum(want expected) (registry.Image, registry.ImageOrigin, bool) {
 	sum := hex.EncodeToString(want.sum)
 	for _, image := range s.List() {
 		for _, origin := range image.Origins {
 			if sum != "" && image.Damage == "" && (origin.SHA256 == sum || origin.SHA512 == sum) {
-				return image, true
+				return image, origin, true
 			}
 		}
 	}
-	return registry.Image{}, false
+	return registry.Image{}, registry.ImageOrigin{}, false
 }
 
 // errSum is of a file that is not the one it should be.
@@ -168,12 +170,13 @@ func (s *Store) verifyImage(ctx context.Context, j *job) (registry.Image, error)
 	if err != nil && !isDamage(err) {
 		return image, err
 	}
-	return image, errors.Join(err, s.change(image.Name, func(i *registry.Image) {
+	_, kept := s.change(image.Name, func(i *registry.Image) {
 		i.VerifiedAt, i.Damage = time.Now().UTC(), ""
 		if err != nil {
 			i.Damage = err.Error()
 		}
-	}))
+	})
+	return image, errors.Join(err, kept)
 }
 
 // isDamage reports whether an error is of a file, and not of our trouble to read it.

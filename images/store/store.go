@@ -219,19 +219,19 @@ func (s *Store) keep(name frame.Name, image registry.Image) error {
 }
 
 // change changes what is known of an image, if it is still there.
-func (s *Store) change(text string, edit func(*registry.Image)) error {
+func (s *Store) change(text string, edit func(*registry.Image)) (there bool, err error) {
 	name, err := frame.ParseName(text)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	image, ok := s.images[name]
 	if !ok {
-		return nil
+		return false, nil
 	}
 	edit(&image)
-	return s.keep(name, image)
+	return true, s.keep(name, image)
 }
 
 // writeJSON writes a file whole or not at all, and so that it outlives the loss of

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -230,6 +231,28 @@ func TestSameImage(t *testing.T) {
 		if found, ok := s.Find(src); ok {
 			t.Errorf("%+v is %+v", src, found)
 		}
+	}
+}
+
+// The same disk, packed, is another file: each origin has the sum of its own.
+func TestOriginsHaveTheirSums(t *testing.T) {
+	raw := disk(t)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := serve(t, packed.Bytes())
+	second, _ := serve(t, raw)
+	s, _ := started(t, t.TempDir())
+	s.imported(t, registry.ImageSource{URL: first})
+	s.imported(t, registry.ImageSource{URL: second})
+	i := s.imported(t, registry.ImageSource{URL: first + "?mirror", SHA256: hexSum(packed.Bytes())})
+	if last := i.Origins[len(i.Origins)-1]; len(i.Origins) != 3 || last.SHA256 != hexSum(packed.Bytes()) {
+		t.Errorf("%+v", i.Origins)
 	}
 }
 
