@@ -17,6 +17,7 @@ import (
 	"dragonfly/registry"
 	"dragonfly/registry/api"
 	"dragonfly/registry/backup"
+	"dragonfly/registry/durable"
 )
 
 func backupCommand() *cobra.Command {
@@ -122,7 +123,7 @@ func keepBackup(ctx context.Context, from *api.Client, name string) (m backup.Ma
 	if err != nil {
 		return m, "", errors.Join(err, os.Remove(part))
 	}
-	return m, sum, syncDir(filepath.Dir(name))
+	return m, sum, durable.SyncDir(filepath.Dir(name))
 }
 
 // readBack checks all of a file that was written, as the disk has it.
@@ -142,13 +143,4 @@ func readBack(file *os.File) (m backup.Manifest, sum string, err error) {
 		return m, "", err
 	}
 	return m, hex.EncodeToString(hash.Sum(nil)), nil
-}
-
-// syncDir makes the names in a directory survive a power cut.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

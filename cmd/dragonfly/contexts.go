@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"dragonfly/registry"
+	"dragonfly/registry/durable"
 	"dragonfly/registry/manifest"
 )
 
@@ -81,16 +82,8 @@ func (c contexts) save() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("save contexts: %w", err)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "config-*.yaml") // of mode 0600
-	if err != nil {
+	if err := durable.Replace(path, text); err != nil {
 		return fmt.Errorf("save contexts: %w", err)
-	}
-	_, err = file.Write(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("save contexts: %w", err), os.Remove(file.Name()))
 	}
 	return nil
 }

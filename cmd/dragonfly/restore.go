@@ -18,6 +18,7 @@ import (
 	"dragonfly/registry"
 	"dragonfly/registry/auth"
 	"dragonfly/registry/backup"
+	"dragonfly/registry/durable"
 	"dragonfly/registry/rqlite"
 	"dragonfly/registry/rqlite/node"
 )
@@ -220,5 +221,5 @@ func (r *restoring) move() error {
 			return err
 		}
 	}
-	return syncDir(r.dir)
+	return durable.SyncDir(r.dir)
 }

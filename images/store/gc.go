@@ -10,6 +10,7 @@ import (
 
 	"dragonfly/images/frame"
 	"dragonfly/registry"
+	"dragonfly/registry/durable"
 )
 
 // Delete removes an image. One that somebody needs is only removed by force.
@@ -48,7 +49,7 @@ func (s *Store) remove(image registry.Image) error {
 		return err
 	}
 	delete(s.images, name)
-	return errors.Join(removeIfThere(s.path(name)), syncDir(s.cfg.Dir))
+	return errors.Join(removeIfThere(s.path(name)), durable.SyncDir(s.cfg.Dir))
 }
 
 // GC removes what nobody needs: images, files that are no image's, and what is left

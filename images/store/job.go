@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"dragonfly/registry"
+	"dragonfly/registry/durable"
 )
 
 // Where imports do their work: each has a directory, and in it what was asked for.
@@ -274,7 +275,7 @@ func (s *Store) writeRequest(j *job) error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(j.dir)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(j.dir)); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(j.dir, requestName), j.ask)

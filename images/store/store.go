@@ -21,6 +21,7 @@ import (
 
 	"dragonfly/images/frame"
 	"dragonfly/registry"
+	"dragonfly/registry/durable"
 )
 
 // The ends of the names of files.
@@ -241,19 +242,7 @@ func writeJSON(path string, value any) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".write-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(append(body, '\n'))
-	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return durable.Replace(path, append(body, '\n'))
 }
 
 func readJSON(path string, value any) error {
@@ -266,15 +255,6 @@ func readJSON(path string, value any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
-}
-
-// syncDir makes the names in a directory last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // removeIfThere removes a file that need not be there.

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"dragonfly/registry/durable"
 )
 
 // ErrSealed is returned for a secret that cannot be opened. What it says names
@@ -147,7 +149,7 @@ func (s SealedSecrets) Secret(ctx context.Context, name string, fresh func() (st
 func ReplaceKey(file string, text []byte) error {
 	temporary := file + ".new"
 	defer os.Remove(temporary)
-	if err := writeSynced(temporary, text); err != nil {
+	if err := durable.Replace(temporary, text); err != nil {
 		return fmt.Errorf("key file: %w", err)
 	}
 	if _, err := OpenBox(temporary); err != nil {
@@ -156,7 +158,7 @@ func ReplaceKey(file string, text []byte) error {
 	if err := keepAside(file, text); err != nil {
 		return fmt.Errorf("key file: %w", err)
 	}
-	if err := errors.Join(os.Rename(temporary, file), syncDir(filepath.Dir(file))); err != nil {
+	if err := errors.Join(os.Rename(temporary, file), durable.SyncDir(filepath.Dir(file))); err != nil {
 		return fmt.Errorf("key file: %w", err)
 	}
 	return nil
@@ -179,21 +181,4 @@ func keepAside(file string, text []byte) error {
 		}
 	}
 	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"dragonfly/registry"
+	"dragonfly/registry/durable"
 )
 
 // batch is what is written and synced at once.
@@ -145,7 +146,7 @@ func (j *Journal) writable() (*segment, error) {
 	}
 	j.active = f
 	j.segments = append(j.segments, s)
-	return s, syncDir(j.cfg.Dir)
+	return s, durable.SyncDir(j.cfg.Dir)
 }
 
 // abandon takes back what a failed write may have left in s, as well as it can,

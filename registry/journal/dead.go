@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"dragonfly/registry"
+	"dragonfly/registry/durable"
 )
 
 const (
@@ -40,23 +40,10 @@ func (j *Journal) Bury(l registry.DeadLetter) error {
 	if j.Stats().Dead >= maxDead {
 		return fmt.Errorf("bury a record: there are %d dead letters in %s; look at them and take them away", maxDead, j.deadDir())
 	}
-	if err := errors.Join(writeFile(path, text), syncDir(j.deadDir())); err != nil {
+	if err := durable.Replace(path, text); err != nil {
 		return fmt.Errorf("bury a record: %w", err)
 	}
 	return j.countDead()
-}
-
-// writeFile writes a file whole or not at all.
-func writeFile(path string, text []byte) error {
-	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // Buried returns the newest letters, the newest first. One that cannot be read

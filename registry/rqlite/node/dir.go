@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"dragonfly/registry/durable"
 )
 
 // private returns the node's folder in dir. rqlite makes its files readable for
@@ -96,19 +98,10 @@ func identity(dir, want string) (string, error) {
 // it is a member of a cluster.
 func keepIdentity(dir, id string) error { return writeSynced(filepath.Join(dir, "node-id"), id+"\n") }
 
-// writeSynced creates the file so that after a crash it is whole or not there.
+// writeSynced writes the file so that after a crash it is whole or what it was.
 func writeSynced(path, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
+	if err := durable.Replace(path, []byte(text)); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"dragonfly/registry"
+	"dragonfly/registry/durable"
 )
 
 // The files of the folder. All but the last two are written once, together.
@@ -105,11 +105,11 @@ func create(dataDir string, c contents) (*Folder, error) {
 	}
 	defer os.RemoveAll(temporary) //nolint:errcheck // it was renamed, or holds nothing that is used
 	for name, data := range files {
-		if err := writeSynced(filepath.Join(temporary, name), data); err != nil {
+		if err := durable.Create(filepath.Join(temporary, name), data); err != nil {
 			return nil, fmt.Errorf("make cluster folder: %w", err)
 		}
 	}
-	if err := errors.Join(syncDir(temporary), os.Rename(temporary, folderIn(dataDir)), syncDir(dataDir)); err != nil {
+	if err := errors.Join(durable.SyncDir(temporary), os.Rename(temporary, folderIn(dataDir)), durable.SyncDir(dataDir)); err != nil {
 		return nil, fmt.Errorf("make cluster folder: %w", err)
 	}
 	return Open(dataDir)
@@ -238,7 +238,7 @@ func (f *Folder) Begin() error {
 	if f.Begun() {
 		return nil
 	}
-	if err := replaceSynced(filepath.Join(f.dir, begunFile), nil); err != nil {
+	if err := durable.Replace(filepath.Join(f.dir, begunFile), nil); err != nil {
 		return fmt.Errorf("note that this host is a member: %w", err)
 	}
 	return nil
@@ -258,7 +258,7 @@ func (f *Folder) Recover() error {
 	if err != nil {
 		return err
 	}
-	if err := replaceSynced(filepath.Join(f.dir, memberFile), append(text, '\n')); err != nil {
+	if err := durable.Replace(filepath.Join(f.dir, memberFile), append(text, '\n')); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	f.member = alone
@@ -281,37 +281,11 @@ func (f *Folder) Renew() (bool, error) {
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err == nil {
-		err = replaceSynced(filepath.Join(f.dir, certificateFile), pemOf("CERTIFICATE", der))
+		err = durable.Replace(filepath.Join(f.dir, certificateFile), pemOf("CERTIFICATE", der))
 	}
 	if err != nil {
 		return false, fmt.Errorf("renew certificate: %w", err)
 	}
 	f.use(cert)
 	return true, nil
-}
-
-func writeSynced(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	return errors.Join(err, file.Sync(), file.Close())
-}
-
-// replaceSynced writes a file so that after a crash it is the old one or the new.
-func replaceSynced(path string, data []byte) error {
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return errors.Join(writeSynced(temporary, data), os.Rename(temporary, path), syncDir(filepath.Dir(path)))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"dragonfly/registry/durable"
 )
 
 // invitationLife is how long a join token is good.
@@ -141,7 +143,7 @@ func (f *Folder) changeInvitations(change func([]invitation) ([]invitation, erro
 	}
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err == nil {
-		err = replaceSynced(filepath.Join(f.dir, invitationsFile), append(text, '\n'))
+		err = durable.Replace(filepath.Join(f.dir, invitationsFile), append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("save invitations: %w", err)
