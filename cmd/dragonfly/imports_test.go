@@ -9,20 +9,21 @@ import (
 // What a package may import of this module, by the longest prefix that fits; "/..."
 // is a folder and all below it:
 // cmd -> {ui, tinkerbell, boot, images, registry/*} -> registry. Siblings do not
-// import each other.
+// import each other; registry/durable is for whoever keeps files.
 var arrows = map[string][]string{
 	"registry":              {},
 	"registry/api":          {"registry", "registry/manifest"},
-	"registry/auth":         {"registry"},
+	"registry/auth":         {"registry", "registry/durable"},
 	"registry/backup":       {},
-	"registry/journal":      {"registry"},
+	"registry/durable":      {},
+	"registry/journal":      {"registry", "registry/durable"},
 	"registry/lastknown":    {"registry"},
 	"registry/manifest":     {"registry"},
 	"registry/registrytest": {"registry"},
 	"registry/rqlite":       {"registry", "registry/rqlite/node"},
-	"registry/rqlite/node":  {"registry", "registry/rqlite/node/..."},
+	"registry/rqlite/node":  {"registry", "registry/rqlite/node/...", "registry/durable"},
 	"boot":                  {"registry", "boot/..."},
-	"images":                {"registry", "registry/api", "images/..."},
+	"images":                {"registry", "registry/api", "registry/durable", "images/..."},
 	"tinkerbell":            {"registry", "tinkerbell/..."},
 	"ui":                    {"registry", "ui/..."},
 	"cmd/dragonfly":         {"registry/...", "boot/...", "images/...", "tinkerbell/...", "ui"},
