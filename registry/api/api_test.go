@@ -372,6 +372,9 @@ func TestEventsResume(t *testing.T) {
 	if e := readEvent(t, resumed); e.ID != 2 || e.Kind != registry.MachineInstructed {
 		t.Errorf("resumed with %+v", e)
 	}
+	if line, err := open("").ReadString('\n'); err != nil || line != "id: 2\n" {
+		t.Errorf("a stream from now on begins with %q, %v", line, err)
+	}
 	for _, bad := range []string{"x", "-1", "99999999999999999999"} {
 		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/v1/events?after="+bad, nil)
 		resp, err := http.DefaultClient.Do(r)

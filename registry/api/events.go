@@ -27,7 +27,7 @@ func (s *Server) mountEvents(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events",
 		Summary: "Everything that happens, as server-sent events",
-		Description: "Starts after Last-Event-ID (or ?after=) where given, else with what happens from now on. " +
+		Description: "Starts after Last-Event-ID (or ?after=) where given, else with what happens from now on: an id without an event says from where. " +
 			"The event \"resync\" says that events were missed, or that the database was restored to an older state: load anew what you show. " +
 			"The event \"deployment.progress\" has no id, and says how far a deployment is whose agent reports to this server, once a second at most.",
 		Tags: []string{"events"},
@@ -62,6 +62,9 @@ func (s *Server) events(_ context.Context, in *eventsInput) (*huma.StreamRespons
 			w.Header().Set("Transfer-Encoding", "identity")
 		}
 		w.WriteHeader(http.StatusOK)
+		if in.LastEventID+in.After == "" { // from here on the client misses nothing, whenever it breaks off
+			_, _ = fmt.Fprintf(w, "id: %d\n\n", after) // a reader that went away shows below
+		}
 		s.stream(r.Context(), w, after)
 	}}, nil
 }
@@ -91,7 +94,7 @@ func (s *Server) startOf(in *eventsInput) (int64, error) {
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64) {
 	out := http.NewResponseController(w)
 	_, shown, _ := s.registry.Watch(0)
-	if out.Flush() != nil { // the headers: from here on the client misses nothing
+	if out.Flush() != nil { // the headers
 		return
 	}
 	for more := false; ; {

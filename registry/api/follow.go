@@ -60,6 +60,10 @@ func (c *Client) events(ctx context.Context, after int64, each func(Event) error
 		return after, decode(resp, nil)
 	}
 	return after, readEvents(resp.Body, func(e Event) error {
+		if e.Kind == "" { // where the stream begins
+			after = e.ID
+			return nil
+		}
 		if err := each(e); err != nil {
 			return stopError{err}
 		}
@@ -72,12 +76,21 @@ func (c *Client) events(ctx context.Context, after int64, each func(Event) error
 const maxEvent = 1 << 20
 
 // readEvents reads server-sent events (WHATWG HTML section 9.2) until the stream
-// ends.
+// ends. An ID without an event is an event without a kind.
 func readEvents(stream io.Reader, each func(Event) error) error {
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, maxEvent)
 	var id, kind string
 	for lines.Scan() {
+		if lines.Text() == "" {
+			if n, err := strconv.ParseInt(id, 10, 64); err == nil && kind == "" {
+				if err := each(Event{ID: n}); err != nil {
+					return err
+				}
+			}
+			id, kind = "", ""
+			continue
+		}
 		field, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch field {

@@ -2,8 +2,11 @@ package api
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -89,4 +92,28 @@ func BenchmarkStreams(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A stream that breaks off before anything has happened is taken up where it began.
+func TestStreamBreaksOffAtOnce(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		if len(asked) == 1 {
+			_, _ = io.WriteString(w, "id: 7\n\n: still here\n\n")
+			return
+		}
+		_, _ = io.WriteString(w, "id: 8\nevent: machine.boot\ndata: {\"id\":8,\"kind\":\"machine.boot\"}\n\n")
+	}))
+	defer server.Close()
+	enough := errors.New("enough")
+	err := (&Client{Base: server.URL}).Events(t.Context(), -1, func(e Event) error {
+		if e.ID != 8 {
+			t.Errorf("%+v", e)
+		}
+		return enough
+	})
+	if !errors.Is(err, enough) || !slices.Equal(asked, []string{"", "after=7"}) {
+		t.Errorf("%v; asked for %q", err, asked)
+	}
 }
