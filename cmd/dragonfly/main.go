@@ -54,6 +54,7 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), osCommand(), deployCommand(), wipeCommand(), rescueCommand(), memtestCommand(), bootCommand(), deploymentCommand(), ruleCommand(), defaultsCommand(), exportCommand(), applyCommand(), backupCommand(), restoreCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), tinkerbellCommand(), userCommand(), tokenCommand(), explainCommand(), networkCommand(), contextCommand())
+	completeNames(root)
 	strictArguments(root)
 	return root
 }

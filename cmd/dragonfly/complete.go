@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"dragonfly/registry"
+	"dragonfly/registry/api"
+)
+
+const (
+	// completeWithin bounds how long somebody who pressed Tab waits for a server.
+	completeWithin = 2 * time.Second
+	// maxOffered is how many names are asked for; more are no help to choose from.
+	maxOffered = 500
+)
+
+// offer is the names that may stand in one place of a command line and begin with
+// prefix, each with a word about it.
+type offer func(cmd *cobra.Command, ask *api.Client, prefix string) ([]cobra.Completion, error)
+
+// offeredArguments is what may stand for a word in the Use of a command.
+var offeredArguments = map[string]offer{
+	"MACHINE": offerMachines, "KEEP": offerMachines, "FROM": offerMachines, "OBJECT": offerMachines,
+	"OS": offerOSes, "DEPLOYMENT": offerDeployments, "ROLE": offerRoles,
+}
+
+// offeredValues is what may stand behind a flag, by its name.
+var offeredValues = map[string]offer{"machine": offerMachines, "os": offerOSes, "role": offerRoles}
+
+// completeNames has the shell complete the arguments of cmd, and of the commands below
+// it, by what their Use says they are.
+func completeNames(cmd *cobra.Command) {
+	for _, below := range cmd.Commands() {
+		completeNames(below)
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if of, known := offeredValues[f.Name]; known {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, func(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+				return offered(cmd, of, nil, prefix)
+			}) // the flag is there
+		}
+	})
+	if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() {
+		cmd.ValidArgsFunction = completeArgument
+	}
+}
+
+// completeArgument completes the argument behind args. Files are left to the shell.
+func completeArgument(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	word := wordOfUse(cmd, len(args))
+	if word == "FILE" {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	of, known := offeredArguments[word]
+	if !known {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return offered(cmd, of, args, prefix)
+}
+
+// wordOfUse is what the Use of cmd calls its argument at a place; empty where it takes
+// none there. The last one may be repeated.
+func wordOfUse(cmd *cobra.Command, at int) string {
+	words := strings.Fields(cmd.Use)[1:]
+	if end := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(strings.TrimPrefix(w, "["), "-") }); end >= 0 {
+		words = words[:end]
+	}
+	if last := len(words) - 1; at > last && last >= 0 && strings.HasSuffix(strings.Trim(words[last], "[]"), "...") {
+		at = last
+	}
+	if at >= len(words) {
+		return ""
+	}
+	return strings.TrimSuffix(strings.Trim(words[at], "[]"), "...")
+}
+
+// offered is what is offered to the shell: nothing where the server cannot be asked,
+// since an error would be in the middle of what is being typed.
+func offered(cmd *cobra.Command, of offer, given []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+	defer cancel()
+	cmd.SetContext(ctx)
+	all, err := of(cmd, control(cmd), prefix)
+	if err != nil {
+		return nil, directive
+	}
+	return slices.DeleteFunc(all, func(c cobra.Completion) bool {
+		name, _, _ := strings.Cut(c, "\t")
+		return !strings.HasPrefix(name, prefix) || slices.Contains(given, name)
+	}), directive
+}
+
+func offerMachines(cmd *cobra.Command, ask *api.Client, prefix string) (all []cobra.Completion, err error) {
+	selection := api.Selection{Sort: "name"}
+	if prefix != "" {
+		selection.Filter = "name:~" + prefix
+	}
+	machines, _, err := ask.Machines(cmd.Context(), selection, "", maxOffered)
+	for _, m := range machines {
+		all = append(all, cobra.CompletionWithDesc(m.Name, strings.TrimSpace(string(m.State)+" "+m.Model)))
+	}
+	return all, err
+}
+
+func offerOSes(cmd *cobra.Command, ask *api.Client, _ string) (all []cobra.Completion, err error) {
+	oses, err := ask.OSes(cmd.Context())
+	for _, o := range oses {
+		all = append(all, cobra.CompletionWithDesc(o.ID, o.Name))
+	}
+	return all, err
+}
+
+// offerDeployments offers the deployments that a command can do something with.
+func offerDeployments(cmd *cobra.Command, ask *api.Client, _ string) (all []cobra.Completion, err error) {
+	deployments, err := ask.AllDeployments(cmd.Context(), api.DeploymentSelection{}, maxOffered)
+	for _, d := range deployments {
+		switch ended := d.State.Ended(); {
+		case ended && (cmd.Name() == "cancel" || cmd.Name() == "wait"):
+		case cmd.Name() == "retry" && (!ended || d.State == registry.DeploymentSucceeded):
+		default:
+			all = append(all, cobra.CompletionWithDesc(d.ID, d.MachineName+" "+titleOf(d)+" "+string(d.State)))
+		}
+	}
+	return all, err
+}
+
+func offerRoles(*cobra.Command, *api.Client, string) (all []cobra.Completion, err error) {
+	for _, role := range registry.Roles() {
+		all = append(all, string(role))
+	}
+	return all, nil
+}
