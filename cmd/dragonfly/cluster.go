@@ -220,7 +220,7 @@ It is refused where the others would be left without a majority that answers.`,
 			}
 			err := control(cmd).RemoveMember(cmd.Context(), args[0])
 			if api.Status(err) == http.StatusNotFound {
-				return fmt.Errorf("the cluster has no member %s; see dragonfly cluster status", args[0])
+				return reworded{fmt.Errorf("the cluster has no member %s; see dragonfly cluster status", args[0]), err}
 			}
 			if err != nil {
 				return err

@@ -33,6 +33,15 @@ var offeredArguments = map[string]offer{
 // offeredValues is what may stand behind a flag, by its name.
 var offeredValues = map[string]offer{"machine": offerMachines, "os": offerOSes, "role": offerRoles}
 
+// addCompletion adds the command that prints the scripts for shells. It keeps the output
+// that root has by now.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		strictArguments(completion)
+	}
+}
+
 // completeNames has the shell complete the arguments of cmd, and of the commands below
 // it, by what their Use says they are.
 func completeNames(cmd *cobra.Command) {

@@ -37,6 +37,15 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// reworded is an error in words that say what to do about it. Its exit code is that of
+// the error it stands for.
+type reworded struct {
+	error
+	of error
+}
+
+func (e reworded) Unwrap() error { return e.of }
+
 // exitCode is the exit code for err, by what the server answered where it did.
 func exitCode(err error) int {
 	if err == nil {
@@ -84,6 +93,23 @@ func strictArguments(cmd *cobra.Command) {
 			}
 			return nil
 		}
+	}
+}
+
+// strictHelp makes help about a command that is not there the same error as the command.
+func strictHelp(root *cobra.Command) {
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	show := help.Run
+	help.Run, help.RunE = nil, func(cmd *cobra.Command, args []string) error {
+		about, unknown, err := root.Find(args)
+		if err == nil && len(unknown) > 0 && about.HasSubCommands() {
+			return unknownCommand(about, unknown)
+		}
+		show(cmd, args)
+		return nil
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"dragonfly/registry"
 	"dragonfly/registry/api"
 )
 
@@ -79,18 +81,73 @@ func TestRunExitsByTheAnswer(t *testing.T) {
 	}
 }
 
+// What an appliance refuses, and what cannot be asked of it, ends with the code of the
+// help's table, whatever words are chosen for it.
+func TestExitsOfRefusals(t *testing.T) {
+	r := start(t, testConfig(t))
+	defer r.end(t)
+	r.run(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin")
+	name := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1").Name
+	r.run(t, "", "machine", "lock", name)
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "x.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	entry := r.run(t, "", "os", "show", "debian-12")
+	for _, c := range []struct {
+		args string
+		want int
+		says string
+	}{
+		{"user create ana --password-stdin", exitConflict, "there is an account ana already"},
+		{"user role eve admin", exitNotFound, "not found"},
+		{"rule edit -f " + file("version: 7\nrules: []\n"), exitConflict, "edit rules"},
+		{"defaults edit -f " + file("version: 7\n"), exitConflict, "edit the defaults"},
+		{"os add", exitUsage, "want a file"},
+		{"os add debian-12", exitUsage, "no arguments but -f FILE"},
+		{"os add -f " + file(entry), exitUsage, "dragonfly os edit replaces it"},
+		{"os edit", exitUsage, "want a file"},
+		{"os edit -f " + file(strings.Replace(entry, "id: debian-12", "id: debian-12-lab", 1)), exitUsage, "dragonfly os add adds it"},
+		{"machine merge " + name, exitUsage, "want the record that stays"},
+		{"machine merge " + name + " " + name + " --yes", exitUsage, "the same record"},
+		{"machine retire " + name, exitConflict, "is locked"},
+		{"machine retire --filter model:r1 --yes", exitConflict, "no machine is left to retire"},
+		{"machine delete --filter model:r1 --yes", exitConflict, "no machine is left to delete"},
+		{"deploy --filter model:r1 --os debian-12 --yes", exitConflict, "is locked"},
+		{"wipe --filter model:r1 --yes", exitConflict, "is locked"},
+		{"wipe --filter model:none --yes", 0, ""},
+		{"image gc --dry-run", 0, ""},
+	} {
+		if code, _, stderr := r.cli(t, "correct horse battery\n", strings.Fields(c.args)...); code != c.want || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit %d, want %d with %q: %s", c.args, code, c.want, c.says, stderr)
+		}
+	}
+}
+
 func TestUnknownCommands(t *testing.T) {
 	for args, want := range map[string]string{
 		"machin list":             `dragonfly has no command "machin"; did you mean machine?`,
 		"machine lst --sort name": `dragonfly machine has no command "lst"; did you mean list?`,
+		"help nope":               `dragonfly has no command "nope"; there are apply, audit, backup, `,
+		"help machin":             `dragonfly has no command "machin"; did you mean machine?`,
+		"help machine lst":        `dragonfly machine has no command "lst"; did you mean list?`,
+		"completion bsh":          `dragonfly completion has no command "bsh"; did you mean bash?`,
 		"rule zzzzzz":             `dragonfly rule has no command "zzzzzz"; there are edit, list, test`,
 	} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), strings.Fields(args), &out, &errs); code != exitUsage || errs.String() != "dragonfly: "+want+"\n" {
+		if code := run(t.Context(), strings.Fields(args), &out, &errs); code != exitUsage || !strings.HasPrefix(errs.String(), "dragonfly: "+want) {
 			t.Errorf("%s: exit %d, %q", args, code, errs.String())
 		}
 	}
 	var out, errs bytes.Buffer
+	for _, args := range []string{"help", "help machine", "help machine list", "completion"} {
+		if code := run(t.Context(), strings.Fields(args), &out, &errs); code != 0 {
+			t.Errorf("%s: exit %d, %s", args, code, errs.String())
+		}
+	}
 	if code := run(t.Context(), []string{"machine"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "state:ready,failed") {
 		t.Errorf("a command with commands: exit %d, %s%s", code, out.String(), errs.String())
 	}

@@ -42,8 +42,9 @@ func bulk(cmd *cobra.Command, req api.BulkRequest, done string) error {
 		if err != nil {
 			return fmt.Errorf("%s machines: %w", req.Action, err)
 		}
-		if req.Machines = show(cmd.ErrOrStderr(), req, would); len(req.Machines) == 0 {
-			return nil
+		var refused error
+		if req.Machines, refused = show(cmd.ErrOrStderr(), req, would); len(req.Machines) == 0 {
+			return refused
 		}
 		if err := confirm(cmd, fmt.Sprintf("%s %s?", verbOf(req.Action), registry.Counted(len(req.Machines), "machine"))); err != nil {
 			return err
@@ -69,30 +70,32 @@ func bulk(cmd *cobra.Command, req api.BulkRequest, done string) error {
 const maxShown = 20
 
 // show says what a filter selects, and why some of it is refused. It returns the
-// IDs of the others.
-func show(w io.Writer, req api.BulkRequest, would api.BulkReply) (ids []string) {
+// IDs of the others, or why there are none.
+func show(w io.Writer, req api.BulkRequest, would api.BulkReply) (ids []string, refused error) {
 	if len(would.Results) == 0 {
 		fmt.Fprintf(w, "no machine matches %s\n", req.Filter)
-		return nil
+		return nil, nil
 	}
 	var names []string
 	for _, r := range would.Results {
 		if r.Problem != nil {
 			fmt.Fprintf(w, "%s is left as it is: %s\n", r.Name, r.Problem.Detail)
+			if refused == nil {
+				refused = reworded{errors.New("no machine is left to " + req.Action), r.Problem}
+			}
 			continue
 		}
 		ids, names = append(ids, r.ID), append(names, r.Name)
+	}
+	if len(ids) == 0 {
+		return nil, refused
 	}
 	more := ""
 	if len(names) > maxShown {
 		names, more = names[:maxShown], fmt.Sprintf(" and %d more", len(ids)-maxShown)
 	}
-	if len(ids) == 0 {
-		fmt.Fprintln(w, "no machine is left to "+req.Action)
-		return nil
-	}
 	fmt.Fprintf(w, "%s to %s: %s%s\n", registry.Counted(len(ids), "machine"), req.Action, strings.Join(names, " "), more)
-	return ids
+	return ids, nil
 }
 
 // verbOf is an action at the start of a question.

@@ -25,6 +25,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(turnedRound(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addCompletion(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {
 		fmt.Fprintln(stderr, "dragonfly: "+askedOf(cmd, err))
@@ -55,7 +56,9 @@ network find it, boot its agent, register their hardware, and appear in its UI.
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(serveCommand(), imageCommand(), machineCommand(), osCommand(), deployCommand(), wipeCommand(), rescueCommand(), memtestCommand(), bootCommand(), deploymentCommand(), ruleCommand(), defaultsCommand(), exportCommand(), applyCommand(), backupCommand(), restoreCommand(), templateCommand(), eventsCommand(), auditCommand(), journalCommand(), statusCommand(), clusterCommand(), tinkerbellCommand(), userCommand(), tokenCommand(), explainCommand(), networkCommand(), contextCommand())
 	completeNames(root)
+	root.InitDefaultHelpCmd()
 	strictArguments(root)
+	strictHelp(root)
 	return root
 }
 

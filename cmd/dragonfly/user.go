@@ -49,7 +49,7 @@ The password is asked for, or read from standard input with --password-stdin.`,
 			}
 			err = control(cmd).CreateUser(cmd.Context(), args[0], api.UserChange{Password: password, Role: role})
 			if api.Status(err) == http.StatusPreconditionFailed {
-				return fmt.Errorf("there is an account %s already: give it a new password with `dragonfly user passwd %s`, or a role with `dragonfly user role %s ROLE`", args[0], args[0], args[0])
+				return reworded{fmt.Errorf("there is an account %s already: give it a new password with `dragonfly user passwd %s`, or a role with `dragonfly user role %s ROLE`", args[0], args[0], args[0]), err}
 			}
 			if err != nil {
 				return fmt.Errorf("create user %s: %w", args[0], err)
