@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -60,8 +61,9 @@ func backUp(cmd *cobra.Command, from *api.Client, name string) error {
 		}
 		return err
 	}
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		name = filepath.Join(name, backupName(time.Now()))
+	name, err := backupFile(name)
+	if err != nil {
+		return err
 	}
 	m, sum, err := keepBackup(cmd.Context(), from, name)
 	if err != nil {
@@ -73,6 +75,18 @@ func backUp(cmd *cobra.Command, from *api.Client, name string) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "The server does not count it as its last backup: %v\n", err)
 	}
 	return nil
+}
+
+// backupFile is the file to write where name is one, or a directory for it.
+func backupFile(name string) (string, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return filepath.Join(name, backupName(time.Now())), nil
+	}
+	dir := filepath.Dir(name)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return "", usageError{fmt.Errorf("there is no directory %s; make it first", dir)}
+	}
+	return name, nil
 }
 
 func holds(m backup.Manifest) string {
