@@ -47,7 +47,7 @@ func control(cmd *cobra.Command) *api.Client {
 	case err != nil:
 		return &api.Client{Base: "http://localhost", HTTP: &http.Client{Transport: failing{err}}}
 	case elsewhere != nil:
-		return &api.Client{Base: elsewhere.URL, Token: elsewhere.Token, HTTP: elsewhere.http()}
+		return &api.Client{Base: elsewhere.URL, Token: elsewhere.Token, HTTP: elsewhere.http(askedBy(cmd))}
 	}
 	dataDir, _ := cmd.Flags().GetString("data-dir")
 	path := filepath.Join(dataDir, socketName)

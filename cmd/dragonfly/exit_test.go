@@ -127,6 +127,42 @@ func TestExitsOfRefusals(t *testing.T) {
 	}
 }
 
+// Only what was asked of a server is told with its URL.
+func TestErrorsNameTheServerThatWasAsked(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		api.WriteProblem(w, http.StatusInternalServerError, "as it is")
+	}))
+	defer server.Close()
+	none := filepath.Join(t.TempDir(), "none")
+	for args, c := range map[string]struct {
+		asked bool
+		says  string
+	}{
+		"machine list":                             {true, "500: as it is"},
+		"machine import " + none + ".csv":          {false, "no such file"},
+		"rule edit -f " + none:                     {false, "no such file"},
+		"defaults edit -f " + none:                 {false, "no such file"},
+		"os add -f " + none:                        {false, "no such file"},
+		"apply -f " + none:                         {false, "no such file"},
+		"image import " + none:                     {false, "no such file"},
+		"image add http://x/y --key " + none:       {false, "no such file"},
+		"deploy otter --user-data " + none:         {false, "no such file"},
+		"deploy otter --ssh-key " + none:           {false, "no such file"},
+		"deploy otter --set nonsense":              {false, "KEY=VALUE"},
+		"token create x --owner ana --expires 90y": {false, "such as 12h or 90d"},
+		"deployment list --limit 0":                {false, "want at least 1"},
+		"export -o " + none + "/fleet.yaml":        {false, "no such file"},
+		"backup -o " + none + "/":                  {false, "there is no directory " + none + "; make it first"},
+		"backup -o " + none + "/x.tar.zst":         {false, "there is no directory " + none + "; make it first"},
+	} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append(strings.Fields(args), "--server", server.URL), &out, &errs)
+		if code == 0 || !strings.Contains(errs.String(), c.says) || strings.Contains(errs.String(), server.URL) != c.asked {
+			t.Errorf("%s: exit %d, %s", args, code, errs.String())
+		}
+	}
+}
+
 func TestUnknownCommands(t *testing.T) {
 	for args, want := range map[string]string{
 		"machin list":             `dragonfly has no command "machin"; did you mean machine?`,

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -72,16 +75,45 @@ func contextNamed(name string) (*remote, error) {
 	return &s, nil
 }
 
-// http is a client that trusts the certificates of s.
-func (s *remote) http() *http.Client {
+// http is a client that trusts the certificates of s, and notes when s is asked.
+func (s *remote) http(asked *atomic.Bool) *http.Client {
+	return &http.Client{Transport: noting{s.transport(), asked}}
+}
+
+func (s *remote) transport() http.RoundTripper {
 	if s.CA == "" {
-		return nil
+		return http.DefaultTransport
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(s.CA)) // it was read from a file that had some
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	return &http.Client{Transport: transport}
+	return transport
+}
+
+// noting is a way to a server that notes when it is taken.
+type noting struct {
+	http.RoundTripper
+	asked *atomic.Bool
+}
+
+// RoundTrip is [http.RoundTripper.RoundTrip].
+func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.asked.Store(true)
+	return n.RoundTripper.RoundTrip(r)
+}
+
+// askedKey is where the context of a command has whether it asked a server elsewhere.
+type askedKey struct{}
+
+// askedBy is whether cmd has asked a server elsewhere.
+func askedBy(cmd *cobra.Command) *atomic.Bool {
+	asked, ok := cmd.Context().Value(askedKey{}).(*atomic.Bool)
+	if !ok {
+		asked = &atomic.Bool{}
+		cmd.SetContext(context.WithValue(cmd.Context(), askedKey{}, asked))
+	}
+	return asked
 }
 
 // String is the server as an error message names it.
@@ -93,13 +125,15 @@ func (s *remote) String() string {
 }
 
 // askedOf is the error of cmd for people: which server was asked, where it was one
-// elsewhere, and no URL of a single request.
+// elsewhere, and no URL of a single request. What is wrong on this host names no server.
 func askedOf(cmd *cobra.Command, err error) string {
 	text := err.Error()
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		text = strings.Replace(text, request.Error(), request.Err.Error(), 1)
 	}
-	if _, usage := errors.AsType[usageError](err); usage || cmd.Flags().Lookup("context") == nil {
+	_, usage := errors.AsType[usageError](err)
+	_, file := errors.AsType[*fs.PathError](err)
+	if usage || file || cmd.Flags().Lookup("context") == nil || !askedBy(cmd).Load() {
 		return text
 	}
 	s, unknown := targetOf(cmd)
