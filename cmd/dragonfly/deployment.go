@@ -51,12 +51,17 @@ func deploymentListCommand() *cobra.Command {
 				selection.States = append(selection.States, registry.DeploymentState(state))
 			}
 			selection.OS, _ = cmd.Flags().GetString("os")
-			selection.Machine, _ = cmd.Flags().GetString("machine")
 			selection.Batch, _ = cmd.Flags().GetString("batch")
 			limit, _ := cmd.Flags().GetInt("limit")
 			if limit < 1 {
 				return usageError{fmt.Errorf("limit %d: want at least 1", limit)}
 			}
+			machine, _ := cmd.Flags().GetString("machine")
+			name, err := machineNamed(cmd, machine)
+			if err != nil {
+				return fmt.Errorf("list deployments: %w", err)
+			}
+			selection.Machine = name
 			all, err := control(cmd).AllDeployments(cmd.Context(), selection, limit)
 			if err != nil {
 				return fmt.Errorf("list deployments: %w", err)

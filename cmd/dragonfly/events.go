@@ -69,7 +69,11 @@ token/ID, or rules.`,
 			query := api.AuditQuery{Limit: limit}
 			if len(args) == 1 {
 				query.Object = args[0]
-				if m, err := client.Machine(cmd.Context(), args[0]); err == nil {
+				name, err := machineNamed(cmd, args[0])
+				if err != nil {
+					return fmt.Errorf("audit: %w", err)
+				}
+				if m, err := client.Machine(cmd.Context(), name); err == nil {
 					query.Object = m.ID // a deleted machine, an account or a token is asked for as it is
 				}
 			}

@@ -13,7 +13,7 @@ import (
 
 func machineCommand() *cobra.Command {
 	machine := &cobra.Command{Use: "machine", Aliases: []string{"machines"}, Short: "Machines: list, show, edit, import, lock, retire, delete",
-		Long: `Machines, named by name or ID.
+		Long: `Machines, named by name, ID or hardware address.
 
 A filter is a list of terms that all have to match:
 
@@ -120,10 +120,14 @@ func turnedRound(args []string) []string {
 
 func machineShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show MACHINE", Short: "One machine with its hardware, and what happened to it", Args: exactly(1, "the name or ID of a machine"),
+		Use: "show MACHINE", Short: "One machine with its hardware, and what happened to it", Args: exactly(1, "the name, ID or hardware address of a machine"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := control(cmd)
-			m, err := client.Machine(cmd.Context(), args[0])
+			name, err := machineNamed(cmd, args[0])
+			if err != nil {
+				return fmt.Errorf("show %s: %w", args[0], err)
+			}
+			m, err := client.Machine(cmd.Context(), name)
 			if err != nil {
 				return fmt.Errorf("show %s: %w", args[0], err)
 			}
@@ -148,13 +152,17 @@ func machineEditCommand() *cobra.Command {
 		Use: "edit MACHINE", Short: "Change the name, owner, note, labels or assigned operating system of a machine",
 		Example: `  dragonfly machine edit brave-otter --name rack1-7 --owner ana
   dragonfly machine edit rack1-7 --label rack=a1 --label slot-`,
-		Args: exactly(1, "the name or ID of a machine"),
+		Args: exactly(1, "the name, ID or hardware address of a machine"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch, err := patchOf(cmd)
 			if err != nil {
 				return err
 			}
-			m, err := control(cmd).Edit(cmd.Context(), args[0], patch)
+			name, err := machineNamed(cmd, args[0])
+			if err != nil {
+				return fmt.Errorf("edit %s: %w", args[0], err)
+			}
+			m, err := control(cmd).Edit(cmd.Context(), name, patch)
 			if err != nil {
 				return fmt.Errorf("edit %s: %w", args[0], err)
 			}

@@ -21,13 +21,13 @@ func filterFlag(cmd *cobra.Command) {
 
 // selected is req for the machines that the arguments name, or that --filter
 // selects.
-func selected(cmd *cobra.Command, req api.BulkRequest, names []string) (api.BulkRequest, error) {
-	req.Machines = names
+func selected(cmd *cobra.Command, req api.BulkRequest, names []string) (_ api.BulkRequest, err error) {
 	req.Filter, _ = cmd.Flags().GetString("filter")
 	if (req.Filter == "") == (len(names) == 0) {
 		return req, usageError{fmt.Errorf("want either the names or IDs of machines, or --filter; see %s --help", cmd.CommandPath())}
 	}
-	return req, nil
+	req.Machines, err = machinesNamed(cmd, names)
+	return req, err
 }
 
 // bulk carries out req and says of each machine that it is done, in the words
@@ -218,7 +218,11 @@ func machineTagCommand() *cobra.Command {
 			if len(args) < 2 {
 				return usageError{fmt.Errorf("want a machine, or --filter, and tags; see %s --help", cmd.CommandPath())}
 			}
-			m, err := control(cmd).Edit(cmd.Context(), args[0], retag(args[1:]))
+			name, err := machineNamed(cmd, args[0])
+			if err != nil {
+				return fmt.Errorf("tag %s: %w", args[0], err)
+			}
+			m, err := control(cmd).Edit(cmd.Context(), name, retag(args[1:]))
 			if err != nil {
 				return fmt.Errorf("tag %s: %w", args[0], err)
 			}

@@ -32,12 +32,16 @@ Records that are locked, being installed, or both online are left alone.`,
 
 // mergeMachines looks at both records before it asks.
 func mergeMachines(cmd *cobra.Command, keepName, fromName string) error {
-	client := control(cmd)
-	keep, err := client.Machine(cmd.Context(), keepName)
+	names, err := machinesNamed(cmd, []string{keepName, fromName})
 	if err != nil {
 		return err
 	}
-	from, err := client.Machine(cmd.Context(), fromName)
+	client := control(cmd)
+	keep, err := client.Machine(cmd.Context(), names[0])
+	if err != nil {
+		return err
+	}
+	from, err := client.Machine(cmd.Context(), names[1])
 	if err != nil {
 		return err
 	}

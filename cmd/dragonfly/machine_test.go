@@ -89,6 +89,41 @@ func TestMachineCommands(t *testing.T) {
 	}
 }
 
+func TestMachinesByHardwareAddress(t *testing.T) {
+	r := start(t, testConfig(t))
+	one := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 0xa1}, "R1")
+	r.boot(t, registry.MAC{2, 0, 0, 0, 0, 0xa2}, "R2")
+	for _, step := range []struct {
+		args string
+		code int
+		want string // a part of what is printed
+	}{
+		{"machine show 02:00:00:00:00:a1", 0, one.Name},
+		{"machine show 02-00-00-00-00-A1", 0, one.Name},
+		{"machine show 0200000000a1", 0, one.Name},
+		{"machine show 02:00:00:00:00:ff", 3, "no machine has the hardware address 02:00:00:00:00:ff"},
+		{"machine show 02:00:00:00:00", 3, "not found"},
+		{"machine edit 02:00:00:00:00:a1 --name rack1-7", 0, "rack1-7 is at version 2"},
+		{"machine tag 02:00:00:00:00:a1 gpu", 0, "rack1-7: gpu"},
+		{"machine lock 02:00:00:00:00:a1 02:00:00:00:00:a2", 0, "rack1-7 is locked"},
+		{"machine unlock rack1-7 02:00:00:00:00:ff", 3, "machine 02:00:00:00:00:ff: 404: no machine"},
+		{"machine unlock 02:00:00:00:00:a1", 0, "rack1-7 is not locked"},
+		{"memtest 02:00:00:00:00:a1 --yes", 0, "rack1-7"},
+		{"deployment list --machine 02:00:00:00:00:a1", 0, "rack1-7"},
+		{"rule test 02:00:00:00:00:a1", 0, "RULE  APPLIES"},
+		{"audit 02:00:00:00:00:a1", 0, "machine.unlocked"},
+		{"machine merge rack1-7 02:00:00:00:00:a1 --yes", 2, "the same record"},
+		{"machine edit 02:00:00:00:00:a2 --name 0200000000a1", 0, "0200000000a1 is at version"},
+		{"machine show 0200000000a1", 0, "02:00:00:00:00:a2"}, // it is called that
+		{"machine show 02:00:00:00:00:a1", 0, "rack1-7"},
+	} {
+		code, out, errs := r.cli(t, "", strings.Fields(step.args)...)
+		if code != step.code || !strings.Contains(out+errs, step.want) {
+			t.Errorf("%s: %d %s%s; want %d with %q", step.args, code, out, errs, step.code, step.want)
+		}
+	}
+}
+
 func TestMachineMergeCommand(t *testing.T) {
 	r := start(t, testConfig(t))
 	one := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")

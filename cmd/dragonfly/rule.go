@@ -155,7 +155,11 @@ func ruleTestCommand() *cobra.Command {
 with the hardware that is known of it. With -f, the rules of a file are tried.`,
 		Args: exactly(1, "the name or ID of a machine"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			test := api.RulesTest{Machine: args[0]}
+			name, err := machineNamed(cmd, args[0])
+			if err != nil {
+				return fmt.Errorf("test rules on %s: %w", args[0], err)
+			}
+			test := api.RulesTest{Machine: name}
 			if cmd.Flags().Changed("file") {
 				rules, err := readRules(cmd)
 				if err != nil {

@@ -191,7 +191,11 @@ func templateInput(cmd *cobra.Command) (m registry.Machine, params map[string]st
 	if name == "" {
 		return tinkerbell.ExampleMachine(), params, nil
 	}
-	shown, err := control(cmd).Machine(cmd.Context(), name)
+	id, err := machineNamed(cmd, name)
+	if err != nil {
+		return m, nil, fmt.Errorf("template for %s: %w", name, err)
+	}
+	shown, err := control(cmd).Machine(cmd.Context(), id)
 	if err != nil {
 		return m, nil, fmt.Errorf("template for %s: %w", name, err)
 	}
