@@ -68,6 +68,9 @@ func bulk(cmd *cobra.Command, req api.BulkRequest, done string) error {
 
 // refusalOf is why a machine was refused.
 func refusalOf(r api.BulkResult) error {
+	if r.ID == "" { // there is none to be left
+		return fmt.Errorf("%s: %w", r.Name, r.Problem)
+	}
 	problem := *r.Problem
 	problem.Detail = reasonOf(r)
 	return fmt.Errorf("%s is left as it is: %w", r.Name, &problem)

@@ -60,6 +60,7 @@ func TestMachineCommands(t *testing.T) {
 		{"machine show rack1-7 -o json", 0, `"by": "console"`},
 		{"machine show nobody", 3, "not found"},
 		{"machine unlock rack1-7", 0, "is not locked"},
+		{"machine retire nobody", 3, "nobody: 404: machine \"nobody\": not found"},
 		{"machine retire rack1-7 nobody", 3, "rack1-7 is retired"},
 		{"machine restore rack1-7", 0, "rack1-7 is ready"},
 		{"audit rack1-7", 0, "machine.unlocked"},
