@@ -21,8 +21,9 @@ type firstView struct {
 	Legs       []leg
 	Events     []step
 	Registered bool
-	Stalled    string // why nothing goes on; empty while it does
-	Deployable string // why it cannot be deployed; empty where it can
+	Written    *deploymentView // the last deployment that changed a disk of it; nil: none did
+	Stalled    string          // why nothing goes on; empty while it does
+	Deployable string          // why it cannot be deployed; empty where it can
 	Operator   bool
 }
 
@@ -99,10 +100,26 @@ func (u *UI) firstView(ctx context.Context) (v firstView, err error) {
 	}
 	shown := rowOf(m, note{}, v.Now)
 	v.Machine, v.Registered, v.Deployable, v.Legs = &shown, !m.RegisteredAt.IsZero(), undeployable(m), legsOf(m, events)
+	if v.Written, err = u.written(ctx, m, v.Now); err != nil {
+		return v, err
+	}
 	if len(events) > 0 && events[0].Kind == registry.MachineStalled && !v.Registered {
 		v.Stalled = events[0].Message
 	}
 	return v, nil
+}
+
+// written is the last deployment that changed a disk of m, if one did: whoever boots a
+// machine for the first time wants to know that nothing was lost.
+func (u *UI) written(ctx context.Context, m registry.Machine, now time.Time) (*deploymentView, error) {
+	all, err := u.Deployments.Deployments(ctx, registry.DeploymentQuery{Machines: []string{m.ID}})
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(all, func(d registry.Deployment) bool { return d.Wrote }); i >= 0 {
+		return new(viewOf(all[i], m, now)), nil
+	}
+	return nil, nil
 }
 
 // legStages are the boot steps that the legs but the last are known by.
