@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 
@@ -77,6 +78,7 @@ func (v *deploymentPageView) take(d registry.Deployment, lines []registry.Deploy
 		lines = slices.DeleteFunc(lines, func(l registry.DeploymentLine) bool { return !strings.Contains(strings.ToLower(l.Text), want) })
 	}
 	v.Lines, v.Earlier = len(lines), max(0, len(lines)-shownLines)
+	now := time.Now()
 	for _, l := range lines[v.Earlier:] {
 		name := ""
 		if l.Action < len(d.Actions) {
@@ -85,6 +87,6 @@ func (v *deploymentPageView) take(d registry.Deployment, lines []registry.Deploy
 		if l.Attempt > 1 {
 			name = fmt.Sprintf("%s, boot %d", name, l.Attempt)
 		}
-		v.Log = append(v.Log, logLine{l.At.UTC().Format("15:04:05"), name, l.Text})
+		v.Log = append(v.Log, logLine{moment{l.At, now}, name, l.Text})
 	}
 }

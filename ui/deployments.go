@@ -44,7 +44,10 @@ type actionView struct {
 }
 
 // logLine is a line of a deployment's log.
-type logLine struct{ Clock, Action, Text string }
+type logLine struct {
+	At           moment
+	Action, Text string
+}
 
 // viewOf is d, of machine m, which may be known by its ID only.
 func viewOf(d registry.Deployment, m registry.Machine, now time.Time) deploymentView {

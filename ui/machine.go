@@ -205,7 +205,7 @@ func (u *UI) timeline(ctx context.Context, m registry.Machine, limit int, now ti
 		if i == limit {
 			break
 		}
-		s := step{At: moment{e.At, now}, Clock: e.At.UTC().Format("15:04:05"), Kind: e.Kind, Message: e.Message, Tone: toneOf(e.Kind)}
+		s := step{At: moment{e.At, now}, Clock: moment{e.At, now}.clock(), Kind: e.Kind, Message: e.Message, Tone: toneOf(e.Kind)}
 		if i+1 < len(events) {
 			s.After = "+" + took(e.At.Sub(events[i+1].At))
 		}

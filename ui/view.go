@@ -207,6 +207,9 @@ func (t moment) iso() string { return t.at.UTC().Format(time.RFC3339) }
 // absolute is for people, until the script has put it into their own zone.
 func (t moment) absolute() string { return t.at.UTC().Format("2 Jan 2006 15:04:05") + " UTC" }
 
+// clock is the time of day, as absolute.
+func (t moment) clock() string { return t.at.UTC().Format("15:04:05") }
+
 // ago is the distance to now. app.js has the same steps.
 func (t moment) ago() string {
 	switch s := int(t.now.Sub(t.at) / time.Second); {

@@ -17,16 +17,17 @@ const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle
 const dated = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
-// onClock is the time of day, and the day where it was another one.
-function onClock(at) {
+// onClock is the time of day, and the day where it was another one. The lines of a log are
+// of one day as a rule: they keep their seconds.
+function onClock(at, kept) {
   const today = new Date(at).toDateString() === new Date(Date.now() + skew).toDateString();
-  return (today ? hour : dated).format(at);
+  return (today || kept === "day" ? hour : dated).format(at);
 }
 
 function refresh() {
   for (const time of document.querySelectorAll("time")) {
     const at = Date.parse(time.dateTime);
-    const text = "clock" in time.dataset ? onClock(at) : ago(at);
+    const text = "clock" in time.dataset ? onClock(at, time.dataset.clock) : ago(at);
     if (time.textContent !== text) time.textContent = text;
     const local = whole.format(at);
     if (time.title !== local) time.title = local;
