@@ -4,6 +4,7 @@ import Alpine from "@alpinejs/csp";
 import { followChoice } from "./choose.js";
 import { followClock } from "./clock.js";
 import { copyOnClick } from "./copy.js";
+import { showFault } from "./fault.js";
 import { followInline } from "./inline.js";
 import { followKeys } from "./keys.js";
 import { followLeft } from "./left.js";
@@ -73,3 +74,4 @@ Alpine.start();
 // On a phone neither the places nor the tabs all fit: the one that the page is of is
 // brought into view.
 for (const here of document.querySelectorAll(".places [aria-current], .tabs [aria-current]")) here.scrollIntoView({ block: "nearest", inline: "nearest" });
+showFault();
