@@ -27,6 +27,5 @@ export function followNarrowing() {
       item.previousElementSibling?.before(item);
       move.focus();
     }
-    for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
 }
