@@ -289,7 +289,7 @@ type question struct {
 // askCancel and askRetry say what would come of it.
 func (u *UI) askCancel(w http.ResponseWriter, r *http.Request) error {
 	return u.ask(w, r, func(v deploymentPageView) question {
-		q := question{Title: "Cancel on " + v.Name + "?", Yes: "Cancel it on " + v.Name,
+		q := question{Title: "Cancel the deployment on " + v.Name + "?", Yes: "Cancel the deployment",
 			Text: "Nothing has been written: the disk stays as it is, and " + v.Name + " what it was."}
 		if v.Wrote {
 			q.Text = "The disk " + v.Disk + " has been written to. It will not boot, and " + v.Name + " is failed until something is deployed to it again."
