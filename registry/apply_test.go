@@ -172,7 +172,7 @@ func TestPrune(t *testing.T) {
 		{"among some", registry.Wanted{Machines: []registry.Listed{{Name: "renamed", Serial: "A1"}}, Prune: true, Among: among}, []string{"edit; name a>renamed", "delete b"}},
 		{"again", registry.Wanted{Machines: []registry.Listed{{Serial: "A1"}}, Prune: true, Among: among}, []string{"unchanged"}},
 		{"all the others", registry.Wanted{Machines: []registry.Listed{{Serial: "SN-1"}, {Serial: "NEW-1", Name: "new"}}, Prune: true},
-			[]string{"unchanged", "create; name >new; serial >NEW-1", "delete c", "refuse: delete d: the machine is locked by ben: mine", "delete renamed"}},
+			[]string{"unchanged", "create; name >new; serial >NEW-1", "delete c", "refuse: d is not deleted: the machine is locked by ben: mine", "delete renamed"}},
 	} {
 		if told := applied(t, r, c.w); !slices.Equal(told, c.want) {
 			t.Errorf("%s: %q\nwant %q", c.name, told, c.want)

@@ -63,7 +63,7 @@ func (r *Registry) carryOut(ctx context.Context, m Machine, op operation) (Machi
 	before := m
 	message, err := op.do(&m)
 	if err != nil {
-		return Machine{ID: m.ID}, fmt.Errorf("%s %s: %w", op.kind.verb(), before.Name, err)
+		return Machine{ID: m.ID}, fmt.Errorf("%s is not %s: %w", before.Name, op.kind.verb(), err)
 	}
 	if dryRun(ctx) {
 		return m, nil
@@ -306,7 +306,7 @@ func (m Machine) deletable() error {
 		err = &TransitionError{From: m.State, Cause: CauseDelete}
 	}
 	if err != nil {
-		return fmt.Errorf("delete %s: %w", m.Name, err)
+		return fmt.Errorf("%s is not deleted: %w", m.Name, err)
 	}
 	return nil
 }

@@ -58,31 +58,12 @@ func bulk(cmd *cobra.Command, req api.BulkRequest, done string) error {
 	var errs []error
 	for _, r := range reply.Results {
 		if r.Problem != nil {
-			errs = append(errs, refusalOf(r))
+			errs = append(errs, fmt.Errorf("%s: %w", r.Name, r.Problem))
 			continue
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", r.Name, done)
 	}
 	return errors.Join(errs...)
-}
-
-// refusalOf is why a machine was refused.
-func refusalOf(r api.BulkResult) error {
-	if r.ID == "" { // there is none to be left
-		return fmt.Errorf("%s: %w", r.Name, r.Problem)
-	}
-	problem := *r.Problem
-	problem.Detail = reasonOf(r)
-	return fmt.Errorf("%s is left as it is: %w", r.Name, &problem)
-}
-
-// reasonOf is the reason alone: the server says what was asked for before it, as in
-// "retired otter: the machine is locked", which reads as if that were done.
-func reasonOf(r api.BulkResult) string {
-	if _, reason, found := strings.Cut(r.Problem.Detail, " "+r.Name+": "); found {
-		return reason
-	}
-	return r.Problem.Detail
 }
 
 // maxShown is how many machines a preview names.
@@ -98,7 +79,7 @@ func show(w io.Writer, req api.BulkRequest, would api.BulkReply) (ids []string, 
 	var names []string
 	for _, r := range would.Results {
 		if r.Problem != nil {
-			fmt.Fprintf(w, "%s is left as it is: %s\n", r.Name, reasonOf(r))
+			fmt.Fprintln(w, r.Problem.Detail)
 			if refused == nil {
 				refused = reworded{errors.New("no machine is left to " + req.Action), r.Problem}
 			}
