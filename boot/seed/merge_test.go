@@ -4,14 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-crypt/crypt/algorithm"
-	"github.com/go-crypt/crypt/algorithm/shacrypt"
 	"go.yaml.in/yaml/v3"
 
 	"dragonfly/registry"
 )
-
-func shacryptOf(hash string) (algorithm.Digest, error) { return shacrypt.Decode(hash) }
 
 // userData renders for cloud-init, without phone_home.
 func rendered(t *testing.T, layers ...Layer) (string, error) {

@@ -171,26 +171,3 @@ func TestProblemsAreBounded(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
-
-// What one hash says, the C library says of the password too: see anaHash.
-func TestHashPassword(t *testing.T) {
-	one, err := HashPassword("correct horse")
-	if err != nil || !cryptHash.MatchString(one) || !strings.HasPrefix(one, "$6$") {
-		t.Fatalf("got %q, %v", one, err)
-	}
-	digest, err := shacryptOf(one)
-	if err != nil || !digest.Match("correct horse") {
-		t.Errorf("%q does not match its password: %v", one, err)
-	}
-	if strings.Split(one, "$")[3] == strings.Split(anaHash, "$")[3] {
-		t.Error("two hashes have one salt")
-	}
-	if known, err := shacryptOf(anaHash); err != nil || !known.Match("correct horse") || known.Match("wrong horse") {
-		t.Errorf("the known hash does not match: %v", err)
-	}
-	for _, bad := range []string{"", "a\nb", "a\x00", "\xff", strings.Repeat("x", 257)} {
-		if hash, err := HashPassword(bad); err == nil {
-			t.Errorf("%.10q: %s", bad, hash)
-		}
-	}
-}

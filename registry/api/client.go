@@ -98,14 +98,6 @@ func (c *Client) Edit(ctx context.Context, id string, p PatchRequest) (Machine, 
 	return reply, err
 }
 
-// EditAt is [Client.Edit] of the version that was read; 412 when it is another.
-func (c *Client) EditAt(ctx context.Context, id string, version int64, p PatchRequest) (Machine, error) {
-	var reply Machine
-	header := http.Header{"If-Match": {fmt.Sprintf("%q", fmt.Sprint(version))}}
-	err := c.doWith(ctx, http.MethodPatch, machineURL(id, ""), header, p, &reply)
-	return reply, err
-}
-
 // Delete forgets a machine.
 func (c *Client) Delete(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodDelete, machineURL(id, ""), nil, nil)
