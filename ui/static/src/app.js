@@ -4,7 +4,6 @@ import Alpine from "@alpinejs/csp";
 import { followChoice } from "./choose.js";
 import { followClock } from "./clock.js";
 import { copyOnClick } from "./copy.js";
-import { showFault } from "./fault.js";
 import { followInline } from "./inline.js";
 import { followKeys } from "./keys.js";
 import { followLeft } from "./left.js";
@@ -76,4 +75,3 @@ Alpine.start();
 // On a phone neither the places nor the tabs all fit: the one that the page is of is
 // brought into view.
 for (const here of document.querySelectorAll(".places [aria-current], .tabs [aria-current]")) here.scrollIntoView({ block: "nearest", inline: "nearest" });
-showFault();
