@@ -122,7 +122,7 @@ func (c *chunked) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer f.raw.free()
+	defer f.free()
 	return f.part(c.index.Chunks[:1], func(raw []byte, at int64) error {
 		if err := c.beginWith(ctx, raw); err != nil {
 			return err
@@ -171,7 +171,7 @@ func (c *chunked) work(ctx context.Context, parts [][]frame.Chunk, next *atomic.
 	if err != nil {
 		return err
 	}
-	defer f.raw.free()
+	defer f.free()
 	for {
 		n := next.Add(1) - 1
 		if n >= int64(len(parts)) {
@@ -183,17 +183,38 @@ func (c *chunked) work(ctx context.Context, parts [][]frame.Chunk, next *atomic.
 	}
 }
 
-// fetcher fetches chunks, with memory for one.
+// fetcher fetches chunks, with memory for one, packed and unpacked.
 type fetcher struct {
 	*chunked
 	ctx    context.Context
-	packed []byte
+	packed buffer
 	raw    buffer
 }
 
 func (c *chunked) fetcher(ctx context.Context) (*fetcher, error) {
 	raw, err := newBuffer(int64(c.index.ChunkSize))
-	return &fetcher{chunked: c, ctx: ctx, raw: raw}, err
+	if err != nil {
+		return nil, err
+	}
+	packed, err := newBuffer(int64(largest(c.index.Chunks)))
+	if err != nil {
+		raw.free()
+		return nil, err
+	}
+	return &fetcher{chunked: c, ctx: ctx, raw: raw, packed: packed}, nil
+}
+
+func (f *fetcher) free() {
+	f.raw.free()
+	f.packed.free()
+}
+
+// largest is the most bytes that a chunk has in the file.
+func largest(chunks []frame.Chunk) (n int) {
+	for _, chunk := range chunks {
+		n = max(n, chunk.Packed)
+	}
+	return n
 }
 
 // part fetches chunks, in their order, and gives put the raw bytes of each.
@@ -220,7 +241,7 @@ func (f *fetcher) chunk(file *span, chunk frame.Chunk) error {
 		if err := f.read(file, chunk); err != nil {
 			return err
 		}
-		_, err := f.decoder.Decode(chunk, f.packed, f.raw)
+		_, err := f.decoder.Decode(chunk, f.packed[:chunk.Packed], f.raw)
 		switch {
 		case err == nil:
 			return nil
@@ -237,10 +258,6 @@ func (f *fetcher) read(file *span, chunk frame.Chunk) error {
 	if _, err := io.CopyN(io.Discard, file, chunk.Offset-file.at); err != nil {
 		return err
 	}
-	if cap(f.packed) < chunk.Packed {
-		f.packed = make([]byte, chunk.Packed+chunk.Packed/8)
-	}
-	f.packed = f.packed[:chunk.Packed]
-	_, err := io.ReadFull(file, f.packed)
+	_, err := io.ReadFull(file, f.packed[:chunk.Packed])
 	return err
 }

@@ -412,7 +412,9 @@ func ignoringEINTR(f func() error) error {
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
 
 // buffer is memory for direct I/O: whole pages, outside of the heap, so that the
-// collector neither scans it nor lets the heap grow in proportion.
+// collector neither scans it nor lets the heap grow in proportion. They are huge pages
+// where the kernel has some: each page costs a fault when it is first touched, and
+// pinning whenever it is written.
 type buffer []byte
 
 func newBuffer(n int64) (buffer, error) {
@@ -420,6 +422,7 @@ func newBuffer(n int64) (buffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get %d bytes of memory: %w", n, err)
 	}
+	_ = unix.Madvise(b, unix.MADV_HUGEPAGE) // not every kernel has them
 	return b, nil
 }
 
