@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -297,18 +299,34 @@ func (r *Registry) flushPresence(ctx context.Context) {
 	if r.tools.Shared && !r.away() {
 		r.hearOthers(ctx, now)
 	}
+	r.noteSilence(ctx, now)
+}
+
+// notesAtOnce is how many changes are on their way together where each is one of its
+// own; a store makes few of them.
+const notesAtOnce = 64
+
+// noteSilence writes down which machines have gone silent. Where several servers may say
+// so of a machine, the first one is written.
+func (r *Registry) noteSilence(ctx context.Context, now time.Time) {
 	var events []Event
+	var others errgroup.Group
+	others.SetLimit(notesAtOnce)
 	for id, last := range r.presence.silent(now) {
 		e := Event{At: now, Kind: MachineOffline, Machine: id, Message: "offline: no sign of life for " + OnlineFor.String()}
-		if last.here {
+		if last.here || !r.tools.Shared {
 			events = append(events, e)
-		} else { // several servers may say so, and the first one is written
-			r.noteAs(ctx, fmt.Sprintf("offline/%s/%d", id, last.at.UnixMilli()), e)
+			continue
 		}
+		others.Go(func() error {
+			r.noteAs(ctx, fmt.Sprintf("offline/%s/%d", id, last.at.UnixMilli()), e)
+			return nil
+		})
 	}
 	if len(events) > 0 {
 		r.note(ctx, events...)
 	}
+	_ = others.Wait() // none fails; what was not written is in the log
 }
 
 // hearOthers takes in the signs of life that other servers wrote.
