@@ -51,6 +51,9 @@ func (r *Registry) Bulk(ctx context.Context, s Selection, b Bulk) ([]Outcome, er
 	if err := r.writable(); err != nil {
 		return nil, err
 	}
+	if err := r.checkPatch(ctx, b.patch(), "/edit"); err != nil {
+		return nil, err
+	}
 	all, err := r.Select(ctx, s)
 	if err != nil {
 		return nil, err

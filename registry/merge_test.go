@@ -23,7 +23,7 @@ func swapped(t *testing.T, r *registry.Registry) (old, board registry.Machine) {
 	board, _ = mustRegister(t, r, registration(2, uuidB, "SN-B"))
 	for id, p := range map[string]registry.Patch{
 		old.ID:   {Name: new("rack1-7"), Owner: new("ana"), Tags: &[]string{"db", "gpu"}, Labels: map[string]*string{"rack": new("a1")}},
-		board.ID: {Owner: new("ben"), Note: new("what is this?"), OS: new("debian-12"), Tags: &[]string{"db", "new"}, Labels: map[string]*string{"rack": new("z9"), "slot": new("7")}},
+		board.ID: {Owner: new("ben"), Note: new("what is this?"), OS: new("linux"), Tags: &[]string{"db", "new"}, Labels: map[string]*string{"rack": new("z9"), "slot": new("7")}},
 	} {
 		m, err := r.Edit(by(t, "ana"), id, registry.AnyVersion, p)
 		if err != nil {
@@ -47,7 +47,7 @@ func TestMerge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.ID != old.ID || m.Name != "rack1-7" || m.Version != old.Version+1 || m.Owner != "ana" || m.Note != "what is this?" || m.OS != "debian-12" ||
+		if m.ID != old.ID || m.Name != "rack1-7" || m.Version != old.Version+1 || m.Owner != "ana" || m.Note != "what is this?" || m.OS != "linux" ||
 			!slices.Equal(m.Tags, []string{"db", "gpu", "new"}) || fmt.Sprint(m.Labels) != "map[rack:a1 slot:7]" ||
 			!slices.Equal(m.MACs, []registry.MAC{mac(2), mac(1)}) || m.Hardware.System.UUID != uuidB || !m.RegisteredAt.Equal(board.RegisteredAt) {
 			t.Errorf("merged: %+v", m)

@@ -130,7 +130,25 @@ func (r *Registry) Edit(ctx context.Context, id string, version int64, p Patch) 
 	if err := p.Validate(); err != nil {
 		return Machine{}, err
 	}
+	if err := r.checkPatch(ctx, p, ""); err != nil {
+		return Machine{}, err
+	}
 	return r.operate(ctx, id, version, editing(p))
+}
+
+// checkPatch errs with [*InvalidError] where a patch, which is at a JSON pointer, assigns
+// an operating system that the catalogue has not. It is looked at when somebody says so,
+// and not again: what is taken out of the catalogue stays assigned, and a list may come
+// before the catalogue that it is for.
+func (r *Registry) checkPatch(ctx context.Context, p Patch, at string) error {
+	if p.OS == nil || *p.OS == "" {
+		return nil
+	}
+	_, err := r.OS(ctx, *p.OS)
+	if errors.Is(err, ErrNotFound) {
+		return &InvalidError{Fields: []FieldError{{at + "/assigned_os", err.Error() + "; `dragonfly os list` has what there is"}}}
+	}
+	return err
 }
 
 // editing is an edit that is valid by itself.

@@ -19,6 +19,7 @@ func fleet(t *testing.T, store registry.Store) (*registry.Registry, registry.Mac
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Equip(catalogue)
 	m, _, err := r.Register(t.Context(), registry.Registration{MAC: registry.MAC{2, 0, 0, 0, 0, 1},
 		Hardware: registry.Hardware{System: registry.System{Vendor: "Acme", Serial: "SN-1"}}})
 	if err != nil {

@@ -23,8 +23,14 @@ func open(t *testing.T, store registry.Store) *registry.Registry { return openWi
 // openWith is [open] with something that finds hardware addresses.
 func openWith(t *testing.T, store registry.Store, resolve func(netip.Addr) registry.MAC) *registry.Registry {
 	t.Helper()
-	return openEquipped(t, store, func(r *registry.Registry) { r.Resolve(resolve) })
+	return openEquipped(t, store, func(r *registry.Registry) {
+		r.Resolve(resolve)
+		r.Equip(catalogue)
+	})
 }
+
+// catalogue has what machines are assigned where nothing is deployed.
+var catalogue = registry.Tools{Catalogue: []registry.OS{{ID: "debian-12"}, {ID: "ubuntu-24.04"}, {ID: "linux"}}}
 
 // openEquipped is [open] with what has to be set before it runs.
 func openEquipped(t *testing.T, store registry.Store, equip func(*registry.Registry)) *registry.Registry {
