@@ -238,11 +238,17 @@ func (g *guest) run(ctx context.Context, line string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
+// loginTimeout is how long one try to sign in may take. One that a machine was restarted
+// under hears nothing any more.
+const loginTimeout = 15 * time.Second
+
 // login signs in as soon as that is possible, and returns the ID of the boot; one with
 // the ID last does not count.
 func (g *guest) login(ctx context.Context, last string) (id string, err error) {
 	errPoll := pollEvery(ctx, time.Second/2, func() bool {
-		id, err = g.run(ctx, "cat /proc/sys/kernel/random/boot_id")
+		try, cancel := context.WithTimeout(ctx, loginTimeout)
+		defer cancel()
+		id, err = g.run(try, "cat /proc/sys/kernel/random/boot_id")
 		return err == nil && id != last
 	})
 	if errPoll != nil {
