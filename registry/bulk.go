@@ -51,8 +51,10 @@ func (r *Registry) Bulk(ctx context.Context, s Selection, b Bulk) ([]Outcome, er
 	if err := r.writable(); err != nil {
 		return nil, err
 	}
-	if err := r.checkPatch(ctx, b.patch(), "/edit"); err != nil {
-		return nil, err
+	if os := b.patch().OS; os != nil {
+		if err := r.assignable(ctx, *os, "/edit/assigned_os"); err != nil {
+			return nil, err
+		}
 	}
 	all, err := r.Select(ctx, s)
 	if err != nil {

@@ -130,23 +130,27 @@ func (r *Registry) Edit(ctx context.Context, id string, version int64, p Patch) 
 	if err := p.Validate(); err != nil {
 		return Machine{}, err
 	}
-	if err := r.checkPatch(ctx, p, ""); err != nil {
-		return Machine{}, err
-	}
-	return r.operate(ctx, id, version, editing(p))
+	op := editing(p)
+	return r.operate(ctx, id, version, operation{op.kind, func(m *Machine) (string, error) {
+		was := m.OS
+		message, err := op.do(m)
+		if err == nil && m.OS != was { // one that the catalogue has not any more may stay
+			err = r.assignable(ctx, m.OS, "/assigned_os")
+		}
+		return message, err
+	}})
 }
 
-// checkPatch errs with [*InvalidError] where a patch, which is at a JSON pointer, assigns
-// an operating system that the catalogue has not. It is looked at when somebody says so,
-// and not again: what is taken out of the catalogue stays assigned, and a list may come
-// before the catalogue that it is for.
-func (r *Registry) checkPatch(ctx context.Context, p Patch, at string) error {
-	if p.OS == nil || *p.OS == "" {
+// assignable errs with [*InvalidError], of what is at a JSON pointer, where the catalogue
+// has no such operating system; empty, for none, is assignable. A list that is imported
+// may be there before the catalogue that it is for, and is not held against it.
+func (r *Registry) assignable(ctx context.Context, os, at string) error {
+	if os == "" {
 		return nil
 	}
-	_, err := r.OS(ctx, *p.OS)
+	_, err := r.OS(ctx, os)
 	if errors.Is(err, ErrNotFound) {
-		return &InvalidError{Fields: []FieldError{{at + "/assigned_os", err.Error() + "; `dragonfly os list` has what there is"}}}
+		return &InvalidError{Fields: []FieldError{{at, err.Error() + "; `dragonfly os list` has what there is"}}}
 	}
 	return err
 }

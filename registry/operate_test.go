@@ -33,6 +33,28 @@ func by(t *testing.T, name string) context.Context {
 	return registry.WithActor(t.Context(), registry.Actor{Name: name, Role: "operator", From: "192.0.2.1"})
 }
 
+// An operating system that is not in the catalogue cannot be assigned; one that a machine
+// has all the same stays, whatever else is edited.
+func TestEditAssigns(t *testing.T) {
+	r, _ := fleet(t, registrytest.Memory())
+	imported(t, r, registry.Listed{Name: "elk", Serial: "SN-2", OS: new("gone-1")})
+	for _, step := range []struct{ os, want, problem string }{
+		{"gone-1", "gone-1", ""},
+		{"debain-12", "gone-1", "/assigned_os: operating system \"debain-12\": not found; did you mean debian-12?"},
+		{"debian-12", "debian-12", ""},
+		{"gone-1", "debian-12", "/assigned_os: operating system \"gone-1\": not found"},
+		{"", "", ""},
+	} {
+		_, err := r.Edit(by(t, "ana"), "elk", registry.AnyVersion, registry.Patch{Note: &step.os, OS: &step.os})
+		if step.problem == "" && err != nil || step.problem != "" && (err == nil || !strings.Contains(err.Error(), step.problem)) {
+			t.Errorf("%q: %v; want %q", step.os, err, step.problem)
+		}
+		if m, err := r.Machine(t.Context(), "elk"); err != nil || m.OS != step.want || step.problem == "" && m.Note != step.os {
+			t.Errorf("%q: %q with the note %q, %v; want %q", step.os, m.OS, m.Note, err, step.want)
+		}
+	}
+}
+
 func TestEdit(t *testing.T) {
 	r, m := fleet(t, registrytest.Memory())
 	tags := []string{"gpu", "a", "gpu"}
