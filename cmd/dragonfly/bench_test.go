@@ -138,13 +138,11 @@ func TestContender(t *testing.T) {
 	}
 	cfg := config{Host: "127.0.0.1", Port: port, DataDir: where, ImageDir: filepath.Join(where, "images")}
 	go func() {
-		for {
-			if conn, err := net.Dial("tcp", l.Addr().String()); err == nil {
-				conn.Close()
+		for ready := "http://" + l.Addr().String() + "/readyz"; ; time.Sleep(time.Millisecond) {
+			if answer, err := http.Get(ready); err == nil && answer.Body.Close() == nil && answer.StatusCode == http.StatusOK {
 				fmt.Println("listening on", l.Addr())
 				return
 			}
-			time.Sleep(time.Millisecond)
 		}
 	}()
 	run := serve
