@@ -207,7 +207,7 @@ func clusterState(m api.ClusterMember) string {
 
 func clusterRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "remove NODE", Short: "Take a host out of the cluster, by its name, ID or address",
+		Use: "remove MEMBER", Short: "Take a host out of the cluster, by its name, ID or address",
 		Long: `Take a host out of the cluster, by its name, ID or address. The others stop to
 speak to it at once; stop the service there. To join again it needs an empty data
 directory and a new token.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -27,11 +28,12 @@ type offer func(cmd *cobra.Command, ask *api.Client, prefix string) ([]cobra.Com
 // offeredArguments is what may stand for a word in the Use of a command.
 var offeredArguments = map[string]offer{
 	"MACHINE": offerMachines, "KEEP": offerMachines, "FROM": offerMachines, "OBJECT": offerMachines,
-	"OS": offerOSes, "DEPLOYMENT": offerDeployments, "ROLE": offerRoles,
+	"OS": offerOSes, "DEPLOYMENT": offerDeployments, "ROLE": offerRoles, "ACCOUNT": offerAccounts,
+	"ID": offerTokens, "IMAGE": offerImages, "JOB": offerImageJobs, "MEMBER": offerMembers,
 }
 
 // offeredValues is what may stand behind a flag, by its name.
-var offeredValues = map[string]offer{"machine": offerMachines, "os": offerOSes, "role": offerRoles}
+var offeredValues = map[string]offer{"machine": offerMachines, "os": offerOSes, "role": offerRoles, "state": offerDeploymentStates}
 
 // addCompletion adds the command that prints the scripts for shells. It keeps the output
 // that root has by now.
@@ -145,4 +147,56 @@ func offerRoles(*cobra.Command, *api.Client, string) (all []cobra.Completion, er
 		all = append(all, string(role))
 	}
 	return all, nil
+}
+
+func offerDeploymentStates(*cobra.Command, *api.Client, string) (all []cobra.Completion, err error) {
+	for _, state := range registry.DeploymentStates() {
+		all = append(all, string(state))
+	}
+	return all, nil
+}
+
+func offerAccounts(cmd *cobra.Command, ask *api.Client, _ string) (all []cobra.Completion, err error) {
+	users, err := ask.Users(cmd.Context())
+	for _, u := range users {
+		all = append(all, cobra.CompletionWithDesc(u.Name, string(u.Role)))
+	}
+	return all, err
+}
+
+func offerTokens(cmd *cobra.Command, ask *api.Client, _ string) (all []cobra.Completion, err error) {
+	tokens, err := ask.Tokens(cmd.Context())
+	for _, t := range tokens {
+		all = append(all, cobra.CompletionWithDesc(t.ID, t.Name+" of "+t.Owner))
+	}
+	return all, err
+}
+
+// offerImages offers the beginnings of the names of images, as they are listed.
+func offerImages(cmd *cobra.Command, ask *api.Client, _ string) (all []cobra.Completion, err error) {
+	list, err := ask.Images(cmd.Context())
+	for _, i := range list.Images {
+		all = append(all, cobra.CompletionWithDesc(shortName(i), i.Title))
+	}
+	return all, err
+}
+
+// offerImageJobs offers the jobs that have something to cancel, or to delete.
+func offerImageJobs(cmd *cobra.Command, ask *api.Client, _ string) (all []cobra.Completion, err error) {
+	list, err := ask.Images(cmd.Context())
+	for _, j := range list.Jobs {
+		if j.State != registry.ImageJobSucceeded {
+			all = append(all, cobra.CompletionWithDesc(j.ID, j.Title))
+		}
+	}
+	return all, err
+}
+
+// offerMembers offers the hosts of a cluster, by their IDs where no name is known.
+func offerMembers(cmd *cobra.Command, ask *api.Client, _ string) (all []cobra.Completion, err error) {
+	status, err := ask.Cluster(cmd.Context())
+	for _, m := range status.Members {
+		all = append(all, cobra.CompletionWithDesc(cmp.Or(m.Name, m.ID), m.Address))
+	}
+	return all, err
 }

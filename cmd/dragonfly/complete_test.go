@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +42,15 @@ func TestCompletion(t *testing.T) {
 	r.run(t, "", "memtest", "otter", "--yes")
 	t.Setenv("DRAGONFLY_SERVER", r.url)
 	deployment := strings.TrimSpace(r.run(t, "", "deployment", "list", "-o", "name"))
+	r.run(t, "correct horse battery\n", "user", "create", "ana", "--password-stdin")
+	t.Setenv("DRAGONFLY_TOKEN", strings.TrimSpace(r.run(t, "", "token", "create", "ci", "--owner", "ana", "--role", "admin")))
+	token := strings.TrimSpace(r.run(t, "", "token", "list", "-o", "name"))
+	image := filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(image, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.run(t, "", "image", "import", image)
+	image = strings.TrimSpace(r.run(t, "", "image", "list", "-o", "name"))[:12]
 	for line, want := range map[string]string{
 		"machine show ":                       "otter rack1-7 rack1-8",
 		"machine show rack":                   "rack1-7 rack1-8",
@@ -59,6 +70,13 @@ func TestCompletion(t *testing.T) {
 		"deployment retry ":                   "", // it is under way
 		"user role ana ":                      "viewer operator admin",
 		"user create ana --role o":            "operator",
+		"user passwd ":                        "ana",
+		"user create ":                        "", // a new one
+		"token revoke ":                       token,
+		"image verify ":                       image,
+		"image delete " + image[:3]:           image,
+		"image cancel ":                       "", // the import is done
+		"deployment list --state f":           "failed",
 		"machine list ":                       "",
 		"journal -o ":                         "table json yaml",
 		"machine show rack1-7 --context ":     "local",

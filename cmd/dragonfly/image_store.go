@@ -31,7 +31,7 @@ func imageListCommand() *cobra.Command {
 			show := columns[registry.Image]{
 				heads: []string{"NAME", "TITLE", "SIZE", "FILE", "CHECKED BY", "IMPORTED", "STATE"},
 				cells: func(i registry.Image) []string {
-					return []string{i.Name[:min(12, len(i.Name))], i.Title, size(i.Size), size(i.Packed), checkedBy(i), moment(i.ImportedAt), imageState(i)}
+					return []string{shortName(i), i.Title, size(i.Size), size(i.Packed), checkedBy(i), moment(i.ImportedAt), imageState(i)}
 				},
 				name: func(i registry.Image) string { return i.Name },
 			}
@@ -62,6 +62,9 @@ func checkedBy(i registry.Image) string {
 	}
 	return "nothing"
 }
+
+// shortName is as much of an image's name as tells it from all others.
+func shortName(i registry.Image) string { return i.Name[:min(12, len(i.Name))] }
 
 func imageState(i registry.Image) string {
 	switch {
@@ -257,7 +260,7 @@ func imageCancelCommand() *cobra.Command {
 
 func imageVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify NAME", Short: "Have the server read all of an image and compare every sum",
+		Use: "verify IMAGE", Short: "Have the server read all of an image and compare every sum",
 		Long: `Have the server read all of an image and compare every sum. One that is damaged is
 not served until it is added or imported again.`,
 		Args: exactly(1, "the name of an image, or its first 6 characters"),
@@ -287,7 +290,7 @@ and asks.`,
 				return fmt.Errorf("collect images: %w", err)
 			}
 			for _, i := range gone.Images {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s, %s\n", i.Name[:min(12, len(i.Name))], i.Title, size(i.Packed))
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s, %s\n", shortName(i), i.Title, size(i.Packed))
 			}
 			if dry, _ := cmd.Flags().GetBool("dry-run"); dry || gone.Bytes == 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s can be freed\n", size(gone.Bytes))
@@ -311,14 +314,14 @@ and asks.`,
 
 func imageDeleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete an image", Args: exactly(1, "the name of an image, or its first 6 characters"),
+		Use: "delete IMAGE", Short: "Delete an image", Args: exactly(1, "the name of an image, or its first 6 characters"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := control(cmd)
 			image, err := client.Image(cmd.Context(), args[0])
 			if err != nil {
 				return fmt.Errorf("delete %s: %w", args[0], err)
 			}
-			if err := confirm(cmd, fmt.Sprintf("delete %s (%s)?", image.Title, image.Name[:12])); err != nil {
+			if err := confirm(cmd, fmt.Sprintf("delete %s (%s)?", image.Title, shortName(image))); err != nil {
 				return err
 			}
 			force, _ := cmd.Flags().GetBool("force")

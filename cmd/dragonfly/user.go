@@ -86,7 +86,7 @@ func userListCommand() *cobra.Command {
 
 func userDeleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete an account, its sessions and its API tokens",
+		Use: "delete ACCOUNT", Short: "Delete an account, its sessions and its API tokens",
 		Args: exactly(1, "the name of the account"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := confirm(cmd, "Delete "+args[0]+", and all API tokens that act for it?"); err != nil {
@@ -106,7 +106,7 @@ func userDeleteCommand() *cobra.Command {
 
 func userPasswordCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "passwd NAME", Short: "Give an account a new password and end its sessions",
+		Use: "passwd ACCOUNT", Short: "Give an account a new password and end its sessions",
 		Long: `Give an account a new password and end its sessions. Its API tokens stay; see
 dragonfly token revoke.
 
@@ -131,7 +131,7 @@ The password is asked for, or read from standard input with --password-stdin.`,
 
 func userRoleCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "role NAME ROLE", Short: "Give an account another role: viewer, operator or admin",
+		Use: "role ACCOUNT ROLE", Short: "Give an account another role: viewer, operator or admin",
 		Args: exactly(2, "the name of the account and its new role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			role, err := roleOf(args[1])
