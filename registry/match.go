@@ -9,10 +9,9 @@ import (
 // by SMBIOS UUID, else by vendor and serial number, else by any hardware
 // address. So a machine keeps its record when a NIC or its mainboard is swapped.
 //
-// alive tells whether an agent is polling for a record at this moment. Such a
-// record is another machine when identity is all it shares with reg: boards of
-// one batch may carry one UUID, and blades often carry the serial of their
-// chassis.
+// alive tells whether the agent of a record runs at this moment. Such a record is
+// another machine when identity is all it shares with reg: boards of one batch may
+// carry one UUID, and blades often carry the serial of their chassis.
 func Match(reg Registration, candidates []Machine, alive func(id string) bool) (Machine, bool) {
 	best, bestScore := Machine{}, 0
 	for _, m := range candidates {

@@ -84,11 +84,13 @@ func (p *presence) latest(id string, stored time.Time) time.Time {
 	return stored
 }
 
-// polling reports whether an agent waits for instructions at this moment.
-func (p *presence) polling(id string) bool {
+// alive reports whether an agent runs at a moment: it waits for instructions, or was
+// heard not long ago, by this server or another one. While it carries out a deployment
+// it does not wait.
+func (p *presence) alive(id string, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.waiters[id] != nil
+	return p.waiters[id] != nil || now.Sub(p.seen[id].at) < OnlineFor
 }
 
 // count is the number of machines that are polling.

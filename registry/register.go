@@ -108,11 +108,14 @@ func (r *Registry) remembered(ctx context.Context, ids []string) ([]Machine, boo
 	return machines, err == nil && len(machines) == len(ids) && !slices.ContainsFunc(machines, outdated)
 }
 
+// alive reports whether the agent of a machine runs now.
+func (r *Registry) alive(id string) bool { return r.presence.alive(id, r.now()) }
+
 // enrolAs writes a registration as that of the candidate which it is from, or of a
 // new machine.
 func (r *Registry) enrolAs(ctx context.Context, e enrolment, candidates []Machine, taken int, obsolete func(Machine) bool) (Machine, bool, error) {
 	reg := e.Registration
-	match, known := Match(reg, candidates, r.presence.polling)
+	match, known := Match(reg, candidates, r.alive)
 	if !known {
 		match = r.newMachine(e.ID, reg, e.At, taken)
 	}

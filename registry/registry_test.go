@@ -66,28 +66,63 @@ func mustRegister(t *testing.T, r *registry.Registry, reg registry.Registration)
 }
 
 func TestRegisterIsIdempotent(t *testing.T) {
-	r := open(t, registrytest.Memory())
-	first, created := mustRegister(t, r, registration(1, uuidA, "SN-A"))
-	if !created || first.State != registry.Ready || first.Name == "" {
-		t.Fatalf("first registration: created %v, %+v", created, first)
-	}
-	for _, tt := range []struct {
-		name string
-		reg  registry.Registration
-	}{
-		{"again", registration(1, uuidA, "SN-A")},
-		{"with another NIC", registration(2, uuidA, "SN-A")},
-		{"by serial alone", registration(3, "", "SN-A")},
-		{"by address alone", registration(3, "", "")},
-	} {
-		m, created := mustRegister(t, r, tt.reg)
-		if created || m.ID != first.ID || m.Name != first.Name {
-			t.Errorf("%s: created %v, record %s; want %s", tt.name, created, m.ID, first.ID)
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, registrytest.Memory())
+		first, created := mustRegister(t, r, registration(1, uuidA, "SN-A"))
+		if !created || first.State != registry.Ready || first.Name == "" {
+			t.Fatalf("first registration: created %v, %+v", created, first)
 		}
-	}
-	m, err := r.Machine(t.Context(), first.Name)
-	if err != nil || !slices.Contains(m.MACs, mac(1)) || !slices.Contains(m.MACs, mac(3)) {
-		t.Errorf("addresses of %s: %v, %v; the old ones belong to it still", first.Name, m.MACs, err)
+		for _, tt := range []struct {
+			name string
+			off  time.Duration // before it
+			reg  registry.Registration
+		}{
+			{"again", 0, registration(1, uuidA, "SN-A")},
+			{"with another NIC", registry.OnlineFor, registration(2, uuidA, "SN-A")},
+			{"by serial alone", registry.OnlineFor, registration(3, "", "SN-A")},
+			{"by address alone", 0, registration(3, "", "")},
+		} {
+			time.Sleep(tt.off)
+			m, created := mustRegister(t, r, tt.reg)
+			if created || m.ID != first.ID || m.Name != first.Name {
+				t.Errorf("%s: created %v, record %s; want %s", tt.name, created, m.ID, first.ID)
+			}
+		}
+		m, err := r.Machine(t.Context(), first.Name)
+		if err != nil || !slices.Contains(m.MACs, mac(1)) || !slices.Contains(m.MACs, mac(3)) {
+			t.Errorf("addresses of %s: %v, %v; the old ones belong to it still", first.Name, m.MACs, err)
+		}
+	})
+}
+
+// Blades of one chassis may all say its serial number. One that comes while another is
+// being deployed, and so does not wait for instructions, or talks to another server, is
+// a machine of its own.
+func TestTwinsOfABusyMachine(t *testing.T) {
+	for name, shared := range map[string]bool{"of this server": false, "of another server": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := registrytest.Memory()
+				tools := testTools()
+				tools.Shared = shared
+				g := &rig{Registry: openTools(t, store, tools), store: store}
+				g.m = g.boot(t, 1, disk("sda", "S1", 8e9))
+				beside := g.Registry
+				if shared {
+					beside = openTools(t, store, tools)
+				}
+				g.deploy(t, "linux")
+				d := g.claim(t, "boot 1")
+				for range 20 {
+					time.Sleep(5 * time.Second)
+					g.report(t, registry.ActionReport{Deployment: d.ID, Boot: d.Boot, Attempt: d.Attempt, State: registry.ActionRunning})
+				}
+				twin, created := mustRegister(t, beside, registration(2, "", "SN-1"))
+				if !created || twin.ID == g.m.ID {
+					t.Errorf("a blade with the serial number of %s: created %t, record %s", g.m.Name, created, twin.Name)
+				}
+			})
+		})
 	}
 }
 

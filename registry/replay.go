@@ -73,7 +73,7 @@ func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
 		if err != nil {
 			return m, false, fmt.Errorf("%w; and the last known state cannot be read: %w", ErrUnavailable, err)
 		}
-		if same, ok := Match(e.Registration, known, r.presence.polling); ok {
+		if same, ok := Match(e.Registration, known, r.alive); ok {
 			match = same
 		}
 		others = slices.DeleteFunc(known, func(m Machine) bool { return m.ID == match.ID })
