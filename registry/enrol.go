@@ -57,6 +57,9 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 		change.Events = append(change.Events, m.event(MachineHardware, now, keptMessage(others, kept)))
 	}
 	first := match.RegisteredAt.IsZero()
+	if twin := slices.IndexFunc(others, func(o Machine) bool { return first && sameIdentity(o.Hardware.System, m.Hardware.System) }); twin >= 0 {
+		change.Events = append(change.Events, m.event(MachineHardware, now, twinMessage(others[twin], m)))
+	}
 	var differences []Difference
 	if !first {
 		differences = Diff(match.Hardware, m.Hardware)
@@ -92,6 +95,14 @@ func keptMessage(others []Machine, kept []MAC) string {
 		more = fmt.Sprintf(" and %d more of other machines", len(kept)-1)
 	}
 	return fmt.Sprintf("reports the hardware address %s of %s%s, which it did not boot from: left where it was; retire or delete the machine that no longer has it", kept[0], others[at].Name, more)
+}
+
+func twinMessage(twin, m Machine) string {
+	what := "UUID"
+	if !sameUUID(twin.Hardware.System, m.Hardware.System) {
+		what = "serial number"
+	}
+	return fmt.Sprintf("has the %s of %s, and counts as another machine; merge the two if they are one", what, twin.Name)
 }
 
 // maxDifferences bounds the lines that one registration writes on the timeline; a

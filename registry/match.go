@@ -9,14 +9,15 @@ import (
 // by SMBIOS UUID, else by vendor and serial number, else by any hardware
 // address. So a machine keeps its record when a NIC or its mainboard is swapped.
 //
-// alive tells whether the agent of a record runs at this moment. Such a record is
-// another machine when identity is all it shares with reg: boards of one batch may
-// carry one UUID, and blades often carry the serial of their chassis.
+// Boards of one batch may carry one UUID, and blades often carry the serial of their
+// chassis. So a record is another machine when identity is all it shares with reg and
+// each of them has parts that the other one lacks, or its agent runs at this moment,
+// as alive tells.
 func Match(reg Registration, candidates []Machine, alive func(id string) bool) (Machine, bool) {
 	best, bestScore := Machine{}, 0
 	for _, m := range candidates {
 		s := likeness(reg, m)
-		if s == 0 || (alive(m.ID) && isTwin(reg, m)) {
+		if s == 0 || isApart(reg, m) || (alive(m.ID) && isTwin(reg, m)) {
 			continue
 		}
 		if s > bestScore || (s == bestScore && m.CreatedAt.Before(best.CreatedAt)) {
@@ -63,6 +64,32 @@ func isTwin(reg Registration, m Machine) bool {
 	return usableUUID(m.Hardware.System.UUID) && !sameUUID(reg.Hardware.System, m.Hardware.System)
 }
 
+// isApart reports whether reg and m have no address and no part in common, and both name
+// parts. A mainboard that was swapped leaves memory and disks, and a NIC all else.
+func isApart(reg Registration, m Machine) bool {
+	if sharesMAC(reg.MACs, m.MACs) {
+		return false
+	}
+	a, b := serials(reg.Hardware), serials(m.Hardware)
+	return len(a) > 0 && len(b) > 0 && !slices.ContainsFunc(a, func(serial string) bool { return slices.Contains(b, serial) })
+}
+
+// serials are those of a machine's memory modules and disks, as keys, where they tell
+// parts apart. A disk that is plugged in from outside is anybody's.
+func serials(h Hardware) (keys []string) {
+	for _, d := range h.Memory.DIMMs {
+		if usableSerial(d.Serial) {
+			keys = append(keys, "memory "+d.Serial)
+		}
+	}
+	for _, d := range h.Disks {
+		if usableSerial(d.Serial) && !d.Removable && d.Transport != "usb" {
+			keys = append(keys, "disk "+d.Serial)
+		}
+	}
+	return keys
+}
+
 func sharesMAC(a, b []MAC) bool {
 	return slices.ContainsFunc(a, func(mac MAC) bool { return slices.Contains(b, mac) })
 }
@@ -74,6 +101,9 @@ func sameUUID(a, b System) bool {
 func sameSerial(a, b System) bool {
 	return usableSerial(a.Serial) && a.Serial == b.Serial && strings.EqualFold(a.Vendor, b.Vendor)
 }
+
+// sameIdentity reports whether two systems say that they are one.
+func sameIdentity(a, b System) bool { return sameUUID(a, b) || sameSerial(a, b) }
 
 // awaits reports whether m is expected, by a list, under that serial number. What a
 // list calls the vendor is not what the firmware does, so that is not compared.

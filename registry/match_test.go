@@ -18,6 +18,38 @@ func system(uuid, serial string) registry.Hardware {
 	return registry.Hardware{System: registry.System{Vendor: "Acme", UUID: uuid, Serial: serial}}
 }
 
+// fitted is hardware with a memory module and a disk of these serial numbers.
+func fitted(h registry.Hardware, dimm, disk string) registry.Hardware {
+	h.Memory.DIMMs = []registry.DIMM{{Slot: "A1", Serial: dimm}, {Slot: "A2"}}
+	h.Disks = []registry.Disk{{Name: "sda", Serial: disk}, {Name: "sdb", Serial: "STICK", Transport: "usb"}}
+	return h
+}
+
+// Machines with one UUID or serial number, and neither of them runs its agent now.
+func TestMatchByParts(t *testing.T) {
+	node := registry.Machine{ID: "node", MACs: []registry.MAC{mac(1)}, RegisteredAt: time.Unix(1, 0), Hardware: fitted(system(uuidA, "CHASSIS"), "M1", "D1")}
+	for name, c := range map[string]struct {
+		macs []registry.MAC
+		hw   registry.Hardware
+		same bool
+	}{
+		"another node of the chassis":             {[]registry.MAC{mac(7)}, fitted(system(uuidB, "CHASSIS"), "M2", "D2"), false},
+		"another board of the batch":              {[]registry.MAC{mac(7)}, fitted(system(uuidA, ""), "M2", "D2"), false},
+		"no disk yet":                             {[]registry.MAC{mac(7)}, fitted(system(uuidB, "CHASSIS"), "M2", ""), false},
+		"mainboard swapped":                       {[]registry.MAC{mac(7)}, fitted(system(uuidB, "CHASSIS"), "M1", "D1"), true},
+		"mainboard and memory swapped":            {[]registry.MAC{mac(7)}, fitted(system(uuidB, "CHASSIS"), "M2", "D1"), true},
+		"NIC and disk swapped":                    {[]registry.MAC{mac(7)}, fitted(system(uuidA, "CHASSIS"), "M1", "D2"), true},
+		"memory and disk swapped":                 {[]registry.MAC{mac(1)}, fitted(system(uuidA, "CHASSIS"), "M2", "D2"), true},
+		"parts that say nothing":                  {[]registry.MAC{mac(7)}, fitted(system(uuidA, "CHASSIS"), "Not Specified", ""), true},
+		"nothing but the serial number, no parts": {[]registry.MAC{mac(7)}, system("", "CHASSIS"), true},
+	} {
+		reg := registry.Registration{MAC: c.macs[0], MACs: c.macs, Hardware: c.hw}
+		if _, same := registry.Match(reg, []registry.Machine{node}, func(string) bool { return false }); same != c.same {
+			t.Errorf("%s: the same machine %t, want %t", name, same, c.same)
+		}
+	}
+}
+
 func TestMatch(t *testing.T) {
 	known := registry.Machine{ID: "known", MACs: []registry.MAC{mac(1), mac(2)}, Hardware: system(uuidA, "SN-A"), CreatedAt: time.Unix(1, 0)}
 	other := registry.Machine{ID: "other", MACs: []registry.MAC{mac(9)}, Hardware: system(uuidB, "SN-B"), CreatedAt: time.Unix(2, 0)}

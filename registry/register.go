@@ -11,8 +11,8 @@ import (
 // somebody else's write succeeded, so a handful is plenty.
 const attempts = 16
 
-// Register files what an agent reports: the same machine, by UUID, serial number
-// or any address, is the same record. It returns the machine and whether it is
+// Register files what an agent reports: the same machine, as [Match] tells it, is the
+// same record. It returns the machine and whether it is
 // new. While the store is away the registration waits in the journal, and the
 // machine is what is known of it, with Journaled set. It errs with
 // [*InvalidError], [ErrUnavailable], or a fault of the store.

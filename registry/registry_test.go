@@ -95,6 +95,38 @@ func TestRegisterIsIdempotent(t *testing.T) {
 	})
 }
 
+// The nodes of one chassis are set up one after the other.
+func TestNodesOfOneChassis(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		r := open(t, store)
+		node := func(n byte) registry.Registration {
+			reg := registration(n, fmt.Sprintf("4c4c4544-0042-3510-8052-b4c04f5644%02x", n), "CHASSIS")
+			reg.Hardware = fitted(reg.Hardware, fmt.Sprint("M", n), fmt.Sprint("D", n))
+			return reg
+		}
+		first, _ := mustRegister(t, r, node(1))
+		time.Sleep(registry.OnlineFor)
+		second, created := mustRegister(t, r, node(2))
+		if !created {
+			t.Fatalf("the second node took over the record %s of the first", second.Name)
+		}
+		time.Sleep(registry.OnlineFor)
+		for n, want := range []registry.Machine{first, second} {
+			if m, created := mustRegister(t, r, node(byte(n+1))); created || m.ID != want.ID {
+				t.Errorf("node %d came back as %s, new %t; want %s", n+1, m.Name, created, want.Name)
+			}
+		}
+		events, err := store.Events(t.Context(), 0, 100)
+		said := slices.ContainsFunc(events, func(e registry.Event) bool {
+			return e.Machine == second.ID && e.Message == "has the serial number of "+first.Name+", and counts as another machine; merge the two if they are one"
+		})
+		if err != nil || !said {
+			t.Errorf("nobody is told of it: %+v, %v", events, err)
+		}
+	})
+}
+
 // Blades of one chassis may all say its serial number. One that comes while another is
 // being deployed, and so does not wait for instructions, or talks to another server, is
 // a machine of its own.
