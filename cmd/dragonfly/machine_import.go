@@ -30,7 +30,8 @@ CSV begins with a line that names the columns, in any order:
   os         the operating system to assign; nothing is installed by it
 
 Between the cells is a comma, a semicolon or a tab; between several values in one cell
-are blanks, commas or semicolons. An empty cell says nothing: what is stored stays.
+are blanks, commas or semicolons. An empty cell says nothing: what is stored stays, until
+"dragonfly machine edit" empties it.
 
 JSON is an array of objects, or an object in each line; YAML is a list, or what
 "dragonfly export" writes. Their fields have the same names; lists may be lists.
