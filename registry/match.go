@@ -11,8 +11,8 @@ import (
 //
 // Boards of one batch may carry one UUID, and blades often carry the serial of their
 // chassis. So a record is another machine when identity is all it shares with reg and
-// each of them has parts that the other one lacks, or its agent runs at this moment,
-// as alive tells.
+// they have no part in common, or its agent runs at this moment, as alive tells; and
+// so it is when only an address is, such as that of a NIC on USB.
 func Match(reg Registration, candidates []Machine, alive func(id string) bool) (Machine, bool) {
 	best, bestScore := Machine{}, 0
 	for _, m := range candidates {
@@ -49,8 +49,13 @@ func likeness(reg Registration, m Machine) int {
 // not boot from: UUID and serial number both say that they are two machines. That
 // address is only said, and so is not enough to take over a record.
 func isStranger(reg Registration, m Machine) bool {
-	a, b := reg.Hardware.System, m.Hardware.System
-	return !slices.Contains(m.MACs, reg.MAC) && usableUUID(a.UUID) && usableUUID(b.UUID) && !sameUUID(a, b) &&
+	return !slices.Contains(m.MACs, reg.MAC) && areStrangers(reg.Hardware.System, m.Hardware.System)
+}
+
+// areStrangers reports whether UUID and serial number both say that two systems are not
+// one.
+func areStrangers(a, b System) bool {
+	return usableUUID(a.UUID) && usableUUID(b.UUID) && !sameUUID(a, b) &&
 		usableSerial(a.Serial) && usableSerial(b.Serial) && !sameSerial(a, b)
 }
 
@@ -64,10 +69,12 @@ func isTwin(reg Registration, m Machine) bool {
 	return usableUUID(m.Hardware.System.UUID) && !sameUUID(reg.Hardware.System, m.Hardware.System)
 }
 
-// isApart reports whether reg and m have no address and no part in common, and both name
-// parts. A mainboard that was swapped leaves memory and disks, and a NIC all else.
+// isApart reports whether reg and m have no part in common, and both name parts, though
+// they share an address, or say one UUID or serial number. A mainboard that was swapped
+// leaves memory and disks, and a NIC all else; but one that is plugged in from outside
+// goes from machine to machine.
 func isApart(reg Registration, m Machine) bool {
-	if sharesMAC(reg.MACs, m.MACs) {
+	if sharesMAC(reg.MACs, m.MACs) && !areStrangers(reg.Hardware.System, m.Hardware.System) {
 		return false
 	}
 	a, b := serials(reg.Hardware), serials(m.Hardware)

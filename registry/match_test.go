@@ -40,6 +40,8 @@ func TestMatchByParts(t *testing.T) {
 		"mainboard and memory swapped":            {[]registry.MAC{mac(7)}, fitted(system(uuidB, "CHASSIS"), "M2", "D1"), true},
 		"NIC and disk swapped":                    {[]registry.MAC{mac(7)}, fitted(system(uuidA, "CHASSIS"), "M1", "D2"), true},
 		"memory and disk swapped":                 {[]registry.MAC{mac(1)}, fitted(system(uuidA, "CHASSIS"), "M2", "D2"), true},
+		"a USB NIC that was ours":                 {[]registry.MAC{mac(1)}, fitted(system(uuidB, "ANOTHER"), "M2", "D2"), false},
+		"mainboard and serial number swapped":     {[]registry.MAC{mac(1)}, fitted(system(uuidB, "ANOTHER"), "M1", "D1"), true},
 		"parts that say nothing":                  {[]registry.MAC{mac(7)}, fitted(system(uuidA, "CHASSIS"), "Not Specified", ""), true},
 		"nothing but the serial number, no parts": {[]registry.MAC{mac(7)}, system("", "CHASSIS"), true},
 	} {

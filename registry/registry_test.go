@@ -127,6 +127,37 @@ func TestNodesOfOneChassis(t *testing.T) {
 	})
 }
 
+// A NIC on USB has booted one machine, and now another one.
+func TestUSBNICGoesRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, registrytest.Memory())
+		with := func(n byte) registry.Registration {
+			reg := registration(1, fmt.Sprintf("4c4c4544-0042-3510-8052-b4c04f5644%02x", n), fmt.Sprint("SN-", n))
+			reg.Hardware = fitted(reg.Hardware, fmt.Sprint("M", n), fmt.Sprint("D", n))
+			return reg
+		}
+		var all []registry.Machine
+		for n := range byte(3) {
+			m, created := mustRegister(t, r, with(n))
+			if !created {
+				t.Errorf("machine %d took over the record %s", n, m.Name)
+			}
+			all = append(all, m)
+			time.Sleep(registry.OnlineFor)
+		}
+		for n, want := range all {
+			m, created := mustRegister(t, r, with(byte(n)))
+			if created || m.ID != want.ID || !slices.Equal(m.MACs, []registry.MAC{mac(1)}) {
+				t.Errorf("machine %d came back as %s with %v, new %t; want %s", n, m.Name, m.MACs, created, want.Name)
+			}
+			time.Sleep(registry.OnlineFor)
+		}
+		if first, err := r.Machine(t.Context(), all[0].ID); err != nil || len(first.MACs) > 0 {
+			t.Errorf("the first machine, whose address another one has: %v, %v", first.MACs, err)
+		}
+	})
+}
+
 // Blades of one chassis may all say its serial number. One that comes while another is
 // being deployed, and so does not wait for instructions, or talks to another server, is
 // a machine of its own.
