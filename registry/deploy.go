@@ -159,6 +159,12 @@ func (r *Registry) Deploy(ctx context.Context, id string, req DeployRequest, bat
 		if err := plan.refusal(); err != nil {
 			return plan, fmt.Errorf("%s on %s: %w", plan.Deployment.name(), m.Name, err)
 		}
+		if plan.last.HandedOut() {
+			if err := r.overtake(ctx, plan.last.ID); err != nil {
+				return plan, err
+			}
+			continue
+		}
 		plan, err = r.create(ctx, plan, batch)
 		if _, lost := errors.AsType[*ConflictError](err); !lost {
 			return plan, err

@@ -214,6 +214,10 @@ func (r *Registry) expireDeployment(ctx context.Context, id string, deadline tim
 			return nil
 		}
 		t.d, err = t.d.expired(lastSeen(timeline, t.d.StateAt), r.now())
+		if t.d.State == DeploymentSucceeded {
+			t.tellState(r, fmt.Sprintf("%s counts as started: iPXE told of no failure within %s; what it started tells nothing", t.d.name(), minutes(t.d.Limits.Run)))
+			return err
+		}
 		t.tellState(r, t.d.name()+" timed out: "+t.d.Reason)
 		return err
 	})

@@ -115,7 +115,7 @@ func (r *Registry) mayDeploy(ctx context.Context, p *DeployPlan) error {
 			return err
 		}
 		p.last = d
-		if err == nil && !d.State.Ended() {
+		if err == nil && !d.State.Ended() && !d.HandedOut() {
 			p.Problems = append(p.Problems, &RefusalError{fmt.Sprintf("the %s, %s, is %s on it; cancel that first", d.name(), d.ID, d.State)})
 			return nil
 		}

@@ -37,7 +37,7 @@ type Deployment struct {
 
 	Attempt int       `json:"attempt,omitempty"` // how many boots of the machine took it up
 	BootID  string    `json:"boot_id,omitempty"` // of the boot that carries it out, as its kernel calls it
-	Boot    string    `json:"boot,omitempty"`    // the same, as its token calls it; see [AgentBoot]
+	Boot    string    `json:"boot,omitempty"`    // the same, as its token calls it, see [AgentBoot]; or the key of a [BootOrder]
 	Wrote   bool      `json:"wrote,omitempty"`   // the disk is not what it was
 	WroteAt time.Time `json:"wrote_at,omitzero"` // since then
 
@@ -45,10 +45,10 @@ type Deployment struct {
 	WasReason string    `json:"was_reason,omitempty"`
 	By        string    `json:"by,omitempty"` // who asked for it
 	CreatedAt time.Time `json:"created_at"`
-	StartedAt time.Time `json:"started_at,omitzero"` // when an agent took it up first
+	StartedAt time.Time `json:"started_at,omitzero"` // when an agent took it up first, or iPXE was given it
 	StateAt   time.Time `json:"state_at"`            // when it came to its state
 	EndedAt   time.Time `json:"ended_at,omitzero"`
-	Deadline  time.Time `json:"deadline,omitzero"` // when its state fails by itself; zero for one that lasts
+	Deadline  time.Time `json:"deadline,omitzero"` // when its state ends by itself; zero for one that lasts
 	Version   int64     `json:"-"`                 // of this record, as that of [Machine]
 	Track     Track     `json:"-"`                 // how far it is, as far as it was written down
 }
@@ -132,7 +132,7 @@ type DeploymentState string
 const (
 	DeploymentPending   DeploymentState = "pending"   // others of its batch come first, or its image is fetched; the machine is as it was
 	DeploymentWaiting   DeploymentState = "waiting"   // for the machine to boot, or its waiting agent to take it
-	DeploymentRunning   DeploymentState = "running"   // an agent carries it out
+	DeploymentRunning   DeploymentState = "running"   // an agent carries it out, or iPXE was given it
 	DeploymentVerifying DeploymentState = "verifying" // for the first boot of what was installed
 	DeploymentSucceeded DeploymentState = "succeeded"
 	DeploymentFailed    DeploymentState = "failed"

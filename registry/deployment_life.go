@@ -88,11 +88,11 @@ func (d Deployment) claimed(m Machine, boot AgentBoot, now time.Time) (_ Deploym
 			d.Disk.title(), clock(d.WroteAt))
 	case d.State == DeploymentRunning && d.Attempt >= maxAttempts:
 		refusal = fmt.Sprintf("the machine restarted %d times before its disk was written to; its disk is as it was", d.Attempt)
+	case d.Kind.OneShot() && d.State == DeploymentRunning:
+		d, err = d.step(DeployEnd, now)
+		return d, fmt.Sprintf("the machine has restarted, so the %s is over", d.name()), err
 	case d.Kind.ByScript():
 		return d, "it is for iPXE, and not for the agent; restart the machine", nil
-	case d.Kind == KindRescue && d.State == DeploymentRunning:
-		d, err = d.step(DeployEnd, now)
-		return d, "the machine has restarted, so the rescue is over", err
 	case d.State == DeploymentVerifying:
 		return d, "everything was carried out; what was installed is to start from the disk", nil
 	case d.State != DeploymentWaiting && d.State != DeploymentRunning:
@@ -234,8 +234,11 @@ func (d Deployment) cancelled(by string, now time.Time) (Deployment, error) {
 }
 
 // expired is d after its deadline passed. seen is the last that was seen of its
-// machine, or of its image.
+// machine, or of its image. Of what iPXE was given, no word is good news.
 func (d Deployment) expired(seen string, now time.Time) (Deployment, error) {
+	if d.HandedOut() {
+		return d.step(DeployEnd, now)
+	}
 	what := map[DeploymentState]string{
 		DeploymentPending:   "its image was not fetched within %s",
 		DeploymentWaiting:   "no agent took it up within %s: the machine did not boot from the network, or not as far as the agent",

@@ -34,3 +34,30 @@ func TestDeploymentSteps(t *testing.T) {
 		}
 	}
 }
+
+func TestHeldBy(t *testing.T) {
+	for _, c := range []struct {
+		kind  DeploymentKind
+		state DeploymentState
+		key   string
+		want  bool
+	}{
+		{KindISO, DeploymentRunning, "K3Y", true},
+		{KindMemtest, DeploymentRunning, "K3Y", true},
+		{KindScript, DeploymentRunning, "K3Y", true},
+		{KindISO, DeploymentRunning, "K3Z", false},
+		{KindISO, DeploymentRunning, "", false},
+		{KindISO, DeploymentWaiting, "K3Y", false},
+		{KindISO, DeploymentSucceeded, "K3Y", false},
+		{KindISO, DeploymentCancelled, "K3Y", false},
+		{KindRescue, DeploymentRunning, "K3Y", false}, // an agent has it
+		{KindInstall, DeploymentRunning, "K3Y", false},
+	} {
+		if got := (Deployment{Kind: c.kind, State: c.state, Boot: "K3Y"}).heldBy(c.key); got != c.want {
+			t.Errorf("%s that is %s, by %q: %v", c.kind, c.state, c.key, got)
+		}
+	}
+	if (Deployment{Kind: KindISO, State: DeploymentRunning}).heldBy("") {
+		t.Error("no key is a key")
+	}
+}

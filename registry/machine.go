@@ -47,7 +47,7 @@ type BootTarget string
 // The targets of a boot that a machine's state does not say.
 const (
 	BootAgent BootTarget = "agent" // there is work for it
-	BootDisk  BootTarget = "disk"  // what was installed has yet to start, or a rescue is over
+	BootDisk  BootTarget = "disk"  // what was installed has yet to start, or a boot that is for once was begun
 	BootOSIE  BootTarget = "osie"  // Tinkerbell has work for it; "osie:hook": in that [OSIE]
 	BootOnce  BootTarget = "once"  // a [BootOrder], which iPXE carries out
 )

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,13 +55,149 @@ func TestBootOnce(t *testing.T) {
 		}
 	}
 	g.ordered(t, d.ID, registry.DeploymentWaiting, registry.BootOnce)
-	if got, err := g.TakeBoot(t.Context(), g.m.ID); got != want || err != nil {
+	got, err := g.TakeBoot(t.Context(), g.m.ID)
+	if want.Key = got.Key; got != want || len(got.Key) < 26 || err != nil {
 		t.Errorf("took %+v, %v", got, err)
 	}
-	g.ordered(t, d.ID, registry.DeploymentSucceeded, "")
+	g.ordered(t, d.ID, registry.DeploymentRunning, registry.BootDisk)
+	if got, err := g.TakenBoot(t.Context(), g.m.ID, got.Key); got != want || err != nil {
+		t.Errorf("asked for it by the key: %+v, %v", got, err)
+	}
+	if got, err := g.TakenBoot(t.Context(), g.m.ID, ""); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("asked for it without a key: %+v, %v", got, err)
+	}
 	if got, err := g.TakeBoot(t.Context(), g.m.ID); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("took it twice: %+v, %v", got, err)
 	}
+}
+
+// take is what iPXE is given for the machine.
+func (g *rig) take(t *testing.T) registry.BootOrder {
+	t.Helper()
+	order, err := g.TakeBoot(t.Context(), g.m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return order
+}
+
+func (g *rig) failBoot(t *testing.T, key string) {
+	t.Helper()
+	if err := g.FailBoot(t.Context(), g.m.ID, key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBootOnceFails(t *testing.T) {
+	for _, c := range []struct {
+		req  registry.DeployRequest
+		want string
+	}{
+		{registry.DeployRequest{Kind: registry.KindISO, ISO: "http://10.0.0.9/tool.iso"}, "iPXE could not start the ISO"},
+		{registry.DeployRequest{Kind: registry.KindMemtest}, "iPXE could not start memtest86+"},
+		{registry.DeployRequest{Kind: registry.KindScript, Script: script}, "a command of the script failed"},
+	} {
+		t.Run(string(c.req.Kind), func(t *testing.T) {
+			g := newRig(t, registrytest.Memory())
+			d := g.order(t, c.req)
+			g.failBoot(t, "") // nobody was given it
+			key := g.take(t).Key
+			for _, stranger := range []string{"", "x", strings.ToLower(key)} {
+				g.failBoot(t, stranger)
+			}
+			g.ordered(t, d.ID, registry.DeploymentRunning, registry.BootDisk)
+			g.failBoot(t, key)
+			d = g.ordered(t, d.ID, registry.DeploymentFailed, "")
+			if !strings.HasPrefix(d.Reason, c.want) || !strings.HasSuffix(d.Reason, "; no disk was written to") {
+				t.Errorf("reason %q", d.Reason)
+			}
+			timeline, err := g.Timeline(t.Context(), g.m.ID, 0, 1)
+			if err != nil || len(timeline) != 1 || !strings.Contains(timeline[0].Message, " failed: "+c.want) {
+				t.Errorf("the timeline says %+v, %v", timeline, err)
+			}
+			g.failBoot(t, key) // the answer got lost
+			if _, err := g.TakenBoot(t.Context(), g.m.ID, key); !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("it is given out when it is over: %v", err)
+			}
+			again, err := g.Retry(by(t, "ana"), d.ID, registry.Batch{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.failBoot(t, key)
+			g.ordered(t, again.Deployment.ID, registry.DeploymentWaiting, registry.BootOnce)
+			if next := g.take(t).Key; next == key {
+				t.Errorf("two orders have the key %s", key)
+			}
+			g.failBoot(t, key)
+			g.ordered(t, again.Deployment.ID, registry.DeploymentRunning, registry.BootDisk)
+		})
+	}
+}
+
+// With no word of a failure a boot has succeeded, whatever ends it.
+func TestBootOnceEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(*testing.T, *rig)
+		want string
+	}{
+		"the machine asks for a script": {func(t *testing.T, g *rig) {
+			time.Sleep(time.Second)
+			g.Sight(registry.Sighting{At: time.Now(), MAC: mac(1), Stage: registry.StageScript, Detail: "registered"})
+			time.Sleep(2 * time.Second)
+		}, "boot of an ISO ended: the machine boots as usual again"},
+		"the agent starts": {func(t *testing.T, g *rig) {
+			if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-2"); !refusedFor(err, "so the boot of an ISO is over") {
+				t.Errorf("the agent was given it: %v", err)
+			}
+		}, "boot of an ISO ended: the machine restarted"},
+		"nothing comes": {func(t *testing.T, _ *rig) { time.Sleep(11 * time.Minute) }, "boot of an ISO counts as started: iPXE told of no failure within 10 minutes"},
+		"another order": {func(t *testing.T, g *rig) {
+			d := g.order(t, registry.DeployRequest{Kind: registry.KindMemtest})
+			g.ordered(t, d.ID, registry.DeploymentWaiting, registry.BootOnce)
+		}, "boot of an ISO ended: iPXE told of no failure until something else was asked for"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t, registrytest.Memory())
+				d := g.order(t, registry.DeployRequest{Kind: registry.KindISO, ISO: "http://10.0.0.9/tool.iso"})
+				asked := time.Now()
+				time.Sleep(time.Millisecond)
+				key := g.take(t).Key
+				g.Sight(registry.Sighting{At: asked, MAC: mac(1), Stage: registry.StageScript, Detail: "this boot"})
+				time.Sleep(2 * time.Second)
+				g.ordered(t, d.ID, registry.DeploymentRunning, registry.BootDisk)
+				c.end(t, g)
+				g.failBoot(t, key) // too late
+				d, err := g.Deployment(t.Context(), d.ID)
+				if err != nil || d.State != registry.DeploymentSucceeded || d.Reason != "" {
+					t.Errorf("it is %s (%s), %v", d.State, d.Reason, err)
+				}
+				timeline, err := g.Timeline(t.Context(), g.m.ID, 0, 10)
+				if err != nil || !slices.ContainsFunc(timeline, func(e registry.Event) bool { return strings.HasPrefix(e.Message, c.want) }) {
+					t.Errorf("the timeline lacks %q: %+v, %v", c.want, timeline, err)
+				}
+			})
+		})
+	}
+}
+
+func TestBootOnceFailsWhileTheDatabaseIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSwitched()
+		g := &rig{Registry: startHost(t, store, journal.Config{}).Registry, store: store}
+		g.m = g.boot(t, 1, disk("sda", "S1", 8e9))
+		d := g.order(t, registry.DeployRequest{Kind: registry.KindMemtest})
+		key := g.take(t).Key
+		store.off.Store(true)
+		time.Sleep(2 * time.Second)
+		if err := g.FailBoot(t.Context(), g.m.ID, key); !errors.Is(err, registry.ErrUnavailable) {
+			t.Errorf("the failure was taken, and nobody could write it down: %v", err)
+		}
+		store.off.Store(false)
+		time.Sleep(time.Minute)
+		g.failBoot(t, key)
+		g.ordered(t, d.ID, registry.DeploymentFailed, "")
+	})
 }
 
 func TestBootOnceIsCancelled(t *testing.T) {

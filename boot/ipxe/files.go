@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"dragonfly/boot"
 	"dragonfly/registry"
@@ -59,7 +60,7 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request, f file) {
 		return
 	}
 	mac, _ := registry.ParseMAC(r.URL.Query().Get("mac")) // our scripts say who asks, for the timeline
-	h.sight(r, mac, f.stage, f.path+" by HTTP")
+	h.sight(r, registry.Sighting{At: time.Now(), MAC: mac, Stage: f.stage, Detail: f.path + " by HTTP"})
 	w.Header().Set("Content-Type", f.contentType)
 	http.ServeContent(w, r, "", info.ModTime(), content)
 }

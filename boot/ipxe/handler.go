@@ -21,7 +21,8 @@ import (
 
 // Handler serves everything under /boot/:
 //
-//	/boot/{mac}/auto.ipxe?arch=NAME    the machine's script
+//	/boot/{mac}/auto.ipxe?arch=NAME    the machine's script; with failed=KEY where what it booted once did not start
+//	/boot/{mac}/once.ipxe?key=KEY      an operator's own script, for the machine that was given it
 //	/boot/{cpu}/vmlinuz                the agent's kernel; cpu is amd64 or arm64
 //	/boot/{cpu}/initramfs.zst          the agent's initramfs
 //	/boot/{cpu}/tools-{sha256}.tar.zst what that agent fetches when it makes file systems
@@ -52,6 +53,11 @@ type Boots interface {
 	PeekBoot(ctx context.Context, machine string) (registry.BootOrder, error)
 	// TakeBoot is that, and it is given to nobody again.
 	TakeBoot(ctx context.Context, machine string) (registry.BootOrder, error)
+	// TakenBoot is what a machine has taken, by its key.
+	TakenBoot(ctx context.Context, machine, key string) (registry.BootOrder, error)
+	// FailBoot takes its word that this did not start. A key that is good for nothing is
+	// no error.
+	FailBoot(ctx context.Context, machine, key string) error
 }
 
 // ServeHTTP answers GET and HEAD.
@@ -65,6 +71,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case name == "auto.ipxe":
 		h.script(w, r, folder)
+	case name == "once.ipxe":
+		h.own(w, r, folder)
 	case folder == "nbp" && name == "autoexec.ipxe":
 		h.autoexec(w, r)
 	case folder == "nbp":
@@ -87,6 +95,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // script answers with the script for the machine. A machine that is not known is
 // not an error: it is why we are here.
 func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) {
+	asked := time.Now() // before what it takes by that: it has not come back from it
 	s, err := h.asked(r, folder)
 	if err != nil {
 		h.refuse(w, http.StatusBadRequest, err.Error())
@@ -104,9 +113,36 @@ func (h *Handler) script(w http.ResponseWriter, r *http.Request, folder string) 
 		level = slog.LevelWarn
 	}
 	h.Log.Log(r.Context(), level, "boot script", "mac", s.MAC, "machine", s.Name, "arch", s.Arch, "plan", s.Plan.Do, "try", s.Try, "problem", s.Problem)
-	h.sight(r, s.MAC, registry.StageScript, cmp.Or(s.Problem, s.Plan.Rule))
+	if s.Failed == "" || s.Problem == "" { // else the machine comes again to say that it failed, and is not back before
+		h.sight(r, registry.Sighting{At: asked, MAC: s.MAC, Stage: registry.StageScript, Detail: cmp.Or(s.Problem, s.Plan.Rule)})
+	}
 	writeScript(w, out)
 }
+
+// own answers with the script that an operator wrote, to the machine that was given it.
+func (h *Handler) own(w http.ResponseWriter, r *http.Request, folder string) {
+	mac, err := registry.ParseMAC(folder)
+	if err != nil {
+		h.refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	entry, known := h.Lookup(mac)
+	if !known || h.Boots == nil {
+		h.refuse(w, http.StatusNotFound, noOwn)
+		return
+	}
+	switch order, err := h.Boots.TakenBoot(r.Context(), entry.ID, r.URL.Query().Get("key")); {
+	case err == nil && order.Kind == registry.KindScript:
+		writeScript(w, []byte(order.Script))
+	case err == nil, errors.Is(err, registry.ErrNotFound):
+		h.refuse(w, http.StatusNotFound, noOwn)
+	default:
+		h.Log.Warn("an operator's own script", "mac", mac, "err", err)
+		h.refuse(w, http.StatusServiceUnavailable, "the script cannot be read now")
+	}
+}
+
+const noOwn = "this machine was given no script of its own by this key, or it is over"
 
 func (h *Handler) autoexec(w http.ResponseWriter, r *http.Request) {
 	base, err := baseURL(r)
@@ -130,7 +166,7 @@ func writeScript(w http.ResponseWriter, script []byte) {
 	w.Write(script)
 }
 
-// asked is what a request says of the script: MAC, Arch, Base and Try. Its error
+// asked is what a request says of the script: MAC, Arch, Base, Try and Failed. Its error
 // says what is wrong with the request.
 func (h *Handler) asked(r *http.Request, mac string) (s Script, err error) {
 	if s.MAC, err = registry.ParseMAC(mac); err != nil {
@@ -146,12 +182,15 @@ func (h *Handler) asked(r *http.Request, mac string) (s Script, err error) {
 		}
 	}
 	s.Try, _ = strconv.Atoi(query.Get("try")) // nonsense counts as the first try
-	return s, nil
+	if s.Failed = query.Get("failed"); s.Failed != "" {
+		_, err = only(s.Failed, alphanumeric)
+	}
+	return s, err
 }
 
-// Complete adds to MAC, Arch, Base and Try what we know of the machine and what
+// Complete adds to MAC, Arch, Base, Try and Failed what we know of the machine and what
 // follows from it. It changes nothing but for the token that it asks for, and, with
-// take, that what the machine boots once is given to it.
+// take, that what the machine boots once is given to it, or has failed.
 func (h *Handler) Complete(ctx context.Context, s Script, take bool) Script {
 	entry, known := h.Lookup(s.MAC)
 	if known {
@@ -159,6 +198,13 @@ func (h *Handler) Complete(ctx context.Context, s Script, take bool) Script {
 	}
 	s.Tinkerbell, s.Worker = h.Tinkerbell, entry.Boots
 	s.Plan = boot.PlanFor(entry, known, h.Tinkerbell.OSIE)
+	if s.Failed != "" && known && take && h.Boots != nil {
+		if err := h.Boots.FailBoot(ctx, entry.ID, s.Failed); err != nil {
+			h.Log.Warn("what the machine booted once has failed", "machine", entry.ID, "err", err)
+			s.Problem = "the server cannot write down now that this boot failed"
+			return s
+		}
+	}
 	switch s.Plan.Do {
 	case boot.Disk:
 	case boot.Once:
@@ -177,6 +223,9 @@ func (h *Handler) Complete(ctx context.Context, s Script, take bool) Script {
 	return s
 }
 
+// shownKey stands in a script that is not given to its machine.
+const shownKey = "AKEYOFTHISBOOT"
+
 // order is what the machine boots once, or what keeps it from that.
 func (h *Handler) order(ctx context.Context, machine string, arch boot.Arch, take bool) (order registry.BootOrder, problem string) {
 	if h.Boots == nil {
@@ -186,7 +235,7 @@ func (h *Handler) order(ctx context.Context, machine string, arch boot.Arch, tak
 	if err == nil && order.Kind == registry.KindMemtest {
 		problem = h.noMemtest(arch)
 	}
-	if err == nil && problem == "" && take {
+	if order.Key = shownKey; err == nil && problem == "" && take {
 		order, err = h.Boots.TakeBoot(ctx, machine)
 	}
 	if locked, ok := errors.AsType[*registry.LockedError](err); ok {
@@ -230,16 +279,17 @@ func (h *Handler) missing(folder string, names ...string) string {
 	return ""
 }
 
-func (h *Handler) sight(r *http.Request, mac registry.MAC, stage registry.Stage, detail string) {
+func (h *Handler) sight(r *http.Request, s registry.Sighting) {
 	if r.Method != http.MethodGet {
 		return
 	}
-	h.count(stage)
-	if h.Sight == nil || stage == "" {
+	h.count(s.Stage)
+	if h.Sight == nil || s.Stage == "" {
 		return
 	}
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-	h.Sight(registry.Sighting{At: time.Now(), MAC: mac, Remote: remote.Addr().Unmap(), Stage: stage, Detail: detail})
+	s.Remote = remote.Addr().Unmap()
+	h.Sight(s)
 }
 
 // refuse answers with one line of plain text, which is what iPXE's user and

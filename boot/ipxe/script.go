@@ -24,9 +24,11 @@ type Script struct {
 	// most often, which need not be MAC.
 	Worker     registry.MAC
 	Tinkerbell Tinkerbell
-	Try        int // how often the machine has come back for another try, from 0
-	// Problem is what keeps the agent from being started, in words; empty where
-	// nothing does. The script shows it, waits and asks again.
+	Try        int    // how often the machine has come back for another try, from 0
+	Failed     string // key of what the machine says it could not boot; empty: nothing
+	// Problem is what keeps the agent from being started, or this boot from being
+	// written down as failed, in words; empty where nothing does. The script shows it,
+	// waits and asks again.
 	Problem string
 }
 
@@ -44,7 +46,7 @@ func (s Script) Render() ([]byte, error) {
 // agent cannot be started.
 func (s Script) course() boot.Do {
 	switch {
-	case s.Plan.Do == boot.Disk:
+	case s.Plan.Do == boot.Disk && s.Problem == "":
 		return boot.Disk
 	case s.Try >= Tries:
 		return "give-up"

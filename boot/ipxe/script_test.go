@@ -48,6 +48,7 @@ func known(state registry.State) Script {
 func once(order registry.BootOrder) Script {
 	s := agent()
 	s.Name, s.Plan, s.Order = "brave-otter", boot.PlanFor(registry.Entry{State: registry.Ready, Next: registry.BootOnce}, true, ""), order
+	s.Order.Key = "K3Y"
 	return s
 }
 
@@ -78,8 +79,11 @@ func TestScripts(t *testing.T) {
 		"iso.ipxe":           once(registry.BootOrder{Kind: registry.KindISO, ISO: "http://10.0.0.9/tool.iso"}),
 		"script.ipxe":        once(registry.BootOrder{Kind: registry.KindScript, Script: "#!ipxe\necho ${net0/mac} && sleep 1"}),
 		"once-problem.ipxe":  with(once(registry.BootOrder{}), func(s *Script) { s.Problem = "the server cannot look up now what is to be booted" }),
-		"worker.ipxe":        tinkerbell(registry.OSIEAgent),
-		"hook.ipxe":          tinkerbell(registry.OSIEHook),
+		"once-failed.ipxe": with(known(registry.Installed), func(s *Script) {
+			s.Failed, s.Problem = "K3Y", "the server cannot write down now that this boot failed"
+		}),
+		"worker.ipxe": tinkerbell(registry.OSIEAgent),
+		"hook.ipxe":   tinkerbell(registry.OSIEHook),
 		"hook-arm64.ipxe": with(tinkerbell(registry.OSIEHook), func(s *Script) {
 			s.Arch, s.Tinkerbell.TLS, s.Tinkerbell.Syslog = boot.UEFIARM64, true, "logs.lab.example"
 		}),

@@ -27,7 +27,8 @@ func (s scenario) once(ctx context.Context, r *rack, m api.Machine) error {
 	if err := s.back(ctx, r, 2); err != nil {
 		return fmt.Errorf("after the rescue: %w", err)
 	}
-	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindScript, Script: onceScript}, "once-by-"); err != nil {
+	script := registry.DeployRequest{Kind: registry.KindScript, Script: onceScript}
+	if err := s.shown(ctx, r, m, script, shown{"once-by-", registry.DeploymentSucceeded}); err != nil {
 		return fmt.Errorf("script: %w", err)
 	}
 	if err := s.back(ctx, r, 3); err != nil {
@@ -37,17 +38,17 @@ func (s scenario) once(ctx context.Context, r *rack, m api.Machine) error {
 	if err != nil {
 		return err
 	}
-	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindISO, ISO: disc}, isoText); err != nil {
+	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindISO, ISO: disc}, shown{isoText, registry.DeploymentSucceeded}); err != nil {
 		return fmt.Errorf("iso: %w", err)
 	}
 	if err := s.back(ctx, r, 4); err != nil {
 		return fmt.Errorf("after the ISO: %w", err)
 	}
-	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindMemtest}, "Memtest86"); err != nil {
+	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindMemtest}, shown{"Memtest86", registry.DeploymentRunning}); err != nil {
 		return fmt.Errorf("memtest: %w", err)
 	}
 	after, err := r.api.client.Machine(ctx, m.ID)
-	if err == nil && (after.BootNext != "" || after.State != registry.Ready) {
+	if err == nil && (after.BootNext != registry.BootDisk || after.State != registry.Ready) {
 		err = fmt.Errorf("after memtest: %s is %s and boots %q next", m.Name, after.State, after.BootNext)
 	}
 	return err
@@ -79,18 +80,24 @@ func (s scenario) rescue(ctx context.Context, r *rack, m api.Machine) error {
 	return err
 }
 
-// shown orders a boot and waits until the machine shows a text.
-func (s scenario) shown(ctx context.Context, r *rack, m api.Machine, req registry.DeployRequest, text string) error {
+// shown is what comes of a boot: a text on the screen, and how the deployment stands then.
+type shown struct {
+	text  string
+	state registry.DeploymentState
+}
+
+// shown orders a boot and waits until the machine shows what comes of it.
+func (s scenario) shown(ctx context.Context, r *rack, m api.Machine, req registry.DeployRequest, want shown) error {
 	began := time.Now()
 	reply, err := r.api.client.Deploy(ctx, m.ID, req, false)
 	if err != nil {
 		return err
 	}
-	if err := pollEvery(ctx, time.Second/4, func() bool { return r.screens[s.Machine.Name].shows(text) }); err != nil {
-		return errors.Join(fmt.Errorf("%q does not show on the serial console", text), err)
+	if err := pollEvery(ctx, time.Second/4, func() bool { return r.screens[s.Machine.Name].shows(want.text) }); err != nil {
+		return errors.Join(fmt.Errorf("%q does not show on the serial console", want.text), err)
 	}
 	r.notes = append(r.notes, fmt.Sprintf("%s: shows after %s s", req.Kind, seconds(time.Since(began))))
-	_, err = r.until(ctx, reply.Deployment.ID, registry.DeploymentSucceeded)
+	_, err = r.until(ctx, reply.Deployment.ID, want.state)
 	return err
 }
 

@@ -24,7 +24,7 @@ func workerScript(base string, mac registry.MAC) string {
 // registers no more, so that all it is told comes by Tink server's protocol.
 func (s scenario) worker(ctx context.Context, r *rack, m api.Machine) error {
 	script := workerScript(r.api.client.Base, s.Machine.MAC)
-	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindScript, Script: script}, "of Tinkerbell at "+applianceAddress); err != nil {
+	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindScript, Script: script}, shown{"of Tinkerbell at " + applianceAddress, registry.DeploymentRunning}); err != nil {
 		return fmt.Errorf("boot as a worker: %w", err)
 	}
 	if err := s.deploy(ctx, r, m); err != nil {

@@ -48,11 +48,18 @@ dragonfly deployment cancel, ends it, and the machine boots as usual.`,
 	return cmd
 }
 
+// toldByIPXE is what is known of a boot that iPXE carries out.
+const toldByIPXE = `It fails where iPXE says that it could not start this. What has started tells
+nothing: it has succeeded when the machine asks for a boot script again, when something
+else is asked for on it, or after 10 minutes without a word.`
+
 func memtestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "memtest MACHINE...", Short: "Boot machines into memtest86+, once",
 		Long: `Boot machines into memtest86+, once. It shows on the screen and on the first serial
-port, and goes on until the machine is restarted, which then boots as usual.`,
+port, and goes on until the machine is restarted, which then boots as usual.
+
+` + toldByIPXE,
 		Example: "  dragonfly memtest --filter label.rack:a1 --concurrency 4 --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return deploy(cmd, registry.DeployRequest{Kind: registry.KindMemtest}, args)
@@ -71,7 +78,9 @@ boot as usual.
 The ISO is read over the network by iPXE in the place of a disc, for as long as the
 firmware is asked: tools that stay with BIOS or UEFI calls work, such as FreeDOS and
 firmware updates. A system that brings its own drivers does not find its disc, so
-most installers do not work. The address is http, and a machine must reach it.`,
+most installers do not work. The address is http, and a machine must reach it.
+
+` + toldByIPXE,
 		Example: `  dragonfly boot rack1-7 --iso http://10.0.0.2/update.iso
   dragonfly boot rack1-7 --script ./netboot.ipxe`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -32,7 +32,7 @@ type Deployment struct {
 	StartedAt   time.Time                `json:"started_at,omitzero" doc:"when an agent took it up first"`
 	StateAt     time.Time                `json:"state_at" doc:"when it came to its state"`
 	EndedAt     time.Time                `json:"ended_at,omitzero"`
-	Deadline    time.Time                `json:"deadline,omitzero" doc:"when its state fails by itself"`
+	Deadline    time.Time                `json:"deadline,omitzero" doc:"when its state ends by itself"`
 	Version     int64                    `json:"version,omitempty" doc:"of this record; 0 in a plan"`
 }
 
