@@ -63,7 +63,10 @@ func viewOf(d registry.Deployment, m registry.Machine, now time.Time) deployment
 	for _, a := range d.Actions {
 		v.Actions = append(v.Actions, actionOf(a, now))
 	}
-	v.Bar = d.State == registry.DeploymentRunning || d.Fetch != nil
+	v.Bar = d.State == registry.DeploymentRunning && !d.HandedOut() || d.Fetch != nil
+	if d.HandedOut() { // nothing is given up then
+		v.Deadline = moment{}
+	}
 	v.Percent, v.Line = progressOf(d, now)
 	return v
 }
@@ -90,6 +93,10 @@ func wordOf(d registry.Deployment) string {
 		return "its turn comes"
 	case registry.DeploymentWaiting:
 		return "waiting for the machine to boot"
+	case registry.DeploymentRunning:
+		if d.HandedOut() {
+			return "handed to iPXE"
+		}
 	case registry.DeploymentVerifying:
 		return "waiting for the first boot"
 	case registry.DeploymentTimedOut:

@@ -36,6 +36,18 @@ func TestWritten(t *testing.T) {
 	}
 }
 
+// Of what iPXE was given nobody knows how far it is, and nothing is given up.
+func TestHandedToIPXE(t *testing.T) {
+	d := registry.Deployment{Kind: registry.KindISO, State: registry.DeploymentRunning, Deadline: time.Now().Add(time.Hour)}
+	if v := viewOf(d, registry.Machine{}, time.Now()); v.Word != "handed to iPXE" || v.Bar || !v.Deadline.at.IsZero() {
+		t.Errorf("an ISO: %+v", v)
+	}
+	d.Kind = registry.KindRescue
+	if v := viewOf(d, registry.Machine{}, time.Now()); v.Word != "running" || !v.Bar || v.Deadline.at.IsZero() {
+		t.Errorf("a rescue: %+v", v)
+	}
+}
+
 func TestNoDeployments(t *testing.T) {
 	u := newUI(t, newRack(0), func(c *Config) { c.Deployments = ordered{} })
 	for show, says := range map[string]string{"": "dragonfly deploy MACHINE", "underway": "Nothing here is under way", "failed": "None here has failed"} {

@@ -59,6 +59,9 @@ func (b *board) lookAtWorks(ctx context.Context, now time.Time) map[string]work 
 	}
 	b.works.now = make(map[string]work, len(found))
 	for _, d := range found {
+		if d.HandedOut() { // nobody knows how far
+			continue
+		}
 		percent, line := progressOf(d, now)
 		b.works.now[d.Machine] = work{titleOf(d), percent, line}
 	}
