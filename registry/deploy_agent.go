@@ -163,7 +163,7 @@ func (r *Registry) Report(ctx context.Context, machine string, report ActionRepo
 		if t.d, cancel, err = t.d.reported(report, r.now()); err != nil {
 			return err
 		}
-		if report.Attempt == t.d.Attempt { // the last words, too, of one that was cancelled
+		if report.Attempt == t.d.Attempt && report.Boot == t.d.Boot { // the last words, too, of one that was cancelled
 			t.lines = report.lines(r)
 		}
 		if cancel == "" {

@@ -722,6 +722,39 @@ func TestClaimsOfEarlierBoots(t *testing.T) {
 	}
 }
 
+// A token of an earlier boot writes nothing to the log of what a later one carries out,
+// whose lines would make room for it; the boot that was cancelled has its last words.
+func TestLinesOfEarlierBoots(t *testing.T) {
+	g := newRig(t, registrytest.Memory())
+	for _, boot := range []string{"aa", "bb"} {
+		reg := registration(1, "", "SN-1")
+		reg.Hardware, reg.Boot = g.m.Hardware, boot
+		mustRegister(t, g.Registry, reg)
+	}
+	d := g.deploy(t, "quiet")
+	if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{Token: "bb", ID: "boot-1"}); err != nil {
+		t.Fatal(err)
+	}
+	report := registry.ActionReport{Deployment: d.ID, Boot: "bb", Attempt: 1, State: registry.ActionRunning, Lines: []string{"mine"}}
+	g.report(t, report)
+	foreign := report
+	foreign.Boot, foreign.LinesFrom, foreign.Lines = "aa", 999_999_999, []string{"made up"}
+	if cancel, err := g.Report(t.Context(), g.m.ID, foreign); err != nil || cancel == "" {
+		t.Errorf("a report by another boot: %q, %v", cancel, err)
+	}
+	if _, err := g.Cancel(by(t, "ana"), d.ID); err != nil {
+		t.Fatal(err)
+	}
+	report.LinesFrom, report.Lines = 1, []string{"last words"}
+	if cancel, err := g.Report(t.Context(), g.m.ID, report); err != nil || cancel == "" {
+		t.Errorf("a report after it was cancelled: %q, %v", cancel, err)
+	}
+	lines, err := g.Lines(t.Context(), d.ID, registry.LinePosition{}, 10)
+	if err != nil || len(lines) != 2 || lines[0].Text != "mine" || lines[1].Text != "last words" {
+		t.Errorf("lines %+v, %v", lines, err)
+	}
+}
+
 // Of a batch as many are under way as its limit says.
 func TestBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
