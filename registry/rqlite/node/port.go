@@ -74,12 +74,12 @@ func (p *port) serve() {
 			continue
 		}
 		from := hostOf(conn.RemoteAddr())
-		if !p.queue.enter(from) {
+		if !p.queue.enter(from, conn) {
 			_ = conn.Close() // too many from there are not even known yet
 			continue
 		}
 		p.all.Go(func() {
-			defer p.queue.leave(from)
+			defer p.queue.leave(from, conn)
 			secure := tls.Server(conn, cfg)
 			if !p.note(secure, link{}) || !p.receive(secure) {
 				p.forget(secure)

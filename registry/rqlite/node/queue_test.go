@@ -1,25 +1,26 @@
 package node
 
 import (
+	"io"
 	"testing"
 	"time"
 )
 
 func TestStrangersDoNotKeepOthersOut(t *testing.T) {
-	q := newQueue()
+	q, conn := newQueue(), io.NopCloser(nil)
 	for n := range maxUnknown {
-		if !q.enter("10.0.0.9") {
+		if !q.enter("10.0.0.9", conn) {
 			t.Fatalf("connection %d is not heard", n)
 		}
 	}
-	if q.enter("10.0.0.9") {
+	if q.enter("10.0.0.9", conn) {
 		t.Error("one more than may be unknown is heard")
 	}
-	if !q.enter("10.0.0.1") {
+	if !q.enter("10.0.0.1", conn) {
 		t.Error("another host is kept out")
 	}
-	q.leave("10.0.0.9")
-	if !q.enter("10.0.0.9") {
+	q.leave("10.0.0.9", conn)
+	if !q.enter("10.0.0.9", conn) {
 		t.Error("it is not heard again")
 	}
 	now := time.Now()
