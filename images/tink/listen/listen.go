@@ -77,7 +77,7 @@ func (s *Service) refusal(w registry.Worker, err error) error {
 	if errors.Is(err, registry.ErrUnavailable) {
 		return &tink.Error{Code: tink.Unavailable, Message: registry.ErrUnavailable.Error()}
 	}
-	if stranger, is := errors.AsType[*registry.StrangerError](err); is && s.strangers.first(w.Addr.String()+" "+w.ID, time.Now()) {
+	if stranger, is := errors.AsType[*registry.StrangerError](err); is && s.strangers.first(w.Addr.String()+" "+stranger.Machine, time.Now()) {
 		s.log.Warn("a worker was given nothing", "worker", w.ID, "peer", w.Addr, "machine", stranger.Machine, "err", err)
 		s.registry.Sight(registry.Sighting{At: time.Now(), MAC: stranger.MAC, Remote: w.Addr, Stage: registry.StageWorker,
 			Detail: fmt.Sprintf("%s asked for this machine's work by Tink server's protocol, and was given nothing: %s", w.Addr, stranger.Why)})

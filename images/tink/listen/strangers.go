@@ -10,8 +10,8 @@ const (
 	maxStrangers = 1024
 )
 
-// strangers is who was told of lately: one that asks every few seconds must not fill a
-// timeline.
+// strangers is who was told of lately, by address and machine: one that asks every few
+// seconds must not fill a timeline, by whatever name it calls the machine.
 type strangers struct {
 	mu   sync.Mutex
 	told map[string]time.Time
