@@ -27,11 +27,19 @@ func (s *Store) Upload(ctx context.Context, u registry.ImageUpload, body io.Read
 	if err != nil || j.snapshot().State != registry.ImageJobReceiving {
 		return j.snapshot(), err
 	}
+	return s.arrive(j, u, body)
+}
+
+// arrive takes what arrives of the file of a job.
+func (s *Store) arrive(j *job, u registry.ImageUpload, body io.Reader) (registry.ImageJob, error) {
 	select {
 	case j.arrival <- struct{}{}:
 		defer func() { <-j.arrival }()
 	default:
 		return registry.ImageJob{}, &registry.ImageError{Why: "this file is being sent already"}
+	}
+	if now := j.snapshot(); now.State != registry.ImageJobReceiving { // all of it came meanwhile
+		return now, nil
 	}
 	have, err := s.receive(j, u, body)
 	if have < u.Size || err != nil {

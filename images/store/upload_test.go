@@ -104,6 +104,31 @@ func TestUploadRefuses(t *testing.T) {
 }
 
 // A file that is not the one that was named is refused and not kept.
+// TestTheLastPartTwice: what is sent while the last part arrives, and has its turn after
+// it, does not begin the work on the file once more.
+func TestTheLastPartTwice(t *testing.T) {
+	raw := disk(t)
+	s, _ := started(t, t.TempDir())
+	u := registry.ImageUpload{SHA256: hexSum(raw), Size: int64(len(raw)), Format: "raw"}
+	j, err := s.uploadJob(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.arrive(j, u, bytes.NewReader(raw)); err != nil {
+		t.Fatal(err)
+	}
+	u.Offset = u.Size // as the other one would be told, by the same job
+	if job, err := s.arrive(j, u, strings.NewReader("")); err == nil && job.State == registry.ImageJobReceiving {
+		t.Errorf("%+v", job)
+	}
+	if job := s.end(t, j.id); job.State != registry.ImageJobSucceeded {
+		t.Errorf("%+v", job)
+	}
+	if n := len(s.queue); n > 0 {
+		t.Errorf("%d more are queued", n)
+	}
+}
+
 func TestUploadOfAnotherFile(t *testing.T) {
 	raw := disk(t)
 	s, _ := started(t, t.TempDir())
