@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -36,12 +37,25 @@ func refuseMetadata(_, address string, _ syscall.RawConn) error {
 }
 
 // isMetadata reports whether clouds have their metadata there: link-local addresses
-// (RFC 3927, RFC 4291 section 2.5.6), and the ones of Amazon over IPv6, of Alibaba and
-// of Azure.
+// (RFC 3927, RFC 4291 section 2.5.6), and those of [metadataElsewhere].
 func isMetadata(addr netip.Addr) bool {
-	switch addr.WithZone("").String() {
-	case "fd00:ec2::254", "100.100.100.200", "168.63.129.16":
-		return true
+	addr = addr.WithZone("")
+	return addr.IsLinkLocalUnicast() || slices.ContainsFunc(metadataElsewhere(), func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// metadataElsewhere is where clouds have it that is not link-local.
+func metadataElsewhere() []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range []string{
+		"fd00:ec2::/32",                            // Amazon: metadata, and the credentials of pods
+		"fd20:ce::254/128",                         // Google
+		"168.63.129.16/32",                         // Azure
+		"192.0.0.192/32", "fd00:c1::a9fe:a9fe/128", // Oracle
+		"100.100.100.200/32", "fd00:100::100:200/128", // Alibaba
+		"fd00:42::42/128",       // Scaleway
+		"fd00:a9fe:a9fe::1/128", // Linode
+	} {
+		all = append(all, netip.MustParsePrefix(text))
 	}
-	return addr.IsLinkLocalUnicast()
+	return all
 }

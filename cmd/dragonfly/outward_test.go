@@ -27,6 +27,13 @@ func TestOutward(t *testing.T) {
 		"http://[::ffff:169.254.169.254]/": true,
 		"http://[fe80::1%25lo]/":           true,
 		"http://[fd00:ec2::254]/":          true,
+		"http://[fd00:ec2::23]/":           true,
+		"http://[fd20:ce::254]/":           true,
+		"http://[fd00:c1::a9fe:a9fe]/":     true,
+		"http://[fd00:42::42]/":            true,
+		"http://[fd00:a9fe:a9fe::1]/":      true,
+		"http://[fd00:100::100:200]/":      true,
+		"http://192.0.0.192/latest/":       true,
 		"http://100.100.100.200/latest/":   true,
 		"https://168.63.129.16/machine/":   true,
 	} {
