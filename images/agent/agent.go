@@ -199,4 +199,13 @@ func (a *agent) restart(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// restartFromDisk restarts the machine from what is installed on it.
+func (a *agent) restartFromDisk(ctx context.Context) error {
+	a.screen.doing("restarting from the local disk")
+	if err := a.BootDisk(); err != nil {
+		a.problem(fmt.Errorf("boot from the disk: %w; where this machine boots is for the server to say", err))
+	}
+	return a.restart(ctx)
+}
+
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2fs", d.Seconds()) }

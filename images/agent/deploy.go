@@ -197,11 +197,7 @@ func (j *job) leave(ctx context.Context, device string) (done bool, err error) {
 	} else if j.work.Kind == registry.KindWipe {
 		return false, nil
 	}
-	j.screen.doing("restarting from the disk")
-	if err := j.BootDisk(); err != nil {
-		j.Log.Warn("boot from the disk", "err", err)
-	}
-	return true, j.restart(ctx)
+	return true, j.restartFromDisk(ctx)
 }
 
 // leaveRescue restarts the machine from its own disk after somebody was let in. Where
@@ -211,11 +207,7 @@ func (j *job) leaveRescue(ctx context.Context, why error) (done bool, err error)
 	if why != nil || ctx.Err() != nil && !taken {
 		return false, why
 	}
-	j.screen.doing("restarting from the disk")
-	if err := j.BootDisk(); err != nil {
-		j.Log.Warn("boot from the disk", "err", err)
-	}
-	return true, j.restart(context.WithoutCancel(ctx))
+	return true, j.restartFromDisk(context.WithoutCancel(ctx))
 }
 
 // carryOutLast runs an action that ends this boot; that it returns is a failure.

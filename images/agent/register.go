@@ -187,24 +187,19 @@ func (a *agent) act(ctx context.Context, what registry.Instruction) (done bool, 
 	case registry.Reboot:
 		a.acting.Lock() // not amid an action
 		a.screen.doing("restarting")
-		return true, a.restartIdle(ctx)
+		return true, a.goOn(a.restart(ctx))
 	case registry.LocalBoot:
 		a.acting.Lock()
-		a.screen.doing("restarting from the local disk")
-		if err := a.BootDisk(); err != nil {
-			a.problem(fmt.Errorf("boot from the disk: %w; the server will send this machine there", err))
-		}
-		return true, a.restartIdle(ctx)
+		return true, a.goOn(a.restartFromDisk(ctx))
 	default:
 		a.Log.Warn("an instruction this agent does not know; waiting on", "instruction", clean(string(what)))
 		return false, nil
 	}
 }
 
-// restartIdle restarts the machine with acting held, so that no action begins any more.
-// Where it goes on running, actions may.
-func (a *agent) restartIdle(ctx context.Context) error {
-	err := a.restart(ctx)
+// goOn lets actions begin again where the machine could not be restarted: acting is
+// held over a restart, so that none begins any more.
+func (a *agent) goOn(err error) error {
 	if err != nil {
 		a.acting.Unlock()
 	}
