@@ -10,8 +10,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dragonfly/images/agent"
 )
 
@@ -24,8 +22,7 @@ func main() {
 	// The kernel panics when PID 1 ends, and stays there: restart instead, once
 	// the message could be read.
 	time.Sleep(30 * time.Second)
-	unix.Sync()
-	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	_ = agent.Restart()
 	select {}
 }
 

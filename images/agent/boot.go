@@ -56,7 +56,7 @@ func mountOne(mount mountFunc, fstype, target string, flags uintptr) error {
 // is for PID 1 of the agent image only. The Config it returns beside an error
 // can speak to the operator and restart the machine..
 func Init() (Config, error) {
-	cfg := Config{Uptime: Uptime, Started: Uptime(), Restart: restart, BootDisk: func() error { return bootDisk(efi.Default) }}
+	cfg := Config{Uptime: Uptime, Started: Uptime(), Restart: Restart, BootDisk: func() error { return bootDisk(efi.Default) }}
 	var problems error
 	for _, dir := range []string{"/dev", "/proc", "/sys", "/run"} {
 		problems = errors.Join(problems, os.MkdirAll(dir, 0o755))

@@ -11,7 +11,10 @@ import (
 
 // reboot restarts the machine. What is to be booted next is decided before, by
 // efiboot and by the server.
-func reboot(context.Context, *Env) error { return end("restart", unix.LINUX_REBOOT_CMD_RESTART) }
+func reboot(context.Context, *Env) error { return Restart() }
+
+// Restart restarts the machine, and returns only an error.
+func Restart() error { return end("restart", unix.LINUX_REBOOT_CMD_RESTART) }
 
 // poweroff switches the machine off.
 func poweroff(context.Context, *Env) error {
