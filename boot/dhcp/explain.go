@@ -26,16 +26,14 @@ func Describe(packet []byte) []Field {
 		return []Field{{Name: "packet", Value: errShort.Error()}}
 	}
 	fields := describeHead(packet)
-	for o := (options{packet[atOptions:]}); ; {
-		code, value, err := o.next()
-		if err != nil {
-			return append(fields, Field{Name: "packet", Value: err.Error()})
-		}
-		if code == optPad || code == optEnd {
-			return fields
-		}
+	o := options{rest: packet[atOptions:]}
+	for code, value := range o.all {
 		fields = append(fields, Field{Name: optionName(code), Option: int(code), Value: optionValue(code, value)})
 	}
+	if o.err != nil {
+		fields = append(fields, Field{Name: "packet", Value: o.err.Error()})
+	}
+	return fields
 }
 
 func describeHead(packet []byte) []Field {

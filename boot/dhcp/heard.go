@@ -38,17 +38,14 @@ func ParseReply(packet []byte) (Heard, error) {
 	}
 	h := Heard{Client: [6]byte(packet[atCHAddr:]), Gives: netip.AddrFrom4([4]byte(packet[atYIAddr:]))}
 	var overload byte
-	for o := (options{packet[atOptions:]}); ; {
-		code, value, err := o.next()
-		if err != nil {
-			return Heard{}, err
-		}
-		if code == optPad || code == optEnd {
-			break
-		}
+	o := options{rest: packet[atOptions:]}
+	for code, value := range o.all {
 		if err := h.option(code, value, &overload); err != nil {
 			return Heard{}, err
 		}
+	}
+	if o.err != nil {
+		return Heard{}, o.err
 	}
 	if h.Message != Offer && h.Message != Ack {
 		return Heard{}, errMessage

@@ -28,27 +28,27 @@ var (
 	errSplit     = errors.New("an option came in several parts (RFC 3396), which no boot client needs")
 )
 
-// options reads options one after the other. It never reads outside its bytes.
-type options struct{ rest []byte }
+// options reads options one after the other.
+type options struct {
+	rest []byte // empty after all of them where there is no end mark
+	err  error  // why there are no more
+}
 
-// next returns the next option. Its code is optEnd at the end mark, and optPad
-// where the bytes end without one.
-func (o *options) next() (code byte, value []byte, err error) {
-	for len(o.rest) > 0 && o.rest[0] == optPad {
-		o.rest = o.rest[1:]
+// all ranges over the options up to the end mark. It never reads outside its bytes.
+func (o *options) all(yield func(code byte, value []byte) bool) {
+	for more := true; more && len(o.rest) > 0 && o.rest[0] != optEnd; {
+		if o.rest[0] == optPad {
+			o.rest = o.rest[1:]
+			continue
+		}
+		if len(o.rest) < 2 || len(o.rest) < 2+int(o.rest[1]) {
+			o.err = errTruncated
+			return
+		}
+		code, value := o.rest[0], o.rest[2:2+int(o.rest[1])]
+		o.rest = o.rest[2+len(value):]
+		more = yield(code, value)
 	}
-	if len(o.rest) == 0 {
-		return optPad, nil, nil
-	}
-	if o.rest[0] == optEnd {
-		return optEnd, nil, nil
-	}
-	if len(o.rest) < 2 || len(o.rest) < 2+int(o.rest[1]) {
-		return optPad, nil, errTruncated
-	}
-	code, value = o.rest[0], o.rest[2:2+int(o.rest[1])]
-	o.rest = o.rest[2+len(value):]
-	return code, value, nil
 }
 
 // codes is a set of option codes.

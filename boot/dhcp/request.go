@@ -142,20 +142,16 @@ func (p *parser) fields(packet []byte) error {
 }
 
 func (p *parser) field(b []byte) error {
-	for o := (options{b}); ; {
-		code, value, err := o.next()
-		switch {
-		case err != nil:
-			return err
-		case code == optPad:
-			return errNoEnd
-		case code == optEnd:
-			return nil
-		}
+	o := options{rest: b}
+	for code, value := range o.all {
 		if err := p.option(code, value); err != nil {
 			return err
 		}
 	}
+	if len(o.rest) == 0 {
+		return errNoEnd
+	}
+	return o.err
 }
 
 // option takes one option. One that matters may not come in parts: read as if
@@ -217,15 +213,13 @@ func isIPXE(class []byte) bool {
 // features reads the sub-options of option 175. A feature is a sub-option with a
 // value other than 0; what is not well-formed ends the list.
 func features(value []byte) (f boot.Features) {
-	for o := (options{value}); ; {
-		code, v, err := o.next()
-		if err != nil || code == optPad || code == optEnd {
-			return f
-		}
+	o := options{rest: value}
+	for code, v := range o.all {
 		if code < 64 && slices.ContainsFunc(v, nonZero) {
 			f |= 1 << code
 		}
 	}
+	return f
 }
 
 func nonZero(b byte) bool { return b != 0 }
