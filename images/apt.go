@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"dragonfly/registry/durable"
 )
 
 const (
@@ -85,7 +87,7 @@ func (a *apt) writeSources(mirror string) error {
 	if err := os.Remove(a.stamp()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return writeFile(file, []byte(list), 0o644)
+	return durable.Replace(file, []byte(list))
 }
 
 func sourcesList(mirror, security string) string {
@@ -115,7 +117,7 @@ func (a *apt) update(ctx context.Context) error {
 		a.log.Warn("package lists are old and could not be read again", "err", failed)
 		return nil
 	}
-	return writeFile(a.stamp(), nil, 0o644)
+	return durable.Replace(a.stamp(), nil)
 }
 
 // depends returns the first package that a package depends on and whose name

@@ -10,21 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeFile writes a whole file or leaves the old one: to a temporary name
-// beside it, then renamed.
-func writeFile(path string, body []byte, perm os.FileMode) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".write-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(body)
-	if err := errors.Join(err, temp.Chmod(perm), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
-}
-
 // publish puts a directory with these files, by name, at path in one step. A
 // kernel and an initramfs of two builds do not fit together, so a server that
 // reads while we write must see both old or both new. Where they are there already,

@@ -78,20 +78,3 @@ func TestPublishLeavesTheOldOne(t *testing.T) {
 		t.Errorf("got %q, %v; want the old kernel", got, err)
 	}
 }
-
-func TestWriteFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f")
-	for _, want := range []string{"one", "two"} {
-		if err := writeFile(path, []byte(want), 0o640); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		info, err2 := os.Stat(path)
-		if err != nil || err2 != nil || string(got) != want || info.Mode() != 0o640 {
-			t.Errorf("got %q, %v, %v %v", got, info.Mode(), err, err2)
-		}
-	}
-	if err := writeFile(filepath.Join(path, "below"), nil, 0o644); err == nil {
-		t.Error("a file below a file was written")
-	}
-}

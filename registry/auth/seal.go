@@ -75,16 +75,8 @@ func newBox(key []byte, file string) (*Box, error) {
 func makeKey(file string) ([]byte, error) {
 	key := make([]byte, 32)
 	rand.Read(key) //nolint:errcheck // it never fails
-	temporary, err := os.CreateTemp(filepath.Dir(file), ".key-*")
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.WriteString(keyHeader + hex.EncodeToString(key) + "\n")
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return nil, err
-	}
-	if err := os.Link(temporary.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := durable.Create(file, []byte(keyHeader+hex.EncodeToString(key)+"\n"))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return os.ReadFile(file)

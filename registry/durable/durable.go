@@ -10,34 +10,28 @@ import (
 // Replace writes a file of mode 0600, in place of one that is there: whatever happens,
 // it is the old one or the new, and once Replace has returned nil it is the new one.
 // What a crash leaves behind has a name with a dot before it.
-func Replace(path string, data []byte) error {
+func Replace(path string, data []byte) error { return write(path, data, os.Rename) }
+
+// Create is [Replace] where no file may be yet: it leaves one that is there, and errs
+// with [fs.ErrExist].
+func Create(path string, data []byte) error { return write(path, data, os.Link) }
+
+// write has a file written under another name, and given its own when all of it lasts.
+func write(path string, data []byte, name func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // of mode 0600
 	if err != nil {
 		return err
 	}
-	if err = fill(f, data); err == nil {
-		err = os.Rename(f.Name(), path)
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = name(f.Name(), path)
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return SyncDir(dir)
-}
-
-// Create writes a file of mode 0600 that must not be there yet. That it has its name
-// lasts after a [SyncDir] of its directory.
-func Create(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	_ = os.Remove(f.Name()) // where it was not renamed
 	if err != nil {
 		return err
 	}
-	return fill(f, data)
-}
-
-func fill(f *os.File, data []byte) error {
-	_, err := f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	return SyncDir(dir)
 }
 
 // SyncDir makes the names in a directory last.

@@ -109,7 +109,7 @@ func create(dataDir string, c contents) (*Folder, error) {
 			return nil, fmt.Errorf("make cluster folder: %w", err)
 		}
 	}
-	if err := errors.Join(durable.SyncDir(temporary), os.Rename(temporary, folderIn(dataDir)), durable.SyncDir(dataDir)); err != nil {
+	if err := errors.Join(os.Rename(temporary, folderIn(dataDir)), durable.SyncDir(dataDir)); err != nil {
 		return nil, fmt.Errorf("make cluster folder: %w", err)
 	}
 	return Open(dataDir)
