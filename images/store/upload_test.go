@@ -103,9 +103,8 @@ func TestUploadRefuses(t *testing.T) {
 	}
 }
 
-// A file that is not the one that was named is refused and not kept.
-// TestTheLastPartTwice: what is sent while the last part arrives, and has its turn after
-// it, does not begin the work on the file once more.
+// What is sent while the last part arrives, and has its turn after it, does not begin
+// the work on the file once more.
 func TestTheLastPartTwice(t *testing.T) {
 	raw := disk(t)
 	s, _ := started(t, t.TempDir())
@@ -129,6 +128,7 @@ func TestTheLastPartTwice(t *testing.T) {
 	}
 }
 
+// A file that is not the one that was named is refused and not kept.
 func TestUploadOfAnotherFile(t *testing.T) {
 	raw := disk(t)
 	s, _ := started(t, t.TempDir())
