@@ -17,8 +17,11 @@ const onceLimit = 10 * time.Minute
 // onceScript says something that nothing else says, and ends.
 const onceScript = "#!ipxe\necho once-by-${platform}\n"
 
-// once lets itself into the ready machine, has it run a script, and boots it from an ISO
-// and into memtest86+. After each but the last the machine comes back as it was: its disk is
+// brokenScript has a line that fails.
+const brokenScript = "#!ipxe\necho broken-by-${platform}\nimgfetch http://" + applianceAddress + ":1/nothing\n"
+
+// once lets itself into the ready machine, has it run a script, and one that fails, and
+// boots it from an ISO, from one that is not there, and into memtest86+. After each but the last the machine comes back as it was: its disk is
 // blank, so that it starts the agent.
 func (s scenario) once(ctx context.Context, r *rack, m api.Machine) error {
 	if err := s.rescue(ctx, r, m); err != nil {
@@ -34,6 +37,13 @@ func (s scenario) once(ctx context.Context, r *rack, m api.Machine) error {
 	if err := s.back(ctx, r, 3); err != nil {
 		return fmt.Errorf("after the script: %w", err)
 	}
+	script.Script = brokenScript
+	if err := s.shown(ctx, r, m, script, shown{"broken-by-", registry.DeploymentFailed}); err != nil {
+		return fmt.Errorf("script that fails: %w", err)
+	}
+	if err := s.back(ctx, r, 4); err != nil {
+		return fmt.Errorf("after the script that fails: %w", err)
+	}
 	disc, err := r.offerISO(ctx)
 	if err != nil {
 		return err
@@ -41,8 +51,14 @@ func (s scenario) once(ctx context.Context, r *rack, m api.Machine) error {
 	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindISO, ISO: disc}, shown{isoText, registry.DeploymentSucceeded}); err != nil {
 		return fmt.Errorf("iso: %w", err)
 	}
-	if err := s.back(ctx, r, 4); err != nil {
+	if err := s.back(ctx, r, 5); err != nil {
 		return fmt.Errorf("after the ISO: %w", err)
+	}
+	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindISO, ISO: disc + ".gone"}, shown{"it did not start", registry.DeploymentFailed}); err != nil {
+		return fmt.Errorf("iso that is not there: %w", err)
+	}
+	if err := s.back(ctx, r, 6); err != nil {
+		return fmt.Errorf("after the ISO that is not there: %w", err)
 	}
 	if err := s.shown(ctx, r, m, registry.DeployRequest{Kind: registry.KindMemtest}, shown{"Memtest86", registry.DeploymentRunning}); err != nil {
 		return fmt.Errorf("memtest: %w", err)
