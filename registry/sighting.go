@@ -22,11 +22,11 @@ const (
 type sightings struct {
 	queue   chan Sighting
 	dropped *atomic.Int64
-	pace    pace
+	pace    *pace
 }
 
 func newSightings() sightings {
-	return sightings{queue: make(chan Sighting, sightingQueue), dropped: new(atomic.Int64), pace: pace{}}
+	return sightings{queue: make(chan Sighting, sightingQueue), dropped: new(atomic.Int64), pace: newPace()}
 }
 
 // Sight takes one step of a boot for the machine's timeline. It never blocks:
@@ -72,7 +72,10 @@ func (r *Registry) fileSightings(ctx context.Context) {
 		}
 	}
 	all := len(batch)
-	batch = slices.DeleteFunc(batch, func(s Sighting) bool { return !r.sighted.pace.allow(s.MAC, s.At) })
+	batch = slices.DeleteFunc(batch, func(s Sighting) bool {
+		entry, known := r.Lookup(s.MAC)
+		return !r.sighted.pace.allow(s.MAC, s.At, known && entry.State != Discovered)
+	})
 	kept, err := r.fileSteps(ctx, batch)
 	r.sighted.dropped.Add(int64(all - kept))
 	if err != nil {
