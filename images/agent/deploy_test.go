@@ -292,8 +292,9 @@ func TestMarkDisk(t *testing.T) {
 	if err := markDisk(name, "m-1", "d-1"); err != nil {
 		t.Fatal(err)
 	}
-	if machine, deployment, ok := signature.ReadMark(f); !ok || machine != "m-1" || deployment != "d-1" {
-		t.Errorf("the disk is marked for %q by %q, %v", machine, deployment, ok)
+	found, err := signature.Probe(f, 4<<20)
+	if len(found) != 1 || found[0].Kind != signature.Mark || found[0].Label != "m-1" || found[0].UUID != "d-1" {
+		t.Errorf("the disk has %+v, %v", found, err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 
 	"dragonfly/images/agent/partition"
 	"dragonfly/registry"
@@ -58,16 +57,6 @@ func WriteMark(disk partition.ReadWriterAt, size int64, machine, deployment stri
 		return fmt.Errorf("mark a disk: %w", err)
 	}
 	return nil
-}
-
-// ReadMark is the machine and the deployment that a disk is marked with; ok is
-// false where it has no mark.
-func ReadMark(disk io.ReaderAt) (machine, deployment string, ok bool) {
-	b := make([]byte, markSize)
-	if _, err := disk.ReadAt(b, markAt); err != nil {
-		return "", "", false
-	}
-	return parseMark(b)
 }
 
 func parseMark(b []byte) (machine, deployment string, ok bool) {

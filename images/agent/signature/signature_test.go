@@ -272,13 +272,13 @@ func TestMark(t *testing.T) {
 		if err := WriteMark(disk, disk.Size, "m-1", deployment); err != nil {
 			t.Fatal(err)
 		}
-		if machine, got, ok := ReadMark(disk); !ok || machine != "m-1" || got != deployment {
-			t.Errorf("read %s, %s, %v", machine, got, ok)
+		if got := readMark(&probe{r: disk, size: disk.Size}); len(got) != 1 || got[0].Label != "m-1" || got[0].UUID != deployment {
+			t.Errorf("read %+v", got)
 		}
 	}
 	b := []byte{0}
 	_, _ = disk.WriteAt(b, markAt+33)
-	if _, _, ok := ReadMark(disk); ok {
+	if readMark(&probe{r: disk, size: disk.Size}) != nil {
 		t.Error("a damaged mark was read")
 	}
 	if err := WriteMark(disk, disk.Size, "m-1", "d-3"); !errors.Is(err, errMark) || !strings.Contains(err.Error(), "something else stands there") {
