@@ -286,5 +286,9 @@ func actions(state, write, restart string) string {
 // mayPXE reports whether the machine's Hardware may boot from the network.
 func (b *bench) mayPXE(machine string) bool {
 	u := b.object(cluster.Hardware, machine)
-	return u != nil && objects.MayPXE(u)
+	if u == nil {
+		return false
+	}
+	text, err := u.MarshalJSON()
+	return err == nil && strings.Contains(string(text), `"allowPXE":true`)
 }

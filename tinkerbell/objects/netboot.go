@@ -72,15 +72,6 @@ func PXEPatch(live *unstructured.Unstructured, allow bool) []byte {
 	return text
 }
 
-// MayPXE reports whether a port of the Hardware may boot from the network.
-func MayPXE(live *unstructured.Unstructured) (may bool) {
-	eachPort(live, func(port map[string]any) {
-		on, _, _ := unstructured.NestedBool(port, "netboot", "allowPXE")
-		may = may || on
-	})
-	return may
-}
-
 // eachPort calls do with every interface of a Hardware, which it may change. One that
 // is no object is empty to it, and stays as it is.
 func eachPort(hardware *unstructured.Unstructured, do func(port map[string]any)) {
