@@ -42,9 +42,11 @@ func (e *StaleBootError) Error() string {
 	return "another boot of " + e.Machine + " has registered since this one, or it was installed: its deployments are not for this one; restart to register again"
 }
 
-// ClaimByAgent is [Registry.ClaimDeployment] for the agent. It errs with a
-// [*StaleBootError] where another boot has registered since, or the machine was
-// installed.
+// ClaimByAgent gives a boot of a machine its deployment to carry out. The first boot
+// that asks gets it, and may ask again; another one gets it while nothing has been
+// written. It errs with a [*StaleBootError] where another boot has registered since, or
+// the machine was installed, with a [*RefusalError] that says why there is nothing to be
+// carried out, or [ErrUnavailable].
 func (r *Registry) ClaimByAgent(ctx context.Context, machine string, boot AgentBoot) (Deployment, Recipe, error) {
 	return r.claim(ctx, machine, func(t *turn) (AgentBoot, error) {
 		if t.m.AgentBoot != "" && t.m.AgentBoot != boot.Token {
@@ -52,14 +54,6 @@ func (r *Registry) ClaimByAgent(ctx context.Context, machine string, boot AgentB
 		}
 		return boot, t.d.isOf(EngineBuiltin)
 	})
-}
-
-// ClaimDeployment gives a boot of a machine its deployment to carry out. The first
-// boot that asks gets it, and may ask again; another one gets it while nothing has
-// been written. It errs with a [*RefusalError] that says why there is nothing to be
-// carried out, or [ErrUnavailable].
-func (r *Registry) ClaimDeployment(ctx context.Context, machine, boot string) (d Deployment, recipe Recipe, err error) {
-	return r.claim(ctx, machine, func(t *turn) (AgentBoot, error) { return AgentBoot{ID: boot}, t.d.isOf(EngineBuiltin) })
 }
 
 // claim gives a boot the deployment of its machine. who says which boot that is, or why

@@ -50,7 +50,7 @@ func (d Deployment) boots() BootTarget {
 }
 
 // TakeUp claims a deployment for what carries it out, where that is not an agent of ours: as
-// [Registry.ClaimDeployment], and boot is what that calls this run.
+// [Registry.ClaimByAgent], and boot is what that calls this run.
 func (r *Registry) TakeUp(ctx context.Context, machine, boot string) (Deployment, error) {
 	d, _, err := r.claim(ctx, machine, func(t *turn) (AgentBoot, error) { return AgentBoot{ID: boot}, t.d.isOf(EngineTinkerbell) })
 	return d, err

@@ -23,7 +23,7 @@ func TestEngines(t *testing.T) {
 		if _, what, err := g.Next(t.Context(), g.m.ID, "", 0); what != registry.EnterOSIE || err != nil {
 			t.Errorf("an agent that waits is told to %q, %v", what, err)
 		}
-		if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); !refusedFor(err, "is carried out by tinkerbell") {
+		if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"}); !refusedFor(err, "is carried out by tinkerbell") {
 			t.Errorf("an agent may take it: %v", err)
 		}
 		for range 2 {

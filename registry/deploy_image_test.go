@@ -93,7 +93,7 @@ func TestDeployAwaitsItsImage(t *testing.T) {
 		if s.asked != 1 || d.Fetch == nil || d.Fetch.Line() != "fetching, 41 %, 12 MiB/s" || g.AwaitingImages() != 1 {
 			t.Fatalf("asked for %d times: %+v, %d wait", s.asked, d.Fetch, g.AwaitingImages())
 		}
-		if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); !refusedFor(err, "is pending") {
+		if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"}); !refusedFor(err, "is pending") {
 			t.Errorf("a claim before the image is there: %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -103,7 +103,7 @@ func TestDeployAwaitsItsImage(t *testing.T) {
 		s.put("/boot/images/abc.img.zst", nil)
 		g.changed()
 		d, _ = g.is(t, d.ID, registry.DeploymentWaiting, registry.Installing, registry.BootAgent)
-		_, recipe, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1")
+		_, recipe, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"})
 		if err != nil || !strings.Contains(recipe.Text, "image_url=http://10.0.0.2:3000/boot/images/abc.img.zst") || d.Image.URL != "" || d.Stored != "/boot/images/abc.img.zst" || d.Fetch != nil || g.AwaitingImages() != 0 {
 			t.Errorf("recipe %q, %+v, %v", recipe.Text, d, err)
 		}

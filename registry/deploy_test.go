@@ -101,7 +101,7 @@ func (g *rig) deploy(t *testing.T, os string) registry.Deployment {
 
 func (g *rig) claim(t *testing.T, boot string) registry.Deployment {
 	t.Helper()
-	d, _, err := g.ClaimDeployment(t.Context(), g.m.ID, boot)
+	d, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: boot})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestDeployToTheEnd(t *testing.T) {
 		if d.Disk.Serial != "S1" || d.Disk.Bytes != 8e9 || d.By != "ana" || time.Until(m.Deadline) != 30*time.Minute {
 			t.Errorf("deployment %+v, deadline in %v", d, time.Until(m.Deadline))
 		}
-		_, recipe, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1")
+		_, recipe, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"})
 		if err != nil || len(recipe.Actions) != 2 || recipe.Actions[0].Environment["DEST_DISK"] != "/dev/disk/by-id/ata-S1" ||
 			!strings.Contains(recipe.Text, "image_url=http://x/linux.qcow2") || !strings.Contains(recipe.Text, "hostname="+m.Name+" ") {
 			t.Errorf("recipe %+v, %v", recipe, err)
@@ -195,7 +195,8 @@ func TestDeployToTheEnd(t *testing.T) {
 		if m.OS != "linux" {
 			t.Errorf("its operating system is %q", m.OS)
 		}
-		if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-2"); !refusedFor(err, "is succeeded") {
+		g.boot(t, 1, g.m.Hardware.Disks...)
+		if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-2"}); !refusedFor(err, "is succeeded") {
 			t.Errorf("what has ended was handed out: %v", err)
 		}
 		var said []string
@@ -255,7 +256,7 @@ func TestSeenBootingByAnotherServer(t *testing.T) {
 
 func TestClaims(t *testing.T) {
 	g := newRig(t, registrytest.Memory())
-	if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); !refusedFor(err, "there is no deployment") {
+	if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"}); !refusedFor(err, "there is no deployment") {
 		t.Errorf("without a deployment: %v", err)
 	}
 	d := g.deploy(t, "linux")
@@ -275,7 +276,7 @@ func TestClaims(t *testing.T) {
 	}
 	running.Attempt, running.Wrote = 2, true
 	g.report(t, running)
-	if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-3"); !refusedFor(err, "the machine restarted while the disk sda ACME S1 was being written") {
+	if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-3"}); !refusedFor(err, "the machine restarted while the disk sda ACME S1 was being written") {
 		t.Errorf("another boot after something was written: %v", err)
 	}
 	_, m := g.is(t, d.ID, registry.DeploymentFailed, registry.Failed, "")
@@ -283,7 +284,7 @@ func TestClaims(t *testing.T) {
 		t.Errorf("reason %q", m.Reason)
 	}
 	for _, boot := range []string{"boot-2", "boot-3"} {
-		if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, boot); !refusedFor(err, "is failed") {
+		if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: boot}); !refusedFor(err, "is failed") {
 			t.Errorf("handed out again to %s: %v", boot, err)
 		}
 	}
@@ -296,7 +297,7 @@ func TestClaimsEnd(t *testing.T) {
 	for n := range 5 {
 		g.claim(t, fmt.Sprint("boot-", n))
 	}
-	if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-6"); !refusedFor(err, "restarted 5 times") {
+	if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-6"}); !refusedFor(err, "restarted 5 times") {
 		t.Error(err)
 	}
 	g.is(t, d.ID, registry.DeploymentFailed, registry.Failed, "")
@@ -322,7 +323,7 @@ func TestMachineChangesBeforeTheClaim(t *testing.T) {
 			g := newRig(t, registrytest.Memory())
 			d := g.deploy(t, "linux")
 			c.change(t, g)
-			if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); !refusedFor(err, c.why) || !refusedFor(err, "nothing was written") {
+			if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"}); !refusedFor(err, c.why) || !refusedFor(err, "nothing was written") {
 				t.Error(err)
 			}
 			g.is(t, d.ID, registry.DeploymentFailed, registry.Failed, "")
@@ -464,7 +465,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := g.Retire(by(t, "ana"), retired.ID, registry.AnyVersion); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := g.ClaimDeployment(t.Context(), "m-none", "boot-1"); !errors.Is(err, registry.ErrNotFound) {
+	if _, _, err := g.ClaimByAgent(t.Context(), "m-none", registry.AgentBoot{ID: "boot-1"}); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a claim of no machine: %v", err)
 	}
 	for name, c := range map[string]struct {
@@ -892,6 +893,7 @@ func TestExpectedFromPastRuns(t *testing.T) {
 		g := newRig(t, registrytest.Memory())
 		for _, took := range []time.Duration{10 * time.Second, 30 * time.Second, 12 * time.Second} {
 			d := g.deploy(t, "linux")
+			g.boot(t, 1, g.m.Hardware.Disks...)
 			g.claim(t, "boot-1")
 			report := registry.ActionReport{Deployment: d.ID, Attempt: 1, State: registry.ActionRunning}
 			g.report(t, report)
@@ -902,6 +904,7 @@ func TestExpectedFromPastRuns(t *testing.T) {
 			}
 		}
 		g.deploy(t, "linux")
+		g.boot(t, 1, g.m.Hardware.Disks...)
 		if d := g.claim(t, "boot-9"); d.Actions[0].Expected != 12*time.Second {
 			t.Errorf("expected %v", d.Actions[0].Expected)
 		}
@@ -932,7 +935,10 @@ func TestDeployWhileTheDatabaseIsAway(t *testing.T) {
 				_, err := g.Report(t.Context(), g.m.ID, registry.ActionReport{Deployment: d.ID, Attempt: 1, State: registry.ActionSucceeded})
 				return err
 			}(),
-			"a claim": func() error { _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); return err }(),
+			"a claim": func() error {
+				_, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"})
+				return err
+			}(),
 			"a deployment": func() error {
 				_, err := g.Deploy(t.Context(), g.m.ID, registry.DeployRequest{OS: "linux"}, registry.Batch{})
 				return err

@@ -96,7 +96,7 @@ func TestInstallerEnds(t *testing.T) {
 			return err
 		}, "cancelled by ana; the disk sda ACME S1 is as it was", registry.DeploymentCancelled, registry.Ready},
 		"loses its power when it has": {true, func(g *rig, d registry.Deployment) error {
-			_, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-2")
+			_, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-2"})
 			if refusedFor(err, "was being written") {
 				return nil
 			}

@@ -45,7 +45,7 @@ func TestBootOnce(t *testing.T) {
 	if _, what, err := g.Next(t.Context(), g.m.ID, "", 0); what != registry.Reboot || err != nil {
 		t.Errorf("the waiting agent is told to %q, %v", what, err)
 	}
-	if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-1"); err == nil {
+	if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-1"}); err == nil {
 		t.Error("the agent was given what is for iPXE")
 	}
 	want := registry.BootOrder{Kind: registry.KindScript, Script: script}
@@ -264,7 +264,7 @@ func TestRescueLife(t *testing.T) {
 			g.ordered(t, d.ID, registry.DeploymentCancelled, "")
 		},
 		"the agent starts anew": func(t *testing.T, g *rig, d registry.Deployment) {
-			if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-2"); err == nil {
+			if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-2"}); err == nil {
 				t.Error("the rescue went on in another boot")
 			}
 			g.ordered(t, d.ID, registry.DeploymentSucceeded, "")

@@ -139,7 +139,7 @@ func tell(t *testing.T, r *registry.Registry, machine string, d registry.Deploym
 	if seen.Boot == "" {
 		return
 	}
-	claimed, _, err := r.ClaimDeployment(t.Context(), machine, seen.Boot)
+	claimed, _, err := r.ClaimByAgent(t.Context(), machine, registry.AgentBoot{ID: seen.Boot})
 	if d.BootID != seen.Boot {
 		say("  claimed as %s: %v", seen.Boot, err)
 	}
