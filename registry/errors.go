@@ -90,5 +90,11 @@ func (e *InvalidError) Error() string {
 	for _, f := range e.Fields {
 		parts = append(parts, f.Pointer+": "+f.Message)
 	}
-	return "invalid input: " + strings.Join(parts, "; ")
+	return "invalid input: " + Clauses(parts...)
+}
+
+// Clauses joins the parts of a message by semicolons; what follows a question stands by
+// itself.
+func Clauses(parts ...string) string {
+	return strings.ReplaceAll(strings.Join(parts, "; "), "?; ", "? ")
 }

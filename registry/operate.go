@@ -150,7 +150,7 @@ func (r *Registry) assignable(ctx context.Context, os, at string) error {
 	}
 	_, err := r.OS(ctx, os)
 	if errors.Is(err, ErrNotFound) {
-		return &InvalidError{Fields: []FieldError{{at, err.Error() + "; `dragonfly os list` has what there is"}}}
+		return &InvalidError{Fields: []FieldError{{at, Clauses(err.Error(), "`dragonfly os list` has what there is")}}}
 	}
 	return err
 }

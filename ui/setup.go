@@ -51,7 +51,7 @@ func setupTrouble(err error) (status int, why string) {
 		for _, f := range invalid.Fields {
 			lines = append(lines, strings.TrimPrefix(f.Pointer, "/")+": "+f.Message)
 		}
-		return http.StatusUnprocessableEntity, strings.Join(lines, "; ") + "."
+		return http.StatusUnprocessableEntity, sentence(errors.New(registry.Clauses(lines...)))
 	case errors.Is(err, registry.ErrForbidden):
 		return http.StatusForbidden, "The code is wrong or was used already. The log of the server's latest start has the right one, until there is an account; from then on, sign in."
 	case errors.Is(err, registry.ErrUnavailable):

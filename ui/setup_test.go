@@ -19,7 +19,7 @@ func TestSetup(t *testing.T) {
 	}{
 		{"right", nil, http.StatusSeeOther, "/first"},
 		{"wrong code", fmt.Errorf("refused: %w", registry.ErrForbidden), http.StatusForbidden, "The code is wrong or was used already."},
-		{"bad name", &registry.InvalidError{Fields: []registry.FieldError{{Pointer: "/name", Message: "want a letter"}}}, 422, "name: want a letter."},
+		{"bad name", &registry.InvalidError{Fields: []registry.FieldError{{Pointer: "/name", Message: "want a letter"}}}, 422, "Name: want a letter."},
 		{"database away", fmt.Errorf("x: %w", registry.ErrUnavailable), 503, "nothing was saved"},
 		{"our fault", fmt.Errorf("disk on fire"), 500, "The server&#39;s log says why."},
 	} {

@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 		if field.Line > 0 {
 			where = fmt.Sprintf("line %d, %s", field.Line, where)
 		}
-		text += "; " + where + ": " + field.Message
+		text = registry.Clauses(text, where+": "+field.Message)
 	}
 	return fmt.Sprintf("%d: %s", e.Status, text)
 }

@@ -48,7 +48,7 @@ func TestRules(t *testing.T) {
 		{"POST", path + "/test", `{"machine":"` + reply.ID + `","rules":[{"name":"x","set":{}}]}`, "", 422, "", "sets nothing"},
 		{"POST", path + "/test", `{"machine":"nobody"}`, "", 404, "", "not found"},
 		{"PATCH", "/api/v1/machines/" + reply.ID, `{"assigned_os":"Debian 12"}`, "", 422, "", "/assigned_os"},
-		{"PATCH", "/api/v1/machines/" + reply.ID, `{"assigned_os":"debain-12"}`, "", 422, "", `"pointer":"/assigned_os","message":"operating system \"debain-12\": not found; did you mean debian-12?`},
+		{"PATCH", "/api/v1/machines/" + reply.ID, `{"assigned_os":"debain-12"}`, "", 422, "", `"pointer":"/assigned_os","message":"operating system \"debain-12\": not found; did you mean debian-12? ` + "`dragonfly os list` has"},
 		{"POST", "/api/v1/machines/bulk", `{"machines":["` + reply.ID + `"],"action":"edit","edit":{"assigned_os":"debain-12"}}`, "", 422, "", `"pointer":"/edit/assigned_os","message":"operating system`},
 		{"PATCH", "/api/v1/machines/" + reply.ID, `{"assigned_os":"debian-12"}`, "", 200, "", `"assigned_os":"debian-12"`},
 		{"GET", "/api/v1/machines?filter=os:debian-12", "", "", 200, "", reply.ID},
