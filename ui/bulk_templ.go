@@ -188,7 +188,7 @@ func bulkPage(f frame, b bulkView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = faultsOfField(b.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = faultsOfForm(b.Faults).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

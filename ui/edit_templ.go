@@ -99,7 +99,7 @@ func editPage(f frame, e edit) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = faultsOfField(e.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = faultsOfForm(e.Faults).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -88,7 +88,7 @@ func sendingPage(f frame, s sending) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = faultsOfField(s.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = faultsOfForm(s.Faults).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"dragonfly/registry"
@@ -79,6 +81,19 @@ func faultsOf(err error, fieldOf func(pointer string) string) faults {
 	return found
 }
 
+// fields are those with which something is wrong, by name.
+func (f faults) fields() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if name != "" && len(f[name]) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// fieldWords makes words of the name of a field.
+var fieldWords = strings.NewReplacer("_", " ", "-", " ")
+
 func (f faults) add(err error, fieldOf func(pointer string) string) {
 	if invalid, ok := errors.AsType[*registry.InvalidError](err); ok {
 		for _, wrong := range invalid.Fields {
@@ -124,5 +139,8 @@ func refusal(err error) (status int, text string) {
 // sentence is an error as a page says it.
 func sentence(err error) string {
 	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+	if !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }

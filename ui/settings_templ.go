@@ -340,7 +340,7 @@ func settingsPage(f frame, s settings) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = faultsOfField(s.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = faultsOfForm(s.Faults).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -617,7 +617,7 @@ func tokensPage(f frame, v tokensView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = faultsOfField(v.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = faultsOfForm(v.Faults).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1104,7 +1104,7 @@ func usersPage(f frame, v usersView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = faultsOfField(v.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = faultsOfForm(v.Faults).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1312,7 +1312,7 @@ func userPage(f frame, a userForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = faultsOfField(a.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = faultsOfForm(a.Faults).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

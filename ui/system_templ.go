@@ -338,7 +338,7 @@ func systemFields(s systemForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = faultsOfField(s.Faults, "").Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = faultsOfForm(s.Faults).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -26,6 +26,7 @@ func TestDeployInBrowser(t *testing.T) {
 		chromedp.SetValue(chromedp.CSS("#keys"), "no key"), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("#keys-why")))
 	w.Says("#keys-why", "no key")
 	w.Do(chromedp.SetValue(chromedp.CSS("#keys"), f.key), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("[value=order]")))
+	w.Wait(`scrollY > 0 && document.querySelector("#plan").getBoundingClientRect().top < innerHeight / 2`) // it is below the form
 	w.Says(".order", "sda 100 GB ACME S1")
 	w.Eval(`document.querySelector("#net").closest("details").open = true`)
 	w.Do(chromedp.SetValue(chromedp.CSS("#net"), "static"), chromedp.SetValue(chromedp.CSS("#addresses"), "10.9.0.17"), chromedp.Click(chromedp.CSS("[value=check]")), chromedp.WaitVisible(chromedp.CSS("#net-why")))
@@ -161,7 +162,7 @@ func TestFilterInBrowser(t *testing.T) {
 	w.Wait(`document.querySelectorAll(".machines tbody tr").length === 1`)
 	w.Says(".machines tbody", names[0])
 	w.Do(chromedp.SendKeys(chromedp.CSS("#q"), " stat:ready"))
-	w.Says("#list [role=alert]", "at character 9")
+	w.Says("#list [role=alert]", "at character 9: there is no field \"stat\"; did you mean state?")
 	w.Do(chromedp.SetValue(chromedp.CSS("#q"), "SN-3"), chromedp.Submit(chromedp.CSS("#q")), chromedp.WaitVisible(chromedp.CSS("[value=SN-3]")))
 	w.Wait(`location.search === "?q=SN-3" && document.querySelectorAll(".machines tbody tr").length === 1`)
 	w.Do(chromedp.Navigate(f.url+"/machines"), chromedp.Click(chromedp.CSS("th[aria-sort] a")), chromedp.WaitVisible(chromedp.CSS("th[aria-sort=descending]")))
@@ -180,7 +181,7 @@ func TestEditInBrowser(t *testing.T) {
 	f := newOffice(t)
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(f.url+"/machines/"+f.m.ID+"/edit"), chromedp.SetValue(chromedp.CSS("#name"), "Not A Name"), chromedp.SetValue(chromedp.CSS("#labels"), "rack"),
-		chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS("#labels-why")), chromedp.SetValue(chromedp.CSS("#labels"), "rack=a1"),
+		chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS("#labels-why")), chromedp.WaitVisible(chromedp.CSS(".amiss [href='#labels-why']")), chromedp.SetValue(chromedp.CSS("#labels"), "rack=a1"),
 		chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS("#name-why")), chromedp.SetValue(chromedp.CSS("#name"), "rack1-7"), chromedp.SetValue(chromedp.CSS("#tags"), "gpu, prod"))
 	f.run(t, "", "machine", "edit", f.m.ID, "--owner", "ben")
 	w.Do(chromedp.Click(chromedp.CSS(".btn-primary")), chromedp.WaitVisible(chromedp.CSS(".fault")))
