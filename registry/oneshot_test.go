@@ -146,7 +146,7 @@ func TestBootOnceEnds(t *testing.T) {
 			time.Sleep(2 * time.Second)
 		}, "boot of an ISO ended: the machine boots as usual again"},
 		"the agent starts": {func(t *testing.T, g *rig) {
-			if _, _, err := g.ClaimDeployment(t.Context(), g.m.ID, "boot-2"); !refusedFor(err, "so the boot of an ISO is over") {
+			if _, _, err := g.ClaimByAgent(t.Context(), g.m.ID, registry.AgentBoot{ID: "boot-2"}); !refusedFor(err, "so the boot of an ISO is over") {
 				t.Errorf("the agent was given it: %v", err)
 			}
 		}, "boot of an ISO ended: the machine restarted"},
