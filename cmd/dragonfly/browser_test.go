@@ -133,10 +133,15 @@ func TestBootOnceInBrowser(t *testing.T) {
 	w.Do(chromedp.Click(chromedp.CSS("[value=script]")), chromedp.SetValue(chromedp.CSS("#script"), "#!ipxe\necho hello\n"), chromedp.Click(chromedp.CSS("button.btn-primary")),
 		chromedp.WaitVisible(chromedp.CSS("#deployment")))
 	w.Says("#deployment", "waiting for the machine to boot")
-	for _, given := range []bool{true, false} {
-		if _, script := f.get(t, "/boot/"+f.mac+"/auto.ipxe?arch=bios"); strings.Contains(script, "echo hello") != given {
-			t.Errorf("the machine is given %q", script)
-		}
+	_, script := f.get(t, "/boot/"+f.mac+"/auto.ipxe?arch=bios")
+	_, own, found := strings.Cut(script, "chain --autofree "+f.url)
+	own, _, _ = strings.Cut(own, " ")
+	if _, text := f.get(t, own); !found || !strings.Contains(text, "echo hello") {
+		t.Errorf("the machine is given %q by %q", text, script)
+	}
+	w.Says("#deployment", "handed to iPXE")
+	if _, script := f.get(t, "/boot/"+f.mac+"/auto.ipxe?arch=bios"); strings.Contains(script, "once.ipxe") {
+		t.Errorf("the machine is given it once more: %q", script)
 	}
 	w.Says("#deployment", "succeeded")
 }
