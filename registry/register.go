@@ -12,10 +12,9 @@ import (
 const attempts = 16
 
 // Register files what an agent reports: the same machine, as [Match] tells it, is the
-// same record. It returns the machine and whether it is
-// new. While the store is away the registration waits in the journal, and the
-// machine is what is known of it, with Journaled set. It errs with
-// [*InvalidError], [ErrUnavailable], or a fault of the store.
+// same record. It returns the machine and whether it is new. While the store is away
+// the registration waits in the journal, and the machine is what is known of it, with
+// Journaled set. It errs with [*InvalidError], [ErrUnavailable], or a fault of the store.
 func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, created bool, err error) {
 	if err := reg.Validate(); err != nil {
 		return Machine{}, false, err
