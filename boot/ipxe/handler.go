@@ -235,7 +235,8 @@ func (h *Handler) order(ctx context.Context, machine string, arch boot.Arch, tak
 	if err == nil && order.Kind == registry.KindMemtest {
 		problem = h.noMemtest(arch)
 	}
-	if order.Key = shownKey; err == nil && problem == "" && take {
+	order.Key = shownKey
+	if err == nil && problem == "" && take {
 		order, err = h.Boots.TakeBoot(ctx, machine)
 	}
 	if locked, ok := errors.AsType[*registry.LockedError](err); ok {
