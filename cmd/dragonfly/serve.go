@@ -197,6 +197,7 @@ func (a *appliance) run(ctx context.Context) error {
 		b.serve(ctx, group)
 	}
 	group.Go(func() error { return a.maintain(ctx) })
+	group.Go(func() error { return tendHeap(ctx) })
 	a.announce()
 	defer daemon.SdNotify(false, daemon.SdNotifyStopping)
 	return group.Wait()
