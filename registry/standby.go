@@ -153,8 +153,8 @@ const returnEvery = 500 * time.Millisecond
 // would be no small piece.
 const (
 	saveEvery   = 50 * time.Millisecond
-	saveRest    = 4
-	maxSaveRest = time.Second
+	saveRest    = 9
+	maxSaveRest = 2 * time.Second
 )
 
 // lookBackEvery is how often it is looked whether the store went back in time while it
