@@ -13,6 +13,7 @@ import (
 
 	"dragonfly/registry"
 	"dragonfly/registry/rqlite"
+	"dragonfly/registry/rqlite/node"
 )
 
 // forgetful is a store that stores nothing, and tells nobody. An appliance over it
@@ -46,6 +47,73 @@ func serveForgetful(ctx context.Context, cfg config, log *slog.Logger) error {
 		err = a.run(ctx)
 	}
 	return errors.Join(err, db.close(), standby.close())
+}
+
+// The table of [plainSQL] in SQLite, and how many rows go into it at once.
+const (
+	nodeTable = `CREATE TABLE plain (serial TEXT PRIMARY KEY, mac TEXT NOT NULL, hostname TEXT NOT NULL, updated INTEGER NOT NULL, data TEXT NOT NULL)`
+	nodeIndex = `CREATE INDEX plain_mac ON plain (mac)`
+	nodeSQL   = `INSERT INTO plain (serial, mac, hostname, updated, data) VALUES %s ON CONFLICT (serial) DO UPDATE
+		SET mac = excluded.mac, hostname = excluded.hostname, updated = excluded.updated, data = excluded.data`
+	nodeRows = 64
+)
+
+// saveInNode stores what plain stores, and no more, in a node of rqlite as the
+// appliance embeds it: whatever waits goes into the next transaction. It is the limit of
+// every store over rqlite.
+func saveInNode(ctx context.Context, dir string) (saving, error) {
+	n, err := node.Start(ctx, node.Config{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if _, refused, err := n.Execute(ctx, []string{nodeTable, nodeIndex}, [][]any{nil, nil}); err != nil || refused != "" {
+		return nil, errors.Join(err, errors.New(refused))
+	}
+	waiting := make(chan nodeRow, nodeRows)
+	go func() {
+		for row := range waiting {
+			insertRows(ctx, n, append([]nodeRow{row}, more(waiting, nodeRows-1)...))
+		}
+	}()
+	return func(_ context.Context, r registration) error {
+		row := nodeRow{r, make(chan error, 1)}
+		waiting <- row
+		return <-row.done
+	}, nil
+}
+
+// nodeRow is a row that waits to be stored.
+type nodeRow struct {
+	registration
+	done chan error
+}
+
+// more is what waits by now, but no more than most of it.
+func more(waiting <-chan nodeRow, most int) (rows []nodeRow) {
+	for len(rows) < most {
+		select {
+		case row := <-waiting:
+			rows = append(rows, row)
+		default:
+			return rows
+		}
+	}
+	return rows
+}
+
+func insertRows(ctx context.Context, n *node.Node, rows []nodeRow) {
+	var values []any
+	for _, r := range rows {
+		values = append(values, r.Hardware.System.Serial, r.MAC.String(), r.Hostname, time.Now().UnixMilli(), string(r.body))
+	}
+	places := strings.Repeat(", (?, ?, ?, ?, ?)", len(rows))[2:]
+	_, refused, err := n.Execute(ctx, []string{fmt.Sprintf(nodeSQL, places)}, [][]any{values})
+	if refused != "" {
+		err = errors.New(refused)
+	}
+	for _, r := range rows {
+		r.done <- err
+	}
 }
 
 // cpu is what the server has used of the processors, with its database where that is

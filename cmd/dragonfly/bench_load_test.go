@@ -219,16 +219,15 @@ func (f *fleet) open(tb testing.TB, address string, rate int, long time.Duration
 	})
 }
 
-// storm registers count machines, each once, from clients at once.
+// storm registers count machines, each once, from clients at once. The requests are
+// made before: machines share no processor with what answers them.
 func (f *fleet) storm(tb testing.TB, address string, clients, count int) outcome {
-	last := f.next.Load() + int64(count)
-	return press(tb, address, clients, func() ([]byte, time.Time) {
-		n := f.next.Add(1)
-		if n > last {
-			return nil, time.Time{}
-		}
-		return f.request(n), time.Time{}
-	})
+	requests := make(chan []byte, count)
+	for range count {
+		requests <- f.request(f.next.Add(1))
+	}
+	close(requests)
+	return press(tb, address, clients, func() ([]byte, time.Time) { return <-requests, time.Time{} })
 }
 
 // again registers the first machines of the fleet once more, for a time.

@@ -119,30 +119,23 @@ type registration struct {
 	body []byte
 }
 
-// baseline is the handler of a baseline over the PostgreSQL at socket. The kind
-// "none" stores nothing, and is the limit of every handler.
-func baseline(ctx context.Context, kind, socket string) (http.Handler, error) {
-	store := func(context.Context, registration) error { return nil }
-	if kind != "none" {
-		pool, err := connectPool(ctx, socket)
-		if err != nil {
-			return nil, err
-		}
-		store = map[string]func(context.Context, registration) error{
-			"plain": func(ctx context.Context, r registration) error {
-				_, err := pool.Exec(ctx, plainSQL, r.Hardware.System.Serial, r.MAC.String(), r.Hostname, r.body)
-				return err
-			},
-			"whole": func(ctx context.Context, r registration) error {
-				message := fmt.Sprintf("registered: %s, %d disks", r.Hardware.System.Product, len(r.Hardware.Disks))
-				macs := make([]string, len(r.MACs))
-				for i, mac := range r.MACs {
-					macs[i] = mac.String()
-				}
-				_, err := pool.Exec(ctx, wholeSQL, r.Hardware.System.Serial, r.Hostname, r.body, macs, message)
-				return err
-			},
-		}[kind]
+// saving stores a registration, durably.
+type saving func(context.Context, registration) error
+
+// baseline is the handler of a baseline, with its data at where: the socket of
+// PostgreSQL, or the folder of a node of rqlite. The kind "none" stores nothing, and is
+// the limit of every handler.
+func baseline(ctx context.Context, kind, where string) (http.Handler, error) {
+	store, err := map[string]func(context.Context, string) (saving, error){
+		"none": func(context.Context, string) (saving, error) {
+			return func(context.Context, registration) error { return nil }, nil
+		},
+		"rqlite": saveInNode,
+		"plain":  savePlain,
+		"whole":  saveWhole,
+	}[kind](ctx, where)
+	if err != nil {
+		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in registration
@@ -159,6 +152,29 @@ func baseline(ctx context.Context, kind, socket string) (http.Handler, error) {
 		}
 		writeJSON(w, http.StatusOK, api.RegisterReply{Status: "committed", ID: in.Hardware.System.Serial, Next: registry.Wait})
 	}), nil
+}
+
+// savePlain stores by [plainSQL].
+func savePlain(ctx context.Context, socket string) (saving, error) {
+	pool, err := connectPool(ctx, socket)
+	return func(ctx context.Context, r registration) error {
+		_, err := pool.Exec(ctx, plainSQL, r.Hardware.System.Serial, r.MAC.String(), r.Hostname, r.body)
+		return err
+	}, err
+}
+
+// saveWhole stores by [wholeSQL].
+func saveWhole(ctx context.Context, socket string) (saving, error) {
+	pool, err := connectPool(ctx, socket)
+	return func(ctx context.Context, r registration) error {
+		message := fmt.Sprintf("registered: %s, %d disks", r.Hardware.System.Product, len(r.Hardware.Disks))
+		macs := make([]string, len(r.MACs))
+		for i, mac := range r.MACs {
+			macs[i] = mac.String()
+		}
+		_, err := pool.Exec(ctx, wholeSQL, r.Hardware.System.Serial, r.Hostname, r.body, macs, message)
+		return err
+	}, err
 }
 
 // connectPool connects with 16 connections and makes the tables.

@@ -44,12 +44,13 @@ type contender struct {
 }
 
 // contenders are what is compared: the appliance first, and as limits itself without
-// a store (see [forgetful]), and a server that only reads the request. The baselines
-// are left out where there is no PostgreSQL.
+// a store (see [forgetful]), a server that only reads the request, and one that stores
+// a row of it in rqlite. The baselines are left out where there is no PostgreSQL.
 func contenders(b *testing.B) (*contender, []*contender) {
 	dir, null := b.TempDir(), b.TempDir()
 	ours := startContender(b, "dragonfly", dir, newFleet(tokensOf(b, dir)))
-	all := []*contender{ours, startContender(b, "null", null, newFleet(tokensOf(b, null))), startContender(b, "none", "", newFleet(nil))}
+	all := []*contender{ours, startContender(b, "null", null, newFleet(tokensOf(b, null))), startContender(b, "none", "", newFleet(nil)),
+		startContender(b, "rqlite", b.TempDir(), newFleet(nil))}
 	if socket := postgres(b); socket != "" {
 		all = append(all, startContender(b, "plain", socket, newFleet(nil)), startContender(b, "whole", socket, newFleet(nil)))
 	}
