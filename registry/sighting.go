@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -62,25 +61,22 @@ func (r *Registry) keepSightings(ctx context.Context) {
 
 // fileSightings writes what has queued up in one change.
 func (r *Registry) fileSightings(ctx context.Context) {
-	batch := r.sighted.take()
-	if len(batch) == 0 {
-		return
-	}
-	if r.resolve != nil {
-		for i, s := range batch {
-			batch[i] = s.resolved(r.resolve(s.Remote))
-		}
-	}
-	all := len(batch)
-	batch = slices.DeleteFunc(batch, func(s Sighting) bool {
-		entry, known := r.Lookup(s.MAC)
-		return !r.sighted.pace.allow(s.MAC, s.At, known && entry.State != Discovered)
-	})
+	batch, refused := r.sighted.take(r.admit)
 	kept, err := r.fileSteps(ctx, batch)
-	r.sighted.dropped.Add(int64(all - kept))
+	r.sighted.dropped.Add(int64(refused + len(batch) - kept))
 	if err != nil {
 		r.log.Warn("write sightings", "count", len(batch), "err", err)
 	}
+}
+
+// admit is a step with the address that it is of, and whether that one may write it on
+// its timeline.
+func (r *Registry) admit(s Sighting) (Sighting, bool) {
+	if r.resolve != nil {
+		s = s.resolved(r.resolve(s.Remote))
+	}
+	entry, known := r.Lookup(s.MAC)
+	return s, r.sighted.pace.allow(s.MAC, s.At, known && entry.State != Discovered)
 }
 
 // resolved is s with the address of the card that it came from, which is zero
@@ -162,9 +158,10 @@ func (r *Registry) learn(ctx context.Context, batch []Sighting) error {
 	return err
 }
 
-// take returns what has queued up, each step once: a client that asks again
-// within one tick did nothing new.
-func (s sightings) take() (batch []Sighting) {
+// take returns what has queued up and is admitted, each step once (a client that asks
+// again within one tick did nothing new), and how many were not. Those take no place in
+// the batch: a flood of them must not leave the queue too full for others.
+func (s sightings) take(admit func(Sighting) (Sighting, bool)) (batch []Sighting, refused int) {
 	type step struct {
 		mac    MAC
 		remote netip.Addr // all there is to tell clients of TFTP apart
@@ -172,19 +169,23 @@ func (s sightings) take() (batch []Sighting) {
 		detail string
 	}
 	seen := map[step]bool{}
-	for len(batch) < sightingBatch {
-		select {
-		case next := <-s.queue:
-			key := step{next.MAC, next.Remote, next.Stage, next.Detail}
-			if !seen[key] {
-				seen[key] = true
-				batch = append(batch, next)
-			}
-		default:
-			return batch
+	for range len(s.queue) {
+		if len(batch) == sightingBatch {
+			break
+		}
+		next := <-s.queue
+		key := step{next.MAC, next.Remote, next.Stage, next.Detail}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		if admitted, ok := admit(next); ok {
+			batch = append(batch, admitted)
+		} else {
+			refused++
 		}
 	}
-	return batch
+	return batch, refused
 }
 
 // chronicle is the change that files a batch: the events, and a record for each

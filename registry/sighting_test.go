@@ -114,6 +114,29 @@ func TestStepsArePaced(t *testing.T) {
 	})
 }
 
+// TestFloodOfStepsLeavesRoom has an address send ten thousand steps a second while
+// another machine boots.
+func TestFloodOfStepsLeavesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		r := open(t, store)
+		const steps = 50
+		for step := range steps {
+			for i := range 2000 {
+				r.Sight(registry.Sighting{At: time.Now(), MAC: mac(1), Stage: registry.StageDHCP, Detail: fmt.Sprint(i)})
+			}
+			r.Sight(registry.Sighting{At: time.Now(), MAC: mac(2), Stage: registry.StageDHCP, Detail: fmt.Sprint(step)})
+			time.Sleep(200 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		entry, _ := r.Lookup(mac(2))
+		events, err := store.Timeline(t.Context(), entry.ID, 0, 100)
+		if err != nil || len(events) != steps+1 {
+			t.Errorf("%d events on its timeline, %v; want the discovery and %d steps", len(events), err, steps)
+		}
+	})
+}
+
 // TestScriptForAnotherCard shows who asks for a machine's script, and so has its
 // token.
 func TestScriptForAnotherCard(t *testing.T) {
