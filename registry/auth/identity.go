@@ -44,7 +44,7 @@ func (o *OIDC) identify(r *http.Request, f flow) (who identity, err error) {
 		return who, fmt.Errorf("%w: exchange the code: %w", errProvider, err)
 	}
 	raw, _ := token.Extra("id_token").(string)
-	verified, err := o.provider.Verifier(&oidc.Config{ClientID: o.cfg.ClientID, Now: o.now}).Verify(ctx, raw)
+	verified, err := o.provider.Load().Verifier(&oidc.Config{ClientID: o.cfg.ClientID, Now: o.now}).Verify(ctx, raw)
 	if err != nil {
 		return who, fmt.Errorf("%w: verify the ID token: %w", errProvider, err)
 	}
@@ -63,7 +63,7 @@ func (o *OIDC) identify(r *http.Request, f flow) (who identity, err error) {
 
 // addUserInfo adds what the userinfo endpoint says of the same subject.
 func (o *OIDC) addUserInfo(ctx context.Context, claims map[string]json.RawMessage, subject string, token oauth2.TokenSource) {
-	info, err := o.provider.UserInfo(ctx, token)
+	info, err := o.provider.Load().UserInfo(ctx, token)
 	if err != nil || info.Subject != subject { // another subject: OpenID Connect Core 1.0 section 5.3.2
 		o.log.Debug("userinfo", "err", err)
 		return

@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -45,8 +45,7 @@ type OIDC struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	mu       sync.Mutex
-	provider *oidc.Provider // found at the first sign-in, so that we start without it
+	provider atomic.Pointer[oidc.Provider] // found at the first sign-in, so that we start without it
 }
 
 // The paths of the two halves of a sign-in. The second one is to be registered at
@@ -219,18 +218,17 @@ func (o *OIDC) client(r *http.Request) (*oauth2.Config, error) {
 // errProvider is a fault of the identity provider, or of our way to it.
 var errProvider = errors.New("the identity provider does not answer as it should")
 
-// discover reads what the identity provider says of itself, once.
+// discover reads what the identity provider says of itself, until it has said so once.
+// Each sign-in asks for itself: none waits for another one's answer that does not come.
 func (o *OIDC) discover(ctx context.Context) (*oidc.Provider, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.provider != nil {
-		return o.provider, nil
+	if known := o.provider.Load(); known != nil {
+		return known, nil
 	}
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, o.cfg.HTTP), o.cfg.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errProvider, err)
 	}
-	o.provider = provider
+	o.provider.Store(provider)
 	return provider, nil
 }
 

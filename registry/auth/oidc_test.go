@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -34,7 +35,8 @@ type provider struct {
 	userinfo map[string]any
 	asked    url.Values // of the last authorisation
 	alg      string
-	broken   bool // answers discovery with an error
+	broken   bool          // answers discovery with an error
+	silences chan struct{} // for each one in it a discovery is not answered
 }
 
 func newProvider(t *testing.T) *provider {
@@ -62,7 +64,13 @@ func reply(w http.ResponseWriter, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
+func (p *provider) discovery(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-p.silences:
+		<-r.Context().Done()
+		return
+	default:
+	}
 	if p.broken {
 		http.Error(w, "tea time", http.StatusTeapot)
 		return
@@ -270,6 +278,30 @@ func TestOIDCProviderAway(t *testing.T) {
 	d.provider.broken = false
 	if code, body := d.get(t, "/login/oidc"); code != http.StatusOK {
 		t.Errorf("it is back: %d %s", code, body)
+	}
+}
+
+// A sign-in to which the provider says nothing keeps nobody else from signing in.
+func TestOIDCProviderSilent(t *testing.T) {
+	d := newDesk(t)
+	d.provider.silences = make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL+OIDCBeginPath, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	defer func() { cancel(); <-ended }()
+	d.provider.silences <- struct{}{}
+	d.browser.Timeout = 5 * time.Second
+	if code, body := d.get(t, "/login/oidc"); code != http.StatusOK {
+		t.Errorf("the next one: %d %s", code, body)
 	}
 }
 
