@@ -2,7 +2,6 @@ package rqlite_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -52,26 +51,16 @@ func execute(t *testing.T, cfg rqlite.Config, sql ...string) {
 }
 
 func TestPrune(t *testing.T) {
-	n := startNode(t, t.TempDir())
-	s := embedded(t, n)
+	s := embedded(t, startNode(t, t.TempDir()))
 	change := create(1)
-	for i := range 4 {
-		change.Events = append(change.Events, registry.Event{Message: fmt.Sprint(i)})
-	}
 	if err := s.Commit(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
-	// As if a million events had followed the first two.
-	execute(t, rqlite.Config{HTTP: n.Client()}, `UPDATE events SET seq = seq + 999999 WHERE seq > 2`)
 	if err := s.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Commit(t.Context(), change); err != nil {
 		t.Errorf("an operation younger than the limit was forgotten: %v", err)
-	}
-	events, err := s.Events(t.Context(), 0, 10)
-	if err != nil || len(events) != 3 || events[0].Seq != 1_000_002 {
-		t.Errorf("events that are left: %+v, %v", events, err)
 	}
 	if err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)

@@ -107,22 +107,57 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // What [Store.Prune] keeps.
 const (
-	maxEvents = 1_000_000
-	linesFor  = 90 * 24 * time.Hour // of a deployment that has ended
+	maxEvents        = 1_000_000
+	maxMachineEvents = 10_000              // of one machine
+	linesFor         = 90 * 24 * time.Hour // of a deployment that has ended
 )
 
 // Prune forgets the operations applied before the given time, which must lie
 // further back than any retry of a write, requests with an idempotency key after two
-// days, the logs of deployments that ended 90 days ago, and all but the newest million
-// events.
+// days, the logs of deployments that ended 90 days ago, and all but the newest 10,000
+// events of each machine, and of those that are left all but the newest million.
 func (s *Store) Prune(ctx context.Context, before time.Time) error {
-	return s.db.write(ctx,
+	err := s.db.write(ctx,
 		statement{name: "prune operations", sql: `DELETE FROM ops WHERE at_ms < ?1`, args: []any{millis(before)}},
 		statement{name: "prune requests", sql: `DELETE FROM requests WHERE at_ms < ?1`, args: []any{millis(time.Now().Add(-requestsFor))}},
 		statement{name: "prune lines of deployments", sql: `DELETE FROM deployment_lines WHERE deployment IN (
 			SELECT id FROM deployments WHERE ended_ms > 0 AND ended_ms < ?1)`, args: []any{millis(time.Now().Add(-linesFor))}},
-		statement{name: "prune events", sql: `DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1`, args: []any{maxEvents}},
 	)
+	if err != nil {
+		return err
+	}
+	return s.pruneEvents(ctx, maxMachineEvents, maxEvents)
+}
+
+// pruneEvents keeps the newest events of each machine, and the newest of those that are
+// left. One that registers with other hardware each time must not push the history of
+// all others out. What goes is found by reading, which keeps no write waiting.
+func (s *Store) pruneEvents(ctx context.Context, ofEach, ofAll int) error {
+	cuts, err := scan(ctx, s, func(rows cursor) (statement, error) {
+		var machine string
+		var last int64
+		err := rows.Scan(&machine, &last)
+		return statement{name: "prune events of one machine", sql: `DELETE FROM events WHERE machine = ?1 AND seq <= ?2`, args: []any{machine, last}}, err
+	}, statement{name: "find machines with many events", sql: `SELECT id, (SELECT seq FROM events WHERE machine = id ORDER BY seq DESC LIMIT 1 OFFSET ?1)
+		FROM (SELECT machine AS id FROM events WHERE machine <> '' GROUP BY machine HAVING count(*) > ?1)`, args: []any{ofEach}})
+	if err != nil {
+		return err
+	}
+	if len(cuts) > 0 {
+		if err := s.db.write(ctx, cuts...); err != nil {
+			return err
+		}
+	}
+	rows, err := s.db.read(ctx, statement{name: "find old events",
+		sql: `SELECT coalesce((SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?1), 0)`, args: []any{ofAll}})
+	if err != nil {
+		return err
+	}
+	var last int64
+	if err := one(rows, &last); err != nil {
+		return err
+	}
+	return s.db.write(ctx, statement{name: "prune events", sql: `DELETE FROM events WHERE seq <= ?1`, args: []any{last}})
 }
 
 // millis is t as it is stored: milliseconds since 1970, 0 for the zero time.
