@@ -14,7 +14,8 @@ const attempts = 16
 // Register files what an agent reports: the same machine, as [Match] tells it, is the
 // same record. It returns the machine and whether it is new. While the store is away
 // the registration waits in the journal, and the machine is what is known of it, with
-// Journaled set. It errs with [*InvalidError], [ErrUnavailable], or a fault of the store.
+// Journaled set. It errs with [*InvalidError], [*FullError], [ErrUnavailable], or a fault
+// of the store.
 func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, created bool, err error) {
 	if err := reg.Validate(); err != nil {
 		return Machine{}, false, err
@@ -115,6 +116,11 @@ func (r *Registry) alive(id string) bool { return r.presence.alive(id, r.now()) 
 func (r *Registry) enrolAs(ctx context.Context, e enrolment, candidates []Machine, taken int, obsolete func(Machine) bool) (Machine, bool, error) {
 	reg := e.Registration
 	match, known := Match(reg, candidates, r.alive)
+	if !known && obsolete == nil { // what waited in the journal was admitted
+		if err := r.admitNew(reg); err != nil {
+			return Machine{}, false, err
+		}
+	}
 	if !known {
 		match = r.newMachine(e.ID, reg, e.At, taken)
 	}

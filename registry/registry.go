@@ -38,7 +38,10 @@ type Registry struct {
 	tracks   *tracks
 	batches  chan struct{} // holds one: look whose turn it is
 	fetches  fetches
-	loaded   bool // the index is what the store has; false after a start without it
+
+	turnedAway atomic.Int64
+	most       int  // machines; 0: no bound
+	loaded     bool // the index is what the store has; false after a start without it
 }
 
 // New loads what must be in memory (the boot index and the number of the newest

@@ -52,6 +52,11 @@ func (r *Registry) journal(ctx context.Context, e enrolment) (m Machine, created
 		return Machine{}, false, err
 	}
 	defer r.index.release(m.ID, m.Name)
+	if m.ID == e.ID { // it is a record of its own
+		if err := r.admitNew(e.Registration); err != nil {
+			return Machine{}, false, err
+		}
+	}
 	if err := r.standby.Journal.Append(text, true); err != nil {
 		return Machine{}, false, err
 	}

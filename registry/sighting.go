@@ -193,7 +193,7 @@ func (s sightings) take(admit func(Sighting) (Sighting, bool)) (batch []Sighting
 // it keeps.
 func (r *Registry) chronicle(batch []Sighting, taken int) (change Change, kept int) {
 	fresh := map[MAC]Machine{}
-	room := maxDiscovered - r.index.countStrangers()
+	room := min(maxDiscovered-r.index.countStrangers(), r.vacancies())
 	for _, s := range batch {
 		entry, known := r.Lookup(s.MAC)
 		switch m, new := fresh[s.MAC]; {

@@ -53,6 +53,7 @@ type config struct {
 	TinkListen     string        `koanf:"tink-listen"`
 	DeployWait     time.Duration `koanf:"deploy-wait"`
 	DeployVerify   time.Duration `koanf:"deploy-verify"`
+	MaxMachines    int           `koanf:"max-machines"`
 	LogLevel       string        `koanf:"log-level"`
 	LogFormat      string        `koanf:"log-format"`
 
@@ -98,6 +99,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.Duration("deploy-fetch", 6*time.Hour, "how long a deployment waits for its image to be fetched; 5m at least")
 	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot; 5m at least")
 	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed; 5m at least")
+	flags.Int("max-machines", 100_000, "how many machines there are at most: after that one that comes from the network and is not known gets no record; 0: no bound")
 	tinkerbellFlags(flags)
 	osieFlags(flags)
 	tinkListenFlags(flags)
@@ -201,6 +203,9 @@ func (c config) check() error {
 		if limit < registry.DeadlineGrace || limit > 30*24*time.Hour {
 			errs = append(errs, fmt.Errorf("%s %s: want at least 5m, and at most 720h", name, limit))
 		}
+	}
+	if c.MaxMachines < 0 {
+		errs = append(errs, fmt.Errorf("max-machines %d: want a number of machines, or 0 for no bound", c.MaxMachines))
 	}
 	if _, err := boot.ParseIPXEROM(c.IPXEROM); err != nil {
 		errs = append(errs, err)

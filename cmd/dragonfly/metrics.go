@@ -38,6 +38,8 @@ func (a *appliance) metrics() http.Handler {
 			Help: "Pending deployments whose image is not on this server yet."}, func() float64 { return float64(a.registry.AwaitingImages()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_sightings_dropped_total",
 			Help: "Steps of boots that were not kept for a timeline."}, func() float64 { return float64(a.registry.Dropped()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_registrations_refused_total",
+			Help: "Registrations of new machines while there were as many as there may be."}, func() float64 { return float64(a.registry.TurnedAway()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dragonfly_boots_stalled_total",
 			Help: "Boots of which no agent reported in time."}, func() float64 { return float64(a.registry.Stalled()) }),
 	)

@@ -169,6 +169,9 @@ func (a *appliance) problems() []string {
 	if short := a.spaceProblem(); short != "" {
 		found = append(found, short)
 	}
+	if full := a.registry.Full(); full != nil {
+		found = append(found, full.Error())
+	}
 	found = append(found, a.networkProblems()...)
 	if problem := a.tinkerbellProblem(); problem != "" {
 		found = append(found, problem)

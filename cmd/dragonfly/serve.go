@@ -98,6 +98,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	a.ports = ports
 	a.boot = a.newBootServers()
 	a.registry.Resolve(new(neighbours).card)
+	a.registry.Bound(cfg.MaxMachines)
 	return a.run(ctx)
 }
 

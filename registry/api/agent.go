@@ -21,7 +21,7 @@ func (s *Server) mountAgent(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "register", Method: http.MethodPost, Path: "/api/v1/agent/register",
 		Summary: "Report a machine's hardware (boot token)", Tags: []string{"agent"}, Security: security,
-		MaxBodyBytes: maxBody, SkipValidateBody: true, Errors: []int{401, 403, 413, 422, 503},
+		MaxBodyBytes: maxBody, SkipValidateBody: true, Errors: []int{401, 403, 413, 422, 503, 507},
 		Middlewares: huma.Middlewares{authorise(api, s.tokens.CheckBoot)},
 	}, s.register)
 	huma.Register(api, huma.Operation{

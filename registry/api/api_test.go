@@ -158,6 +158,21 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+func TestRegisterWithoutRoom(t *testing.T) {
+	s := serve(t)
+	s.registry.Bound(1)
+	if _, err := s.agent().Register(t.Context(), request()); err != nil {
+		t.Fatal(err)
+	}
+	other := request()
+	other.MAC[5]++
+	other.MACs, other.Hardware.System.UUID, other.Hardware.System.Serial = []registry.MAC{other.MAC}, "", "SN-2"
+	agent := &api.Client{Base: s.URL, Token: s.tokens.Boot(other.MAC)}
+	if _, err := agent.Register(t.Context(), other); api.Status(err) != http.StatusInsufficientStorage || !strings.Contains(err.Error(), "--max-machines") {
+		t.Errorf("one machine too many: %v", err)
+	}
+}
+
 func TestRegisterWithLittleHardware(t *testing.T) {
 	s := serve(t)
 	resp := s.post(t, s.tokens.Boot(mac), `{"mac":"52-54-00-01-02-03","hardware":{}}`)

@@ -25,12 +25,13 @@ func (s *Server) problem(err error) error {
 	_, over := errors.AsType[*registry.DeploymentError](err)
 	_, locked := errors.AsType[*registry.LockedError](err)
 	_, image := errors.AsType[*registry.ImageError](err)
-	full, isFull := errors.AsType[*registry.SpaceError](err)
+	_, noSpace := errors.AsType[*registry.SpaceError](err)
+	_, full := errors.AsType[*registry.FullError](err)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
-	case isFull:
-		return huma.NewError(http.StatusInsufficientStorage, full.Error())
+	case noSpace, full:
+		return huma.NewError(http.StatusInsufficientStorage, err.Error())
 	case conflict, refused, harm, image, cannot, over, errors.Is(err, registry.ErrNoCluster):
 		return huma.Error409Conflict(err.Error())
 	case locked:
