@@ -489,6 +489,22 @@ func TestSilenceIsNoticedOnce(t *testing.T) {
 	})
 }
 
+// TestDeletedMachineIsNotOffline has an agent report on whose machine was deleted; its
+// token is good for a day.
+func TestDeletedMachineIsNotOffline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		r := open(t, store)
+		if _, err := r.Report(t.Context(), "m-gone", registry.ActionReport{Deployment: "d-gone", Attempt: 1, State: registry.ActionRunning}); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("a report: %v", err)
+		}
+		time.Sleep(10 * time.Minute)
+		if kinds := kindsOf(t, store); len(kinds) > 0 {
+			t.Errorf("events of a machine that is not there: %v", kinds)
+		}
+	})
+}
+
 func kindsOf(t *testing.T, store registry.Store) []registry.Kind {
 	t.Helper()
 	events, err := store.Events(t.Context(), 0, 1000)
