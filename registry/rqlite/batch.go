@@ -141,25 +141,31 @@ func (b *batcher) refuse(why error) {
 
 // next takes what is written together next; nothing, and the right to write is
 // given back. Two changes of one machine cannot share a transaction, since the
-// second one names the version that the first one makes.
-func (b *batcher) next() []*pending {
+// second one names the version that the first one makes: it waits, and holds up no
+// other machine's.
+func (b *batcher) next() (batch []*pending) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n, bytes, about := 0, 0, map[string]bool{}
-	for ; n < min(len(b.waiting), maxBatch); n++ {
-		p := b.waiting[n]
-		again := slices.ContainsFunc(p.machines, func(id string) bool { return about[id] })
-		if n > 0 && (again || bytes+p.bytes > maxBatchBytes) {
+	var later []*pending
+	bytes, about := 0, map[string]bool{}
+	for i, p := range b.waiting {
+		if len(batch) == maxBatch || len(batch) > 0 && bytes+p.bytes > maxBatchBytes {
+			later = append(later, b.waiting[i:]...)
 			break
 		}
-		bytes += p.bytes
+		again := slices.ContainsFunc(p.machines, func(id string) bool { return about[id] })
 		for _, id := range p.machines {
 			about[id] = true
 		}
+		if again {
+			later = append(later, p)
+			continue
+		}
+		bytes += p.bytes
+		batch = append(batch, p)
 	}
-	batch := b.waiting[:n:n]
-	b.waiting = b.waiting[n:]
-	if n == 0 {
+	b.waiting = later
+	if len(batch) == 0 {
 		b.writers--
 	}
 	return batch

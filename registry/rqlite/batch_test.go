@@ -79,3 +79,30 @@ func TestBatches(t *testing.T) {
 		})
 	}
 }
+
+// TestOneMachineHoldsUpNobody has a machine ask for many changes of itself at once,
+// and another one for one.
+func TestOneMachineHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &batcher{db: &database{direct: &slow{takes: 10 * time.Millisecond}}}
+		write := func(machine string) {
+			w := &writes{}
+			w.rows[recordOperations] = [][]byte{{}}
+			if err := b.write(t.Context(), []string{machine}, w); err != nil {
+				t.Error(err)
+			}
+		}
+		var all sync.WaitGroup
+		for range 30 {
+			all.Go(func() { write("loud") })
+		}
+		synctest.Wait() // all of them wait, and one is being written
+		begin := time.Now()
+		write("quiet")
+		if took, most := time.Since(begin), 20*time.Millisecond+maxGather; took > most {
+			t.Errorf("the other one waited for %s, want at most %s", took, most)
+		}
+		all.Wait()
+		time.Sleep(time.Second) // until whoever gathers has given up
+	})
+}
