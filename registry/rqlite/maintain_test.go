@@ -1,7 +1,10 @@
 package rqlite_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -67,6 +70,29 @@ func TestPrune(t *testing.T) {
 	}
 	if err := s.Commit(t.Context(), change); err == nil {
 		t.Error("an operation older than the limit is still known")
+	}
+}
+
+// A machine that tells of other hardware at each boot, and much of it, has the newest.
+func TestHistoryIsBoundedInBytes(t *testing.T) {
+	s := embedded(t, startNode(t, t.TempDir()))
+	first := create(1)
+	id := first.Put[0].ID
+	if err := s.Commit(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	noise := make([]byte, 500<<10) // which does not get shorter
+	for i := range 10 {
+		_, _ = rand.Read(noise)
+		h := registry.Hardware{Memory: registry.Memory{Bytes: int64(i)}, Disks: []registry.Disk{{Model: base64.StdEncoding.EncodeToString(noise)}}}
+		c := registry.Change{Op: fmt.Sprint("boot ", i), History: []registry.HardwareRecord{{Machine: id, At: time.UnixMilli(int64(i + 1)), Hardware: h}}}
+		if err := s.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	history, err := s.History(t.Context(), id, 100)
+	if err != nil || len(history) != 2 || history[0].Hardware.Memory.Bytes != 9 {
+		t.Errorf("%d records, %v; want the newest two", len(history), err)
 	}
 }
 

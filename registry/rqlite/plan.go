@@ -157,10 +157,12 @@ const storeHardwareSQL = `INSERT INTO machine_hardware (row, at_ms, data)
 	SELECT m.row, v.column2, v.column3 FROM (VALUES %s) v JOIN machines m ON m.id = v.column1 WHERE true
 	ON CONFLICT (row) DO UPDATE SET at_ms = excluded.at_ms, data = excluded.data WHERE excluded.at_ms > 0 OR data <> excluded.data`
 
-// forgetHistorySQL keeps the newest 50 records of a machine.
-const forgetHistorySQL = `DELETE FROM hardware_history WHERE seq IN (SELECT h.seq FROM w
-	JOIN hardware_history h ON h.machine = j ->> 0
-	WHERE (SELECT count(*) FROM hardware_history n WHERE n.machine = h.machine AND (n.at_ms, n.seq) > (h.at_ms, h.seq)) >= 50)`
+// forgetHistorySQL keeps the newest 50 records of a machine, and 2 MiB of them at most:
+// a machine has some 4 kB of hardware, and may say that it has a megabyte.
+const forgetHistorySQL = `DELETE FROM hardware_history WHERE seq IN (SELECT seq FROM (
+	SELECT seq, count(*) OVER newest AS n, sum(length(data)) OVER newest AS bytes FROM hardware_history
+	WHERE machine IN (SELECT j ->> 0 FROM w) WINDOW newest AS (PARTITION BY machine ORDER BY at_ms DESC, seq DESC))
+	WHERE n > 50 OR bytes > 2 << 20)`
 
 // forgetLinesSQL takes the middle out of the log of an attempt.
 const forgetLinesSQL = `DELETE FROM deployment_lines WHERE (deployment, attempt, n) IN (SELECT l.deployment, l.attempt, l.n FROM w
