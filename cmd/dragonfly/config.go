@@ -99,7 +99,7 @@ func serveFlags(flags *pflag.FlagSet) {
 	flags.Duration("deploy-fetch", 6*time.Hour, "how long a deployment waits for its image to be fetched; 5m at least")
 	flags.Duration("deploy-wait", 30*time.Minute, "how long a deployment waits for its machine to boot; 5m at least")
 	flags.Duration("deploy-verify", 20*time.Minute, "how long a deployment waits for the first boot of what was installed; 5m at least")
-	flags.Int("max-machines", 100_000, "how many machines there are at most: after that one that comes from the network and is not known gets no record; 0: no bound")
+	flags.Int("max-machines", 200_000, "how many machines there are at most: after that one that comes from the network and is not known gets no record; 0: no bound")
 	tinkerbellFlags(flags)
 	osieFlags(flags)
 	tinkListenFlags(flags)

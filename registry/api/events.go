@@ -118,9 +118,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 			_, _ = io.WriteString(w, ": the database is away\n") // a reader that went away shows below
 		}
 		written := after
-		if more = len(events) > maxFrame; more {
-			events = events[:maxFrame]
-		}
+		events, more = frameOf(events)
 		if len(events) > 0 {
 			after = events[len(events)-1].Seq
 		}
@@ -140,6 +138,18 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 // maxFrame is how many events are written at once: some 16 kB, which are kept for each
 // client that does not read.
 const maxFrame = 64
+
+// frameOf is those events that are written at once: the first ones, up to where some
+// are no longer kept.
+func frameOf(events []registry.Event) (first []registry.Event, more bool) {
+	n := min(len(events), maxFrame)
+	for i := 1; i < n; i++ {
+		if events[i].Seq != events[i-1].Seq+1 {
+			n = i
+		}
+	}
+	return events[:n], n < len(events)
+}
 
 // burst waits for events after the given number, or for a deployment to get on, to
 // the end of the tick, and returns the events; none when nothing happened for a
@@ -198,9 +208,9 @@ func (s *Server) writeProgress(w io.Writer, progress []registry.Deployment) erro
 	return nil
 }
 
-// write sends the events after the given number, or a sign of life. Events are
-// numbered without a gap, so where the first is not the next one, those between
-// are no longer kept: the client is told to load anew what it shows.
+// write sends the events of a frame, which come after the given number, or a sign of
+// life. Events are numbered without a gap, so where the first is not the next one, those
+// between are no longer kept: the client is told to load anew what it shows.
 func (s *Server) write(w io.Writer, events []registry.Event, after int64) error {
 	if len(events) == 0 {
 		_, err := io.WriteString(w, ": still here\n\n")

@@ -59,6 +59,28 @@ func TestFramesAreReadBack(t *testing.T) {
 	}
 }
 
+// A frame ends where events are no longer kept, so that the next one begins by saying so.
+func TestFrameOf(t *testing.T) {
+	for _, tt := range []struct {
+		events []registry.Event
+		last   int64
+		more   bool
+	}{
+		{happened(4, 9), 9, false},
+		{slices.Concat(happened(4, 6), happened(9, 12)), 6, true},
+		{happened(1, maxFrame), maxFrame, false},
+		{happened(1, maxFrame+1), maxFrame, true},
+	} {
+		first, more := frameOf(tt.events)
+		if first[len(first)-1].Seq != tt.last || more != tt.more {
+			t.Errorf("%d events from %d: to %d, more %t; want %d, %t", len(tt.events), tt.events[0].Seq, first[len(first)-1].Seq, more, tt.last, tt.more)
+		}
+	}
+	if none, more := frameOf(nil); len(none) > 0 || more {
+		t.Errorf("of nothing: %v, more %t", none, more)
+	}
+}
+
 func TestStreamsThatAreNotEvents(t *testing.T) {
 	for _, bad := range []string{"data: {\n\n", "data: [1]\n\n", "data: " + strings.Repeat("x", maxEvent+1)} {
 		if err := readEvents(strings.NewReader(bad), func(Event) error { return nil }); err == nil {

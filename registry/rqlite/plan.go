@@ -160,7 +160,7 @@ const storeHardwareSQL = `INSERT INTO machine_hardware (row, at_ms, data)
 // forgetHistorySQL keeps the newest 50 records of a machine, and 2 MiB of them at most:
 // a machine has some 4 kB of hardware, and may say that it has a megabyte.
 const forgetHistorySQL = `DELETE FROM hardware_history WHERE seq IN (SELECT seq FROM (
-	SELECT seq, count(*) OVER newest AS n, sum(length(data)) OVER newest AS bytes FROM hardware_history
+	SELECT seq, count(*) OVER newest AS n, sum(octet_length(data)) OVER newest AS bytes FROM hardware_history
 	WHERE machine IN (SELECT j ->> 0 FROM w) WINDOW newest AS (PARTITION BY machine ORDER BY at_ms DESC, seq DESC))
 	WHERE n > 50 OR bytes > 2 << 20)`
 
