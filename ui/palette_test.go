@@ -1,10 +1,13 @@
 package ui
 
 import (
+	"context"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -91,4 +94,54 @@ func TestBrowserPalette(t *testing.T) {
 	picked("API reference")
 	w.Do(chromedp.KeyEvent("\r"))
 	w.Wait(`location.pathname === "/docs"`)
+}
+
+// noRecords are those of no machine.
+type noRecords struct{ Records }
+
+func (noRecords) Machine(context.Context, string) (registry.Machine, error) {
+	return registry.Machine{}, registry.ErrNotFound
+}
+
+// An Enter that is pressed again while a page is on its way goes to the palette, and not
+// to the form of the row behind it, of which the first button is Deploy. The way back
+// leads to a page without the palette.
+func TestBrowserPaletteHoldsKeys(t *testing.T) {
+	u := newUI(t, newRack(3), func(c *Config) { c.Records = noRecords{} })
+	asked := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/docs" || r.URL.Path == "/machines/bulk" {
+			asked <- r.URL.Path + " " + r.FormValue("do")
+			time.Sleep(time.Second)
+		}
+		if r.Method == http.MethodPost {
+			http.Redirect(w, r, "/docs", http.StatusSeeOther)
+			return
+		}
+		u.ServeHTTP(w, r.WithContext(registry.WithActor(r.Context(), registry.Actor{Name: "ana", Role: string(registry.Operator)})))
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	w := uitest.New(t)
+	for _, c := range []struct{ sought, picked, want string }{
+		{"api ref", "API reference", "/docs "},
+		{"retire", "Retire", "/machines/bulk retire"},
+	} {
+		w.Do(chromedp.Navigate(server.URL+"/machines"), chromedp.WaitVisible(chromedp.CSS(".machines")))
+		w.Eval(`sessionStorage.clear()`)
+		w.Do(chromedp.Reload(), chromedp.Click(chromedp.CSS(".pick input[name=machine]")))
+		w.Eval(`document.dispatchEvent(new KeyboardEvent("keydown", {key: "k", ctrlKey: true, bubbles: true, cancelable: true}))`)
+		w.Wait(`document.activeElement.id === "sought"`)
+		w.Do(chromedp.KeyEvent(c.sought))
+		w.Says("#palette [aria-selected=true]", c.picked)
+		w.Do(chromedp.KeyEvent("\r\r"))
+		w.Wait(`location.pathname === "/docs" && document.readyState === "complete"`)
+		for len(asked) > 0 {
+			if got := <-asked; got != c.want && got != "/docs " {
+				t.Errorf("Enter twice on %q: asked for %s", c.picked, got)
+			}
+		}
+		w.Eval(`history.back()`)
+		w.Wait(`location.pathname === "/machines" && !document.getElementById("palette").open`)
+	}
 }

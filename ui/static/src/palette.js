@@ -48,13 +48,16 @@ async function seek() {
   }
 }
 
+// choose does what a line is for. What leads to another page leaves the palette open until
+// that one is here: a key that is held or pressed again is not for what lies behind.
 function choose(option, apart) {
   if (!option) return;
   const { href, press } = option.dataset;
   if (apart && href) return window.open(href, "_blank", "noopener");
-  dialog().close();
+  const button = press && document.querySelector(press);
+  if (!href && !button?.form) dialog().close();
   if (href) location.assign(href);
-  else document.querySelector(press)?.click();
+  else button?.click();
 }
 
 function move(by) {
@@ -89,6 +92,7 @@ export function followPalette() {
     dialogs[event.target.closest?.("[data-open]")?.dataset.open]?.();
     if (event.target.matches?.("dialog[open]")) event.target.close(); // beside it
   });
+  addEventListener("pagehide", () => dialog().close()); // or the way back would lead to it
   box().addEventListener("input", seek);
   box().addEventListener("keydown", (event) => {
     if (event.isComposing) return;
