@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -66,19 +67,21 @@ type auditView struct {
 	At                   moment
 	Who, Role, From      string
 	Action, Object, Link string
+	Name                 string // what a machine is called, or was then where it is gone; empty for anything else
 	Before, After        string
 }
 
 func (u *UI) auditLog(w http.ResponseWriter, r *http.Request) error {
-	object := strings.TrimSpace(r.FormValue("object"))
+	typed := strings.TrimSpace(r.FormValue("object"))
+	object := u.audited(r.Context(), cut(typed, 256))
 	before, _ := strconv.ParseInt(r.FormValue("before"), 10, 64) // what cannot be read is the newest
-	entries, err := u.Audit(r.Context(), cut(object, 256), max(0, before), auditPage)
+	entries, err := u.Audit(r.Context(), object, max(0, before), auditPage)
 	if err != nil {
 		return err
 	}
-	a, now := audit{Object: object, Newest: before <= 0}, time.Now()
+	a, now, names := audit{Object: typed, Newest: before <= 0}, time.Now(), u.namesIn(entries)
 	for _, e := range entries {
-		a.Entries = append(a.Entries, auditOf(e, now))
+		a.Entries = append(a.Entries, auditOf(e, names[e.Object], now))
 	}
 	if len(entries) == auditPage {
 		a.Older = "/audit?object=" + url.QueryEscape(object) + "&before=" + strconv.FormatInt(entries[len(entries)-1].Seq, 10)
@@ -88,18 +91,60 @@ func (u *UI) auditLog(w http.ResponseWriter, r *http.Request) error {
 	return render(w, r, http.StatusOK, auditPageOf(f, a))
 }
 
-func auditOf(e registry.AuditEntry, now time.Time) auditView {
+// audited is the object that was typed: a machine, which may be named, by its ID. One that
+// is gone, and what is no machine, is asked for as it is.
+func (u *UI) audited(ctx context.Context, typed string) string {
+	if typed == "" {
+		return ""
+	}
+	if m, err := u.Records.Machine(ctx, typed); err == nil {
+		return m.ID
+	}
+	return typed
+}
+
+// namesIn is what the machines of the entries are called, by ID. It asks memory only.
+func (u *UI) namesIn(entries []registry.AuditEntry) map[string]string {
+	names := map[string]string{}
+	var ids []string
+	for _, e := range entries {
+		if isMachine(e) {
+			ids = append(ids, e.Object)
+		}
+	}
+	if len(ids) == 0 {
+		return names // none named would be all
+	}
+	for _, g := range u.Machines.Glances(ids...) {
+		names[g.ID] = g.Name
+	}
+	return names
+}
+
+func isMachine(e registry.AuditEntry) bool { return strings.HasPrefix(e.Object, "m-") }
+
+// auditOf is the line of an entry. name is that of its machine, empty where it is gone.
+func auditOf(e registry.AuditEntry, name string, now time.Time) auditView {
 	v := auditView{At: moment{e.At, now}, Who: cmp.Or(e.Actor.Name, "Dragonfly"), Role: e.Actor.Role, From: e.Actor.From, Action: e.Action, Object: e.Object,
 		Before: pretty(e.Before), After: pretty(e.After)}
 	switch {
-	case strings.HasPrefix(e.Object, "m-"):
-		v.Link = "/machines/" + url.PathEscape(e.Object)
+	case name != "":
+		v.Name, v.Link = name, machinePath(e.Object)
+	case isMachine(e):
+		v.Name = cmp.Or(nameIn(e.After), nameIn(e.Before))
 	case strings.HasPrefix(e.Object, "d-"):
 		v.Link = "/deployments/" + url.PathEscape(e.Object)
 	case strings.HasPrefix(e.Object, "os/") && e.Action != string(registry.OSDeleted):
 		v.Link = "/systems/" + url.PathEscape(strings.TrimPrefix(e.Object, "os/"))
 	}
 	return v
+}
+
+// nameIn is the name in a record of a machine, if there is one.
+func nameIn(raw json.RawMessage) string {
+	var m struct{ Name string }
+	_ = json.Unmarshal(raw, &m) // what cannot be read has none
+	return m.Name
 }
 
 // pretty is a record as people read it.

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -96,18 +95,11 @@ func TestBrowserPalette(t *testing.T) {
 	w.Wait(`location.pathname === "/docs"`)
 }
 
-// noRecords are those of no machine.
-type noRecords struct{ Records }
-
-func (noRecords) Machine(context.Context, string) (registry.Machine, error) {
-	return registry.Machine{}, registry.ErrNotFound
-}
-
 // An Enter that is pressed again while a page is on its way goes to the palette, and not
 // to the form of the row behind it, of which the first button is Deploy. The way back
 // leads to a page without the palette.
 func TestBrowserPaletteHoldsKeys(t *testing.T) {
-	u := newUI(t, newRack(3), func(c *Config) { c.Records = noRecords{} })
+	u := newUI(t, newRack(3), func(c *Config) { c.Records = namedRecords{} })
 	asked := make(chan string, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/docs" || r.URL.Path == "/machines/bulk" {
