@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"dragonfly/registry/api"
+	"dragonfly/ui/uitest"
+)
+
+// onOneLine is a script that reports whether a text stands in the title unbroken.
+const onOneLine = `(() => {
+	const texts = document.createTreeWalker(document.querySelector("h1"), NodeFilter.SHOW_TEXT);
+	while (texts.nextNode()) {
+		const at = texts.currentNode.data.indexOf(%[1]q);
+		if (at < 0) continue;
+		const range = document.createRange();
+		range.setStart(texts.currentNode, at);
+		range.setEnd(texts.currentNode, at + %[1]q.length);
+		return new Set([...range.getClientRects()].map((r) => r.top)).size === 1;
+	}
+	return false;
+})()`
+
+// On a phone a title breaks beside a name and not at its hyphens; a name that no line
+// holds is broken all the same.
+func TestTitlesInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.EmulateViewport(360, 740))
+	call := func(name string) {
+		if _, err := f.Edit(t.Context(), f.m.ID, api.PatchRequest{Name: &name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages := []string{"", "/edit", "/deploy", "/once", "/end/delete"}
+	call("brisk-otter-cellar-17")
+	for _, page := range pages {
+		w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID + page))
+		w.Wait(fmt.Sprintf(onOneLine, "brisk-otter-cellar-17"))
+		w.Wait(`/(^|\s)brisk-otter-cellar-17/.test(document.querySelector("h1").innerText)`)
+	}
+	call("brisk-otter-of-the-third-rack-in-the-cellar-by-the-boiler-17")
+	for _, page := range pages {
+		w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID + page))
+		w.Wait(`document.querySelector("h1") && document.documentElement.scrollWidth <= innerWidth`)
+	}
+}
