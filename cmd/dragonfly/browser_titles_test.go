@@ -48,3 +48,15 @@ func TestTitlesInBrowser(t *testing.T) {
 		w.Wait(`document.querySelector("h1") && document.documentElement.scrollWidth <= innerWidth`)
 	}
 }
+
+// On a phone what copies a long value stays inside of its card.
+func TestLongValueInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.EmulateViewport(360, 740), chromedp.Navigate(f.url+"/machines/"+f.m.ID))
+	w.Eval(`document.querySelector(".facts dd > code").textContent = "node-131073.ams1.rack17.example.net"`)
+	w.Wait(`(() => {
+		const button = document.querySelector(".facts dd > .copy");
+		return button.getBoundingClientRect().right <= button.closest(".card").getBoundingClientRect().right;
+	})()`)
+}
