@@ -204,7 +204,7 @@ type Stage string
 // The stages of a boot, in their order.
 const (
 	StageDHCP    Stage = "dhcp"    // a DHCP answer was sent
-	StageProgram Stage = "program" // a network boot program was fetched, by TFTP or HTTP
+	StageProgram Stage = "program" // a network boot program was fetched, by TFTP or HTTP; memtest86+ is one
 	StageScript  Stage = "script"  // the iPXE script was fetched
 	StageKernel  Stage = "kernel"  // the kernel was fetched
 	StageInitrd  Stage = "initrd"  // the initramfs was fetched

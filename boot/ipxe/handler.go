@@ -85,8 +85,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.image(w, r, image{folder, name, registry.StageInitrd})
 	case toolsName.MatchString(name):
 		h.image(w, r, image{folder, name, ""})
-	case name == memtestBIOS, name == memtestUEFI:
-		h.image(w, r, image{folder, name, registry.StageKernel})
+	case name == memtestBIOS, name == memtestUEFI: // no kernel: no agent comes after it
+		h.image(w, r, image{folder, name, registry.StageProgram})
 	default:
 		h.refuse(w, http.StatusNotFound, "there is nothing here; see /boot/MAC/auto.ipxe")
 	}

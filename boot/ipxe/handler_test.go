@@ -29,7 +29,7 @@ func newFixture(t *testing.T) *fixture {
 		},
 		Token: func(m registry.MAC) string { return "token-of-" + m.String() },
 		Sight: func(s registry.Sighting) { f.sights = append(f.sights, s) }}
-	for _, name := range []string{"amd64/vmlinuz", "amd64/initramfs.zst", "nbp/snponly.efi", "secret"} {
+	for _, name := range []string{"amd64/vmlinuz", "amd64/initramfs.zst", "amd64/memtest.efi", "nbp/snponly.efi", "secret"} {
 		path := filepath.Join(f.Dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -120,6 +120,7 @@ func TestFiles(t *testing.T) {
 		"/boot/amd64/vmlinuz":                             {registry.StageKernel, "application/octet-stream"},
 		"/boot/amd64/initramfs.zst?mac=52-54-00-12-34-56": {registry.StageInitrd, "application/octet-stream"},
 		"/boot/nbp/snponly.efi":                           {registry.StageProgram, "application/efi"},
+		"/boot/amd64/memtest.efi?mac=52-54-00-12-34-56":   {registry.StageProgram, "application/octet-stream"},
 	} {
 		f := newFixture(t)
 		name, _, _ := strings.Cut(strings.TrimPrefix(path, "/boot/"), "?")
