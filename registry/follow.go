@@ -36,7 +36,7 @@ func (r *Registry) follow(ctx context.Context, events []Event) error {
 			r.presence.forget(e.Machine, e.At)
 		}
 	}
-	r.boots.note(events, r.now(), r.running(), r.index.stateOf)
+	r.boots.note(events, r.now(), r.running(), r.index.startsAgent)
 	return r.followDeployments(ctx, events)
 }
 

@@ -169,12 +169,13 @@ func (x *Index) deadlines() map[string]time.Time {
 	return maps.Clone(x.due)
 }
 
-// stateOf is the state of a machine; empty for one that is not known.
-func (x *Index) stateOf(id string) State {
+// startsAgent reports whether the script of a machine starts the agent for certain: one
+// that has registered boots its own disk, and one that was given something boots that.
+func (x *Index) startsAgent(id string) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	m, _ := x.machine(id)
-	return m.State
+	return m.State == Discovered && m.Next != BootDisk
 }
 
 // bootsNext is what a machine boots instead of what its state says.

@@ -314,3 +314,27 @@ func TestBootOnceRefusals(t *testing.T) {
 		t.Errorf("a locked machine: %v", err)
 	}
 }
+
+// A machine that nobody knows yet was told to boot something else than the agent: no
+// kernel is waited for.
+func TestBootOnceOfAStrangerDoesNotStandStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := registrytest.Memory()
+		g := &rig{Registry: openTools(t, store, testTools()), store: store}
+		g.Sight(registry.Sighting{At: time.Now(), MAC: mac(1), Stage: registry.StageDHCP, Detail: "x"})
+		time.Sleep(2 * time.Second)
+		entry, _ := g.Lookup(mac(1))
+		var err error
+		if g.m, err = g.Machine(t.Context(), entry.ID); err != nil {
+			t.Fatal(err)
+		}
+		g.order(t, registry.DeployRequest{Kind: registry.KindScript, Script: script})
+		asked := time.Now()
+		g.take(t)
+		g.Sight(registry.Sighting{At: asked, MAC: mac(1), Stage: registry.StageScript, Detail: "this boot"})
+		time.Sleep(9 * time.Minute)
+		if n := countOf(t, store, registry.MachineStalled); n != 0 {
+			t.Errorf("%d boots stand still, want none", n)
+		}
+	})
+}

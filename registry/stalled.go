@@ -52,9 +52,9 @@ func (e Event) Stage() Stage {
 }
 
 // note takes events in. Where a machine repeats a step, the first one counts: one
-// that starts over and over stands still, too. state is that of a machine: one
-// that is known fetches a script only to be told to boot its own disk.
-func (b *boots) note(events []Event, now time.Time, running time.Duration, state func(id string) State) {
+// that starts over and over stands still, too. A script counts where startsAgent says
+// that it starts the agent.
+func (b *boots) note(events []Event, now time.Time, running time.Duration, startsAgent func(id string) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range events {
@@ -63,7 +63,7 @@ func (b *boots) note(events []Event, now time.Time, running time.Duration, state
 			delete(b.by, e.Machine)
 		case MachineBoot:
 			stage := e.Stage()
-			counts := stage == StageKernel || stage == StageScript && state(e.Machine) == Discovered
+			counts := stage == StageKernel || stage == StageScript && startsAgent(e.Machine)
 			before, begun := b.by[e.Machine]
 			further := !begun || before.stage == StageScript && stage == StageKernel
 			if counts && further && e.Machine != "" && now.Sub(e.At) < bootsWithin {
@@ -124,7 +124,7 @@ func (r *Registry) recallBoots(ctx context.Context) error {
 		if err != nil || len(events) == 0 {
 			return err
 		}
-		r.boots.note(events, r.now(), r.running(), r.index.stateOf)
+		r.boots.note(events, r.now(), r.running(), r.index.startsAgent)
 		if err := r.followDeployments(ctx, events); err != nil && !r.away() {
 			return err
 		}

@@ -69,7 +69,7 @@ func TestBootsThatStandStill(t *testing.T) {
 		{"a step of nobody", "", []Event{{Seq: 1, At: now, Kind: MachineBoot, Message: "kernel: x"}}, ""},
 	} {
 		b := boots{by: map[string]boot{}}
-		b.note(tt.events, now, time.Minute, func(string) State { return tt.state })
+		b.note(tt.events, now, time.Minute, func(string) bool { return tt.state == Discovered })
 		if early := b.stalled(time.Minute + stalledAfter - 1); len(early) != 0 {
 			t.Errorf("%s: too early", tt.name)
 		}
