@@ -227,10 +227,11 @@ func (p *Provisioner) lastSeen(ctx context.Context, m registry.Machine, d regist
 }
 
 // settleEarlier settles what Tinkerbell still has of the deployments of a machine before
-// its present one: another may have taken their place while Kubernetes was away.
+// its present one: another may have taken their place while Kubernetes was away, or before
+// there was a Workflow.
 func (p *Provisioner) settleEarlier(ctx context.Context, present registry.Deployment) error {
 	carried := present.Engine == registry.EngineTinkerbell && present.State != registry.DeploymentPending && !present.State.Ended()
-	for _, u := range p.seen.workflowsOf(present.Machine) {
+	for _, u := range slices.Concat(p.seen.workflowsOf(present.Machine), p.seen.templatesOf(present.Machine)) {
 		id := u.GetLabels()[objects.LabelDeployment]
 		if id == "" || id == present.ID || p.was(p.settled, id) {
 			continue
@@ -256,12 +257,18 @@ func (p *Provisioner) settle(ctx context.Context, d registry.Deployment, forbid 
 	if p.was(p.settled, d.ID) {
 		return nil
 	}
-	name := objects.Order{Deployment: d, Attempt: max(1, d.Attempt)}.WorkflowName()
+	order := objects.Order{Deployment: d, Attempt: max(1, d.Attempt)}
+	name := order.WorkflowName()
 	workflow, err := p.cluster.read(ctx, Workflow, name)
 	if err != nil {
 		return err
 	}
-	if d.State != registry.DeploymentSucceeded && (workflow != nil || p.was(p.handed, d.ID)) {
+	template, err := p.cluster.read(ctx, Template, order.TemplateName())
+	if err != nil {
+		return err
+	}
+	begun := template != nil || workflow != nil || p.was(p.handed, d.ID) // the Hardware was made before them
+	if d.State != registry.DeploymentSucceeded && begun {
 		if workflow != nil && !objects.Observe(objects.Sight{Workflow: workflow, Deployment: d}).Ended {
 			err = p.cluster.remove(ctx, Workflow, name)
 		}
@@ -269,8 +276,8 @@ func (p *Provisioner) settle(ctx context.Context, d registry.Deployment, forbid 
 			err = p.forbid(ctx, d.Machine, workflow)
 		}
 	}
-	if err == nil {
-		err = p.cluster.remove(ctx, Template, objects.Order{Deployment: d}.TemplateName())
+	if err == nil && template != nil { // last, as it says that there is something to settle
+		err = p.cluster.remove(ctx, Template, template.GetName())
 	}
 	if err == nil {
 		p.forget(d.ID)
@@ -326,6 +333,11 @@ func (p *Provisioner) abandon(ctx context.Context, machine string) error {
 	for _, u := range p.seen.workflowsOf(machine) {
 		template, _, _ := unstructured.NestedString(u.Object, "spec", "templateRef")
 		if err := errors.Join(p.cluster.remove(ctx, Workflow, u.GetName()), p.cluster.remove(ctx, Template, template)); err != nil {
+			return err
+		}
+	}
+	for _, u := range p.seen.templatesOf(machine) { // of which no Workflow was made
+		if err := p.cluster.remove(ctx, Template, u.GetName()); err != nil {
 			return err
 		}
 	}

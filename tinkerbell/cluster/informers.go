@@ -14,22 +14,23 @@ import (
 	"dragonfly/tinkerbell/objects"
 )
 
-// informers know the Hardware of the namespace, our Workflows in it, and the Templates of
-// others, as they are told by watches. A watch that breaks, or is too old, is begun anew from a list.
+// informers know the Hardware of the namespace, our Workflows in it, the Templates of
+// others, and which are ours, as they are told by watches. A watch that breaks, or is too old, is begun anew from a list.
 type informers struct {
 	hardware, workflows, templates cache.SharedIndexInformer
+	made                           cache.SharedIndexInformer // our Templates, without what is in them
 
 	namespace string
 }
 
 const (
 	resync    = 10 * time.Minute
-	byMachine = "machine" // index of Workflows, by the ID of our machine
+	byMachine = "machine" // index of what is ours, by the ID of our machine
 	byMAC     = "mac"     // index of Hardware
 )
 
-// newInformers are informers that tell of machines (IDs) whose Workflows have changed,
-// and of errors of their watches.
+// newInformers are informers that tell of machines (IDs) whose Workflows have changed, or
+// that we have made a Template for, and of errors of their watches.
 func newInformers(c *Cluster, changed func(machine string), lost func(error)) (*informers, error) {
 	ours := func(o *metav1.ListOptions) { o.LabelSelector = objects.ManagedBy + "=" + objects.Manager }
 	foreign := func(o *metav1.ListOptions) { o.LabelSelector = objects.ManagedBy + "!=" + objects.Manager }
@@ -38,6 +39,7 @@ func newInformers(c *Cluster, changed func(machine string), lost func(error)) (*
 		hardware:  dynamicinformer.NewFilteredDynamicInformer(c.objects, Hardware, c.Namespace, resync, cache.Indexers{byMAC: macsOf}, nil).Informer(),
 		workflows: dynamicinformer.NewFilteredDynamicInformer(c.objects, Workflow, c.Namespace, resync, cache.Indexers{byMachine: machineOf}, ours).Informer(),
 		templates: dynamicinformer.NewFilteredDynamicInformer(c.objects, Template, c.Namespace, resync, nil, foreign).Informer(),
+		made:      dynamicinformer.NewFilteredDynamicInformer(c.objects, Template, c.Namespace, resync, cache.Indexers{byMachine: machineOf}, ours).Informer(),
 	}
 	tell := func(object any) {
 		if ids, _ := machineOf(object); len(ids) > 0 {
@@ -45,12 +47,19 @@ func newInformers(c *Cluster, changed func(machine string), lost func(error)) (*
 		}
 	}
 	for _, informer := range i.all() {
-		if err := informer.SetTransform(slim); err != nil {
+		transform := slim
+		if informer == i.made {
+			transform = bare
+		}
+		if err := informer.SetTransform(transform); err != nil {
 			return nil, err
 		}
 		if err := informer.SetWatchErrorHandler(func(_ *cache.Reflector, err error) { lost(err) }); err != nil {
 			return nil, err
 		}
+	}
+	if _, err := i.made.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: tell}); err != nil {
+		return nil, err
 	}
 	_, err := i.workflows.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: tell,
 		UpdateFunc: func(_, object any) { tell(object) }, DeleteFunc: tell})
@@ -66,11 +75,13 @@ func (i *informers) run(ctx context.Context) {
 }
 
 func (i *informers) all() []cache.SharedIndexInformer {
-	return []cache.SharedIndexInformer{i.hardware, i.workflows, i.templates}
+	return []cache.SharedIndexInformer{i.hardware, i.workflows, i.templates, i.made}
 }
 
 // synced reports whether everything that a hand-over needs has been told once.
-func (i *informers) synced() bool { return i.hardware.HasSynced() && i.workflows.HasSynced() }
+func (i *informers) synced() bool {
+	return i.hardware.HasSynced() && i.workflows.HasSynced() && i.made.HasSynced()
+}
 
 // workflow is one of ours by its name; nil: it is not there.
 func (i *informers) workflow(name string) *unstructured.Unstructured {
@@ -80,6 +91,11 @@ func (i *informers) workflow(name string) *unstructured.Unstructured {
 // workflowsOf are ours of a machine.
 func (i *informers) workflowsOf(machine string) []*unstructured.Unstructured {
 	return find(i.workflows, byMachine, machine)
+}
+
+// templatesOf are ours of a machine, without what is in them.
+func (i *informers) templatesOf(machine string) []*unstructured.Unstructured {
+	return find(i.made, byMachine, machine)
 }
 
 // namedHardware is the Hardware of a name; nil: it is not there.
@@ -114,6 +130,14 @@ func slim(object any) (any, error) {
 		u.SetManagedFields(nil)
 	}
 	return object, nil
+}
+
+// bare drops what is in an object, such as the secrets of a Template.
+func bare(object any) (any, error) {
+	if u, ok := object.(*unstructured.Unstructured); ok {
+		delete(u.Object, "spec")
+	}
+	return slim(object)
 }
 
 func machineOf(object any) ([]string, error) {

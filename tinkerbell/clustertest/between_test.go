@@ -100,6 +100,10 @@ func (b *between) closeWatches() {
 	clear(b.watches)
 }
 
+// watches is how many a provisioner keeps open: Hardware, our Workflows, our Templates, and
+// those of others.
+const watches = 4
+
 func (b *between) open() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

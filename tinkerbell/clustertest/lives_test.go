@@ -137,7 +137,7 @@ func TestWatchClosed(t *testing.T) {
 	w := b.workflowOf(d)
 	both := func() {
 		t.Helper()
-		b.eventually("all three kinds are watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == 3 })
+		b.eventually("everything is watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == watches })
 	}
 	both()
 	way.closeWatches()
@@ -170,7 +170,7 @@ func TestTooOld(t *testing.T) {
 		names = append(names, b.workflowOf(d))
 		b.says(d.ID, registry.DeploymentWaiting, "take up")
 	}
-	b.eventually("all three kinds are watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == 3 })
+	b.eventually("everything is watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == watches })
 	way.answer(away)
 	way.closeWatches()
 
@@ -339,4 +339,55 @@ func TestForbidden(t *testing.T) {
 	server.Deny.Store(nil)
 	b.workflowOf(third)
 	b.succeed(d, w)
+}
+
+// Of a deployment whose Workflow could never be made nothing is left behind: its Template
+// has secrets, and its Hardware lets the machine boot from the network.
+func TestNoWorkflow(t *testing.T) {
+	for name, end := range map[string]func(b *bench, machine string) error{
+		"another takes its place": func(b *bench, machine string) error {
+			_, err := b.registry.Deploy(b.Context(), machine, registry.DeployRequest{OS: "linux", Confirm: "S1", Engine: registry.EngineBuiltin}, registry.Batch{})
+			return err
+		},
+		"the machine is deleted": func(b *bench, machine string) error {
+			return b.registry.Delete(b.Context(), machine, registry.AnyVersion)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			way := newBetween(t)
+			way.answer(func(w http.ResponseWriter, r *http.Request) bool {
+				return r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/workflows/") && away(w, r)
+			})
+			b := newBench(t, way.config, fmt.Sprint("noworkflow-", len(name)))
+			m := b.machine(1)
+			d := b.deploy(m.ID)
+			b.appears(cluster.Template, d.ID)
+			b.stop()
+			if _, err := b.registry.Cancel(t.Context(), d.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := end(b, m.ID); err != nil {
+				t.Fatal(err)
+			}
+			way.pass()
+			b.begin()
+			b.vanishes(cluster.Template, d.ID)
+			b.eventually("allowPXE is off", func() (string, bool) { return "on", !b.mayPXE(m.ID) })
+		})
+	}
+	t.Run("it is refused", func(t *testing.T) {
+		way := newBetween(t)
+		way.answer(func(w http.ResponseWriter, r *http.Request) bool {
+			refused := r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/workflows/")
+			if refused {
+				http.Error(w, "no such Workflow here", http.StatusUnprocessableEntity)
+			}
+			return refused
+		})
+		b := newBench(t, way.config, "refused")
+		m := b.machine(1)
+		d := b.comesTo(b.deploy(m.ID).ID, registry.DeploymentFailed)
+		b.vanishes(cluster.Template, d.ID)
+		b.eventually("allowPXE is off", func() (string, bool) { return "on", !b.mayPXE(m.ID) })
+	})
 }
