@@ -104,7 +104,7 @@ func (f *Fetcher) Fetch(ctx context.Context, address string) ([]string, error) {
 	defer cancel()
 	body, err := f.get(ctx, u)
 	if err != nil {
-		return nil, fmt.Errorf("keys of %s: %w", u, err)
+		return nil, fmt.Errorf("keys of %s: %w; else give the keys themselves in place of their address", u, err)
 	}
 	keys, err := parse(body, owner(u))
 	if err != nil {

@@ -89,7 +89,7 @@ func TestRefusals(t *testing.T) {
 		"https:///ana.keys":                     "is no address of keys",
 		"https://a b/ana.keys":                  "is no address of keys",
 		"ftp://127.0.0.1/ana.keys":              "want https",
-		"https://127.0.0.1:1/ana.keys":          "connection refused",
+		"https://127.0.0.1:1/ana.keys":          "connection refused; else give the keys themselves in place of their address",
 		"https://x/" + strings.Repeat("a", 600): "is no address of keys",
 	} {
 		got, err := f.Fetch(t.Context(), address)
