@@ -123,6 +123,18 @@ func underLeader(t *testing.T, do func() error) error {
 	return err
 }
 
+// eventually waits for something, for at most 15 s.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 300 {
+		if is() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("never: %s", what)
+}
+
 // await asks for the members until they are as wanted.
 func (m *member) await(t *testing.T, what string, ok func([]registry.ClusterMember) bool) {
 	t.Helper()
@@ -234,10 +246,7 @@ func TestARemovedMemberIsCutOff(t *testing.T) {
 	a.await(t, "without c", func(all []registry.ClusterMember) bool { return len(all) == 2 })
 	a.ask(t, execute, `["INSERT INTO x VALUES (1)"]`)
 	b.ask(t, execute, `["INSERT INTO x VALUES (2)"]`)
-	time.Sleep(1500 * time.Millisecond) // until its connections are closed
-	if answer, ok := c.try(t, query, `["SELECT n FROM x"]`); ok {
-		t.Errorf("it still reads: %s", answer)
-	}
+	eventually(t, "it reads no more", func() bool { _, ok := c.try(t, query, `["SELECT n FROM x"]`); return !ok })
 	if answer, ok := c.try(t, execute, `["INSERT INTO x VALUES (3)"]`); ok {
 		t.Errorf("it still writes: %s", answer)
 	}
@@ -258,7 +267,12 @@ func TestAMemberThatLostItsDataDoesNotVote(t *testing.T) {
 	a := found(t, t.TempDir())
 	a.ask(t, query, `["SELECT 1"]`)
 	b := a.join(t, "b", "127.0.0.3")
-	time.Sleep(1100 * time.Millisecond) // until it has noted that it is a member
+	for _, m := range []*member{a, b} {
+		eventually(t, m.name+" has noted that it is a member", func() bool {
+			folder, err := trust.Open(m.dir)
+			return err == nil && folder.Begun()
+		})
+	}
 	for _, m := range []*member{a, b} {
 		if err := m.node.Close(); err != nil {
 			t.Fatal(err)
