@@ -110,7 +110,7 @@ func (w hardwareChoice) pick(there []foreignHardware) (picked []foreignHardware,
 	}
 	for _, name := range w.names {
 		if missing[name] {
-			return nil, usageError{fmt.Errorf("there is no Hardware %q that Dragonfly did not make", name)}
+			return nil, answered(http.StatusNotFound, "there is no Hardware %q that Dragonfly did not make", name)
 		}
 	}
 	return picked, nil

@@ -16,7 +16,7 @@ import (
 
 // Exit codes, stable for scripts.
 const (
-	exitError      = 1 // whatever is none of the others
+	exitError      = 1 // whatever is none of the others, such as what the server does not accept (400, 422)
 	exitUsage      = 2 // the command line cannot be carried out
 	exitNotFound   = 3
 	exitConflict   = 4 // it is not in the state for that: changed meanwhile, in use, locked
@@ -28,7 +28,7 @@ const (
 // exitCodes is what the help says of them.
 const exitCodes = `Exit codes:
   0  done                      4  conflict: changed meanwhile, in use, or locked
-  1  error                     5  timed out, or the database is away: try again
+  1  error, or not accepted    5  timed out, or the database is away: try again
   2  wrong command line        6  not signed in, or not allowed
   3  not found                 7  a dry run found something to change`
 
@@ -45,6 +45,12 @@ type reworded struct {
 }
 
 func (e reworded) Unwrap() error { return e.of }
+
+// answered is what follows from what a server has, for which it would have answered with
+// a status.
+func answered(status int, format string, args ...any) error {
+	return reworded{fmt.Errorf(format, args...), &api.Error{Status: status}}
+}
 
 // exitCode is the exit code for err, by what the server answered where it did.
 func exitCode(err error) int {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,6 +48,46 @@ func TestExitCodes(t *testing.T) {
 	} {
 		if got := exitCode(c.err); got != c.want {
 			t.Errorf("%v: %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+// Every status that the document of the API has ends with the code that the help has for
+// it. One that is new there wants a line here.
+func TestEveryStatusHasItsExitCode(t *testing.T) {
+	want := map[int]int{400: exitError, 401: exitNotAllowed, 403: exitNotAllowed, 404: exitNotFound, 409: exitConflict,
+		412: exitConflict, 413: exitError, 415: exitError, 422: exitError, 423: exitConflict, 429: exitAgainLater, 500: exitError, 503: exitAgainLater, 507: exitError}
+	router, _ := unserved(t).gated()
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]any `json:"responses"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	documented := map[int]bool{}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			for text := range op.Responses {
+				status, err := strconv.Atoi(text)
+				if _, known := want[status]; status >= 400 && !known || err != nil && text != "default" {
+					t.Errorf("%s %s answers %s: which exit code has that?", method, path, text)
+				}
+				documented[status] = true
+			}
+		}
+	}
+	for status, code := range want {
+		if got := exitCode(&api.Error{Status: status}); got != code || !documented[status] {
+			t.Errorf("%d: exit code %d, want %d; in the document: %v", status, got, code, documented[status])
+		}
+	}
+	for code := range exitDiffers + 1 {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)(^|\s)  %d  \S`, code)).MatchString(exitCodes) {
+			t.Errorf("the help does not say what exit code %d is", code)
 		}
 	}
 }
@@ -108,9 +151,10 @@ func TestExitsOfRefusals(t *testing.T) {
 		{"defaults edit -f " + file("version: 7\n"), exitConflict, "edit the defaults"},
 		{"os add", exitUsage, "want a file"},
 		{"os add debian-12", exitUsage, "no arguments but -f FILE"},
-		{"os add -f " + file(entry), exitUsage, "dragonfly os edit replaces it"},
+		{"os add -f " + file(entry), exitConflict, "dragonfly os edit replaces it"},
 		{"os edit", exitUsage, "want a file"},
-		{"os edit -f " + file(strings.Replace(entry, "id: debian-12", "id: debian-12-lab", 1)), exitUsage, "dragonfly os add adds it"},
+		{"os edit -f " + file(strings.Replace(entry, "id: debian-12", "id: debian-12-lab", 1)), exitNotFound, "dragonfly os add adds it"},
+		{"machine edit " + name + " --name UPPER_case", exitError, "422"},
 		{"machine merge " + name, exitUsage, "want the record that stays"},
 		{"machine merge " + name + " " + name + " --yes", exitUsage, "the same record"},
 		{"machine retire " + name, exitConflict, "is locked"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -165,9 +166,9 @@ func putOSes(cmd *cobra.Command, verb, name string) error {
 		there := slices.ContainsFunc(have, func(h registry.OS) bool { return h.ID == o.ID })
 		switch {
 		case verb == "add" && there:
-			return usageError{fmt.Errorf("%s is in the catalogue already; dragonfly os edit replaces it", o.ID)}
+			return answered(http.StatusConflict, "%s is in the catalogue already; dragonfly os edit replaces it", o.ID)
 		case verb == "edit" && !there:
-			return usageError{fmt.Errorf("there is no %s in the catalogue; dragonfly os add adds it", o.ID)}
+			return answered(http.StatusNotFound, "there is no %s in the catalogue; dragonfly os add adds it", o.ID)
 		}
 	}
 	for _, o := range oses {
