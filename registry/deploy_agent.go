@@ -142,7 +142,7 @@ func (r *Registry) open(d Deployment) (recipe Recipe, err error) {
 // machine's, or [ErrUnavailable], after which the agent tries again.
 func (r *Registry) Report(ctx context.Context, machine string, report ActionReport) (cancel string, err error) {
 	report = report.clean()
-	if r.index.stateOf(machine) != "" { // a token outlives a machine that is deleted
+	if r.index.version(machine) > 0 { // a token outlives a machine that is deleted
 		r.presence.beat(machine, r.now(), r.now())
 	}
 	if report.onlyProgress() && r.tracks.note(machine, report, r.now()) {
