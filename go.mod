@@ -4,7 +4,7 @@ go 1.26.0
 
 replace github.com/armon/go-metrics => github.com/hashicorp/go-metrics v0.5.1
 
-replace github.com/mattn/go-sqlite3 => github.com/rqlite/go-sqlite3 v1.40.0
+replace github.com/mattn/go-sqlite3 => github.com/rqlite/go-sqlite3 v1.49.0
 
 require (
 	github.com/Masterminds/sprig/v3 v3.3.0

@@ -9,7 +9,8 @@ import (
 
 // step is one statement of a transaction. Its parameter is a JSON array of rows,
 // each an array of its values, so that however many changes share a transaction,
-// it has as many statements as one: preparing them is half the cost of a write.
+// it has as many statements as one, with the same texts: preparing them is half the
+// cost of a write where nobody keeps them.
 type step int
 
 // The steps, in their order. Machines go before they come, and give up addresses

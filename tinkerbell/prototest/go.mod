@@ -6,7 +6,7 @@ replace dragonfly => ../..
 
 replace github.com/armon/go-metrics => github.com/hashicorp/go-metrics v0.5.1
 
-replace github.com/mattn/go-sqlite3 => github.com/rqlite/go-sqlite3 v1.40.0
+replace github.com/mattn/go-sqlite3 => github.com/rqlite/go-sqlite3 v1.49.0
 
 require (
 	dragonfly v0.0.0
