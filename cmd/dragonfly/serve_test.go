@@ -73,8 +73,15 @@ func start(t *testing.T, cfg config) *rig {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	r := &rig{cfg: cfg, url: fmt.Sprintf("http://127.0.0.1:%d", cfg.Port), stop: stop, done: make(chan error, 1)}
-	go func() { r.done <- serve(ctx, cfg, slog.New(slog.DiscardHandler)) }()
-	t.Cleanup(stop)
+	go func() {
+		defer close(r.done)
+		r.done <- serve(ctx, cfg, slog.New(slog.DiscardHandler))
+	}()
+	t.Cleanup(func() { // it writes a snapshot yet, to what is removed then
+		stop()
+		for range r.done {
+		}
+	})
 	for {
 		resp, err := http.Get(r.url + "/readyz")
 		if err == nil {
