@@ -235,6 +235,7 @@ func (n *Node) close() error {
 		if n.unsaved() >= snapshotFrom {
 			n.snapshot() // or the next start would take as long as the writing did, and the memory of it
 		}
+		n.awaitCopies()
 		closed <- n.store.Close(true)
 	}()
 	select {
@@ -243,5 +244,19 @@ func (n *Node) close() error {
 	case <-time.After(closeTimeout):
 		// The lock stays: the database is still open in this process.
 		return errors.Join(drained, n.network.Close(), fmt.Errorf("close database: still busy after %s", closeTimeout))
+	}
+}
+
+// awaitCopies waits until no copy of the database and no snapshot is being made. rqlite
+// waits for them too, but takes its two times for each other, and where one is just
+// about to end it sleeps for 10 s.
+func (n *Node) awaitCopies() {
+	for {
+		status, err := n.store.Stats()
+		made, _ := status["snapshot_cas"].(map[string]any)
+		if err != nil || made["owner"] == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
