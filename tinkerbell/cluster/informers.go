@@ -15,7 +15,8 @@ import (
 )
 
 // informers know the Hardware of the namespace, our Workflows in it, the Templates of
-// others, and which are ours, as they are told by watches. A watch that breaks, or is too old, is begun anew from a list.
+// others, and which are ours, as they are told by watches. A watch that breaks, or is
+// too old, is begun anew from a list.
 type informers struct {
 	hardware, workflows, templates cache.SharedIndexInformer
 	made                           cache.SharedIndexInformer // our Templates, without what is in them

@@ -135,22 +135,22 @@ func TestWatchClosed(t *testing.T) {
 	b := newBench(t, way.config, "watch-closed")
 	d := b.deploy(b.machine(1).ID)
 	w := b.workflowOf(d)
-	both := func() {
+	watched := func() {
 		t.Helper()
 		b.eventually("everything is watched", func() (string, bool) { return fmt.Sprint(way.open()), way.open() == watches })
 	}
-	both()
+	watched()
 	way.closeWatches()
 	b.controller(w, actions("RUNNING", "RUNNING", "PENDING"))
 	b.comesTo(d.ID, registry.DeploymentRunning)
-	both()
+	watched()
 	way.say("<html>\n{]")
 	b.controller(w, actions("RUNNING", "SUCCESS", "RUNNING")) // is what the nonsense replaces
 	b.eventually("it is seen", func() (string, bool) {
 		d, _ = b.registry.Deployment(t.Context(), d.ID)
 		return fmt.Sprint(d.Action), d.Action == 1
 	})
-	both()
+	watched()
 	way.closeWatches()
 	b.succeed(d, w)
 }
