@@ -91,13 +91,13 @@ func (b *batcher) drain(ctx context.Context) {
 		if errors.Is(err, registry.ErrUnavailable) {
 			b.refuse(err)
 		}
-		b.gather(enough, min(time.Since(begin)/2, maxGather))
+		b.gather(enough, min(time.Since(begin), maxGather))
 	}
 }
 
 // gather waits until those whose changes were written have the next ones, beside
 // those who waited meanwhile. Without that there would be two crowds for ever, each
-// waiting for the transaction of the other. It takes at most half as long as a
+// waiting for the transaction of the other. It takes at most as long as a
 // transaction, and nothing of one who is alone.
 func (b *batcher) gather(enough <-chan struct{}, most time.Duration) {
 	if enough == nil {
