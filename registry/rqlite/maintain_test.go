@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,43 @@ func execute(t *testing.T, cfg rqlite.Config, sql ...string) {
 	}
 	if _, err := conn.WriteContext(t.Context(), sql); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestSearchOfAnOlderDatabase upgrades one whose index still knew where the trigrams are.
+func TestSearchOfAnOlderDatabase(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	before, after := create(1), create(2)
+	if err := embedded(t, n).Commit(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, rqlite.Config{HTTP: n.Client()}, `DROP TABLE machine_trigrams`,
+		`CREATE VIRTUAL TABLE machine_trigrams USING fts5 (search, content = 'machines', content_rowid = 'row', tokenize = 'trigram')`,
+		`INSERT INTO machine_trigrams (machine_trigrams) VALUES ('rebuild')`, `DELETE FROM schema_migrations WHERE version >= 7`)
+	s := embedded(t, n)
+	for _, c := range []registry.Change{after, {Op: "delete", Delete: []registry.Machine{{ID: before.Put[0].ID, Version: 1}}}} {
+		wantFound(t, s, "me-000001", before.Put[0].ID)
+		if err := s.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantFound(t, s, "me-000001")
+	wantFound(t, s, "me-000002", after.Put[0].ID)
+}
+
+// wantFound looks for a word.
+func wantFound(t *testing.T, s *rqlite.Store, word string, want ...string) {
+	t.Helper()
+	found, err := s.Machines(t.Context(), registry.Query{Filter: registry.Filter{{Values: []string{word}, Part: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, m := range found {
+		ids = append(ids, m.ID)
+	}
+	if !slices.Equal(ids, want) {
+		t.Errorf("%s: found %v, want %v", word, ids, want)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"dragonfly/registry"
 )
@@ -177,20 +176,29 @@ func lookup(t registry.Term, value string, b *builder) string {
 	return lookupPart(t.Field, value, b)
 }
 
-// lookupPart finds what is part of the text that bare words are looked for in.
+// lookupPart finds what may have a part in the text that bare words are looked for in.
 func lookupPart(f registry.Field, value string, b *builder) string {
 	switch f {
 	case registry.FieldAny, registry.FieldName, registry.FieldSerial, registry.FieldModel,
 		registry.FieldMAC, registry.FieldIP, registry.FieldBMC, registry.FieldTag:
-		if utf8.RuneCountInString(value) >= trigram {
-			return "SELECT rowid AS row FROM machine_trigrams WHERE search MATCH " + b.text(phrase(value))
+		if query := trigrams(value); query != "" {
+			return "SELECT rowid AS row FROM machine_trigrams WHERE machine_trigrams MATCH " + b.text(query)
 		}
 	}
 	return ""
 }
 
-// trigram is how many characters the index of machine_trigrams needs.
-const trigram = 3
+// maxTrigrams is how many of a text are asked for: more of them would hardly leave out
+// anything else.
+const maxTrigrams = 32
 
-// phrase is a text as a query of FTS5.
-func phrase(text string) string { return `"` + strings.ReplaceAll(text, `"`, `""`) + `"` }
+// trigrams is the query, in the language of FTS5, of what has each three characters of
+// text that follow one another: the index does not know where they are. It is empty for
+// a shorter text.
+func trigrams(text string) string {
+	runes, all := []rune(text), []string(nil)
+	for i := 0; i+3 <= len(runes) && i < maxTrigrams; i++ {
+		all = append(all, `"`+strings.ReplaceAll(string(runes[i:i+3]), `"`, `""`)+`"`)
+	}
+	return strings.Join(all, " AND ")
+}
