@@ -135,6 +135,9 @@ func (h Hardware) Brief() Hardware {
 	if all := h.Memory.Installed(); len(h.Memory.DIMMs) > 0 {
 		b.Memory.DIMMs = []DIMM{{Bytes: all}}
 	}
+	if len(h.Disks) > 0 {
+		b.Disks = make([]Disk, 0, len(h.Disks))
+	}
 	for _, d := range h.Disks {
 		b.Disks = append(b.Disks, Disk{Name: d.Name, Bytes: d.Bytes, Rotational: d.Rotational, Removable: d.Removable})
 	}

@@ -290,9 +290,9 @@ func announced(c Change) error {
 			return fmt.Errorf("change of deployment %s: no event names its machine", d.ID)
 		}
 	}
-	for _, m := range slices.Concat(c.Put, c.Delete) {
-		if !named[m.ID] {
-			return fmt.Errorf("change of machine %s: no event names it", m.ID)
+	for _, id := range c.Machines() {
+		if !named[id] {
+			return fmt.Errorf("change of machine %s: no event names it", id)
 		}
 	}
 	return nil

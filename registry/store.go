@@ -111,3 +111,15 @@ type Change struct {
 	OSes        []OS             // Revision is the one that was read, 0 to create; stored with one more
 	DeleteOSes  []OS             // ID and the Revision that was read
 }
+
+// Machines is the IDs of the machines that c deletes and puts.
+func (c Change) Machines() []string {
+	ids := make([]string, 0, len(c.Delete)+len(c.Put))
+	for i := range c.Delete { // by number: a machine is half a kilobyte
+		ids = append(ids, c.Delete[i].ID)
+	}
+	for i := range c.Put {
+		ids = append(ids, c.Put[i].ID)
+	}
+	return ids
+}

@@ -16,10 +16,7 @@ type writing struct {
 
 // begin notes that c is being written, until end is called.
 func (w *writing) begin(c Change) (end func()) {
-	ids := make([]string, 0, len(c.Put)+len(c.Delete))
-	for _, m := range slices.Concat(c.Put, c.Delete) {
-		ids = append(ids, m.ID)
-	}
+	ids := c.Machines()
 	w.add(ids, 1)
 	return func() { w.add(ids, -1) }
 }

@@ -9,7 +9,8 @@ import (
 // What a package may import of this module, by the longest prefix that fits; "/..."
 // is a folder and all below it:
 // cmd -> {ui, tinkerbell, boot, images, registry/*} -> registry. Siblings do not
-// import each other; registry/durable is for whoever keeps files.
+// import each other; registry/durable is for whoever keeps files, registry/packed for
+// whoever keeps machines.
 var arrows = map[string][]string{
 	"registry":              {},
 	"registry/api":          {"registry", "registry/manifest"},
@@ -17,10 +18,11 @@ var arrows = map[string][]string{
 	"registry/backup":       {},
 	"registry/durable":      {},
 	"registry/journal":      {"registry", "registry/durable"},
-	"registry/lastknown":    {"registry"},
+	"registry/lastknown":    {"registry", "registry/packed"},
 	"registry/manifest":     {"registry"},
+	"registry/packed":       {"registry"},
 	"registry/registrytest": {"registry"},
-	"registry/rqlite":       {"registry", "registry/rqlite/node"},
+	"registry/rqlite":       {"registry", "registry/packed", "registry/rqlite/node"},
 	"registry/rqlite/node":  {"registry", "registry/rqlite/node/...", "registry/durable"},
 	"boot":                  {"registry", "boot/..."},
 	"images":                {"registry", "registry/api", "registry/durable", "images/..."},

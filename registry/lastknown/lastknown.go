@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dragonfly/registry"
+	"dragonfly/registry/packed"
 )
 
 // Copy is a [registry.Copy] in a file. It is safe for concurrent use. Nothing but
@@ -91,7 +92,7 @@ var (
 
 // format is of the records of machines. A file without a mark of this format counts
 // as one that was never complete.
-const format = "3"
+const format = "4"
 
 // Open opens the copy in file, or starts an empty one. A file that is damaged is
 // set aside; one that another process has open is an error.
@@ -410,7 +411,7 @@ func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, news map[string]*registry.
 		}
 		m, err := read(data)
 		if err == nil && !q.Brief && !q.Bare {
-			m.Hardware, err = unpackHardware(hardware.Get(id))
+			m.Hardware, err = packed.Unpack(hardware.Get(id))
 		}
 		if err == nil && q.Match(m) {
 			found = append(found, shape(m, q))

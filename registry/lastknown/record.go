@@ -7,36 +7,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/klauspost/compress/s2"
 	bolt "go.etcd.io/bbolt"
 
 	"dragonfly/registry"
+	"dragonfly/registry/packed"
 )
 
 // versionSize is what stands before a bare record: the version, in eight bytes.
 const versionSize = 8
-
-// packHardware is the hardware of a machine as the file has it: compressed (S2), since
-// it would be most of the file.
-func packHardware(h registry.Hardware) ([]byte, error) {
-	text, err := json.Marshal(h)
-	return s2.Encode(nil, text), err
-}
-
-// maxHardware is more than any machine may report, in bytes; what unpacks to more is
-// damaged.
-const maxHardware = 64 << 20
-
-func unpackHardware(data []byte) (h registry.Hardware, err error) {
-	if size, err := s2.DecodedLen(data); err != nil || size > maxHardware {
-		return h, errors.Join(err, fmt.Errorf("hardware in %d bytes does not unpack", len(data)))
-	}
-	text, err := s2.Decode(nil, data)
-	if err != nil {
-		return h, err
-	}
-	return h, json.Unmarshal(text, &h)
-}
 
 // read reads a whole machine; not found where there is none of this ID.
 func read(tx *bolt.Tx, id []byte) (m registry.Machine, found bool, err error) {
@@ -47,7 +25,7 @@ func read(tx *bolt.Tx, id []byte) (m registry.Machine, found bool, err error) {
 	if m, err = readBrief(brief); err != nil {
 		return m, false, err
 	}
-	m.Hardware, err = unpackHardware(tx.Bucket(hardwareBucket).Get(id))
+	m.Hardware, err = packed.Unpack(tx.Bucket(hardwareBucket).Get(id))
 	return m, true, err
 }
 
@@ -65,14 +43,14 @@ func store(tx *bolt.Tx, id string, m *registry.Machine) error {
 	for _, bucket := range []*bolt.Bucket{hardware, brief, bare} {
 		bucket.FillPercent = fill
 	}
-	packed, err := packHardware(m.Hardware)
+	whole, err := packed.Pack(m.Hardware)
 	if err != nil {
 		return err
 	}
 	short := *m
 	short.Hardware = m.Hardware.Brief()
 	version := binary.BigEndian.AppendUint64(nil, uint64(m.Version))
-	return errors.Join(hardware.Put(key, packed), put(brief, key, nil, short), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
+	return errors.Join(hardware.Put(key, whole), put(brief, key, nil, short), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
 }
 
 // put writes the JSON of value behind prefix.

@@ -30,7 +30,7 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 
 // about is everything whose version c names.
 func about(c registry.Change) []string {
-	all := touched(c)
+	all := c.Machines()
 	if c.Rules != nil {
 		all = append(all, settingRules)
 	}
@@ -46,24 +46,18 @@ func about(c registry.Change) []string {
 	return all
 }
 
-// touched are the machines that c is about.
-func touched(c registry.Change) []string {
-	ids := make([]string, 0, len(c.Put)+len(c.Delete))
-	for _, m := range slices.Concat(c.Delete, c.Put) {
-		ids = append(ids, m.ID)
-	}
-	return ids
-}
-
 // alone refuses a change that names something twice: its second version cannot be
 // the one that is stored.
 func alone(c registry.Change) error {
 	seen := map[string]bool{}
-	for _, m := range slices.Concat(c.Delete, c.Put) {
-		if seen[m.ID] {
-			return &registry.ConflictError{Object: "machine " + m.ID, Read: m.Version}
+	for _, machines := range [][]registry.Machine{c.Delete, c.Put} {
+		for i := range machines {
+			m := &machines[i]
+			if seen[m.ID] {
+				return &registry.ConflictError{Object: "machine " + m.ID, Read: m.Version}
+			}
+			seen[m.ID] = true
 		}
-		seen[m.ID] = true
 	}
 	for _, d := range c.Deployments {
 		if seen[d.ID] {
@@ -82,7 +76,7 @@ func alone(c registry.Change) error {
 
 // lost says what the change lost its race for, by looking at what there is now.
 func (s *Store) lost(ctx context.Context, c registry.Change) error {
-	q := registry.Query{IDs: touched(c), Brief: true}
+	q := registry.Query{IDs: c.Machines(), Brief: true}
 	for _, m := range c.Put {
 		q.Names, q.MACs = append(q.Names, m.Name), append(q.MACs, m.MACs...)
 	}
@@ -92,7 +86,7 @@ func (s *Store) lost(ctx context.Context, c registry.Change) error {
 	if err := s.lostDeployment(ctx, c); err != nil {
 		return err
 	}
-	if len(touched(c)) > 0 {
+	if len(c.Machines()) > 0 {
 		found, err := s.Machines(ctx, q)
 		if err != nil {
 			return err
@@ -133,7 +127,7 @@ func gone(c registry.Change) error {
 		o := slices.Concat(c.DeleteOSes, c.OSes)[0]
 		return &registry.ConflictError{Object: "operating system " + o.ID, Read: o.Revision}
 	}
-	return &registry.ConflictError{Object: "machine " + touched(c)[0], Read: slices.Concat(c.Delete, c.Put)[0].Version}
+	return &registry.ConflictError{Object: "machine " + c.Machines()[0], Read: slices.Concat(c.Delete, c.Put)[0].Version}
 }
 
 // conflict is what keeps c from being applied, given the machines there are.
@@ -147,7 +141,7 @@ func conflict(c registry.Change, found []registry.Machine) error {
 			return &registry.ConflictError{Object: "machine " + m.ID, Read: m.Version, Stored: stored[m.ID]}
 		}
 	}
-	others := slices.DeleteFunc(found, func(m registry.Machine) bool { return slices.Contains(touched(c), m.ID) })
+	others := slices.DeleteFunc(found, func(m registry.Machine) bool { return slices.Contains(c.Machines(), m.ID) })
 	for i, m := range c.Put {
 		for _, other := range slices.Concat(others, c.Put[:i]) {
 			if other.Name == m.Name {

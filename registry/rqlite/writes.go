@@ -1,7 +1,6 @@
 package rqlite
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,9 +13,10 @@ import (
 	"dragonfly/registry"
 )
 
-// writes is what a transaction writes: for each step its rows, as JSON.
+// writes is what a transaction writes: for each step its rows, as JSON, with a comma
+// behind each.
 type writes struct {
-	rows     [steps][][]byte
+	rows     [steps][]byte
 	hardware []hardwareRow
 }
 
@@ -32,7 +32,7 @@ type raw []byte
 
 // add appends a row to a step.
 func (w *writes) add(s step, values ...any) error {
-	text := []byte{'['}
+	text := append(w.rows[s], '[')
 	for i, value := range values {
 		if i > 0 {
 			text = append(text, ',')
@@ -43,7 +43,7 @@ func (w *writes) add(s step, values ...any) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	w.rows[s] = append(w.rows[s], append(text, ']'))
+	w.rows[s] = append(text, "],"...)
 	return nil
 }
 
@@ -79,9 +79,7 @@ func (w *writes) merge(other *writes) {
 // bytes is the size of the parameters.
 func (w *writes) bytes() (n int) {
 	for _, rows := range w.rows {
-		for _, r := range rows {
-			n += len(r)
-		}
+		n += len(rows)
 	}
 	for _, h := range w.hardware {
 		n += len(h.data)
@@ -106,7 +104,7 @@ func (w *writes) statements() []statement {
 		if len(rows) == 0 {
 			continue
 		}
-		param := "[" + string(bytes.Join(rows, []byte(","))) + "]"
+		param := "[" + string(rows[:len(rows)-1]) + "]"
 		batch = append(batch, statement{name: name, sql: sql, args: []any{param}, lost: step(s).lost()})
 	}
 	return batch
