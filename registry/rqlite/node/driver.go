@@ -25,7 +25,7 @@ func init() {
 type preparing struct{ *sqlite3.SQLiteDriver }
 
 // Open opens a connection. A write has some 15 statements, and one more for each number
-// of machines.
+// of machines that share a transaction, of which there are 64.
 func (d preparing) Open(source string) (driver.Conn, error) {
-	return d.SQLiteDriver.Open(source + "&_stmt_cache_size=32")
+	return d.SQLiteDriver.Open(source + "&_stmt_cache_size=96")
 }
