@@ -3,9 +3,19 @@
 // read-only, it knows its files by name, and a name that is not on the list never
 // reaches the disk.
 //
-// The protocol is github.com/pin/tftp's. It sends one block and waits for its
-// acknowledgement, so what is served here is to be small; everything large goes
-// over HTTP.
+// One block is sent and its acknowledgement waited for, so what is served here is to
+// be small; everything large goes over HTTP. Options that are not served, such as the
+// window of RFC 7440, are left out of the answer (RFC 2347).
+//
+// A request is a single packet whose source may be forged. Until its client has
+// acknowledged something, a transfer is unproven, and the oldest unproven one makes
+// room for a newcomer where all places are taken. It ends without a word: a client
+// that is real asks once more. It has at most six seconds anyway, and the same request
+// from the same address and port begins no second one. A transfer that has been
+// acknowledged once keeps its place.
+//
+// The tests' client is github.com/pin/tftp, so that this package's own reading of the
+// protocol is not its judge.
 //
 // One file is made on the spot: autoexec.ipxe, which iPXE on UEFI asks for before
 // anything else. It sends iPXE straight to the machine's script with the address

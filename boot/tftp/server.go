@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pin/tftp/v3"
+	"golang.org/x/net/ipv4"
 
 	"dragonfly/registry"
 )
@@ -33,6 +32,8 @@ type Server struct {
 	MaxTransfers int
 	// MaxPerClient bounds those of one address; 0 means [DefaultPerClient].
 	MaxPerClient int
+
+	patience time.Duration // 0 means blockTimeout, but for tests
 }
 
 // Stats counts transfers. It is safe for concurrent use.
@@ -40,6 +41,7 @@ type Stats struct {
 	Sent    atomic.Uint64 // files sent whole
 	Probed  atomic.Uint64 // ended by the client once it knew the size, which is usual
 	Refused atomic.Uint64 // names that are not served, and clients above the limit
+	Evicted atomic.Uint64 // made room for another before the client acknowledged anything
 	Failed  atomic.Uint64 // broken off for another reason
 }
 
@@ -52,9 +54,12 @@ const (
 	// transferTime ends a transfer that a client keeps alive without finishing.
 	transferTime = 5 * time.Minute
 	// blockTimeout and retries give a client six seconds to acknowledge a block,
-	// which outlasts the retries of known ROMs.
+	// which outlasts the retries of known ROMs. Nobody but an unproven client that makes
+	// room for another has less.
 	blockTimeout = time.Second
 	retries      = 5
+	// warnEvery is how often the log tells that transfers are being evicted.
+	warnEvery = time.Minute
 )
 
 // Listen opens the UDP socket; addr's port is 69 in production. A port that is
@@ -68,151 +73,192 @@ func Listen(addr netip.AddrPort) (*net.UDPConn, error) {
 }
 
 // Serve answers until ctx ends, when it returns nil. It closes conn. Transfers
-// that are under way end with their next block.
+// that are under way end then, too.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
-	defer conn.Close()
-	t := &transfers{Server: s, ctx: ctx, total: cmp.Or(s.MaxTransfers, DefaultTransfers),
-		perClient: cmp.Or(s.MaxPerClient, DefaultPerClient), of: map[netip.Addr]int{}}
-	server := tftp.NewServer(t.read, nil)
-	server.SetTimeout(blockTimeout)
-	server.SetRetries(retries)
-	server.SetBackoff(func(int) time.Duration { return 0 }) // the timeout was the wait
-	server.SetHook(refusals{s})
-	defer context.AfterFunc(ctx, server.Shutdown)()
-	if err := server.Serve(conn); err != nil {
-		return fmt.Errorf("serve tftp: %w", err)
+	defer conn.Close() // here only, so that the port is free when Serve returns
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
+	t := &transfers{Server: s, table: newTable(cmp.Or(s.MaxTransfers, DefaultTransfers), cmp.Or(s.MaxPerClient, DefaultPerClient))}
+	requests := ipv4.NewPacketConn(conn)
+	// Without it answers come from whichever address the system chooses.
+	if err := requests.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true); err != nil {
+		s.Log.Debug("tftp is not told where requests arrive", "err", err)
 	}
-	return nil
+	packet := make([]byte, maxRequest)
+	for {
+		n, control, from, err := requests.ReadFrom(packet)
+		if err == nil {
+			t.answer(ctx, packet[:n], t.arrival(control, from))
+		} else if !s.readFailed(ctx, err) {
+			return endOf(ctx, err)
+		}
+	}
+}
+
+// readFailed reports whether reading may be tried again: an interface that goes down
+// fails one read and works again when it comes back.
+func (s *Server) readFailed(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	s.Stats.Failed.Add(1)
+	s.Log.Warn("tftp clients were not heard", "err", err)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Second):
+		return true
+	}
+}
+
+// endOf is nil where ctx ended a Serve.
+func endOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("serve tftp: %w", err)
 }
 
 // transfers is what the transfers of one Serve share.
 type transfers struct {
 	*Server
-	ctx              context.Context // of Serve: the library hands none to its handler
-	total, perClient int
-
-	mu      sync.Mutex
-	running int
-	of      map[netip.Addr]int // how many of them by client
+	*table
+	warned seldom
 }
 
-var errBusy = errors.New("too many transfers at once; try again in a moment")
-
-// enter reports whether a client may begin a transfer; then leave must be called
-// after.
-func (t *transfers) enter(client netip.Addr) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.running >= t.total || t.of[client] >= t.perClient {
-		return false
+// arrival is a transfer between the two ends that a request came over.
+func (t *transfers) arrival(control *ipv4.ControlMessage, from net.Addr) *transfer {
+	client := from.(*net.UDPAddr).AddrPort()
+	x := &transfer{client: netip.AddrPortFrom(client.Addr().Unmap(), client.Port()), patience: cmp.Or(t.patience, blockTimeout)}
+	if control != nil {
+		local, _ := netip.AddrFromSlice(control.Dst)
+		x.local, x.link = local.Unmap(), control.IfIndex
 	}
-	t.running++
-	t.of[client]++
-	return true
+	return x
 }
 
-func (t *transfers) leave(client netip.Addr) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.running--
-	if t.of[client]--; t.of[client] == 0 {
-		delete(t.of, client)
+// answer begins a transfer, or tells the client why not.
+func (t *transfers) answer(ctx context.Context, packet []byte, x *transfer) {
+	var err error
+	if x.request, err = parseRequest(packet); err != nil {
+		t.refuse(x, err)
+		return
 	}
+	ctx, x.cancel = context.WithCancelCause(ctx)
+	x.proved = func() { t.prove(x) }
+	if err := t.enter(x); err != nil {
+		x.cancel(nil)
+		t.refuse(x, err)
+		return
+	}
+	go t.carryOut(ctx, x)
 }
 
-// read is one transfer. An error that it returns reaches the client as a TFTP
-// error with the same text.
-func (t *transfers) read(name string, to io.ReaderFrom) error {
-	remote, local := ends(to)
-	if !t.enter(remote) {
-		t.Stats.Refused.Add(1)
-		return errBusy
+// refuse answers what has no transfer. Nothing is said to what is no request, as it may
+// be another server's answer, nor to a request that is being answered already.
+func (t *transfers) refuse(x *transfer, err error) {
+	t.Log.Debug("tftp packet refused", "remote", x.client.Addr(), "err", err)
+	if errors.Is(err, errRepeated) {
+		return
 	}
-	defer t.leave(remote)
-	content, size, err := t.open(name, local)
+	t.Stats.Refused.Add(1)
+	if errors.Is(err, errMalformed) || x.listen() != nil {
+		return
+	}
+	defer x.conn.Close()
+	x.fail(codeOf(err), err)
+}
+
+func codeOf(err error) errorCode {
+	switch {
+	case errors.Is(err, errWrite):
+		return accessViolation
+	case errors.Is(err, errBusy):
+		return notDefined
+	}
+	return fileNotFound
+}
+
+// carryOut is one transfer from its place in the table to its end.
+func (t *transfers) carryOut(ctx context.Context, x *transfer) {
+	defer x.cancel(nil)
+	defer t.leave(x)
+	if err := x.listen(); err != nil {
+		t.finish(x, err)
+		return
+	}
+	defer x.conn.Close()
+	content, size, err := t.open(x.name, x.local)
 	if err != nil {
 		t.Stats.Refused.Add(1)
-		t.Log.Debug("tftp refused", "remote", remote, "name", fmt.Sprintf("%.64q", name), "err", err)
-		return err
+		t.Log.Debug("tftp refused", "remote", x.client.Addr(), "name", fmt.Sprintf("%.64q", x.name), "err", err)
+		x.fail(codeOf(err), err)
+		return
 	}
 	defer content.Close()
-	to.(tftp.OutgoingTransfer).SetSize(size)
-	ctx, cancel := context.WithTimeout(t.ctx, transferTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, transferTime, errTooLong)
 	defer cancel()
-	n, err := to.ReadFrom(reader{ctx, content})
-	t.finish(transfer{name, remote, n, err})
-	return err
-}
-
-// ends are the two addresses of a transfer; local is zero where the system did
-// not tell it.
-func ends(to io.ReaderFrom) (remote, local netip.Addr) {
-	addr := to.(tftp.OutgoingTransfer).RemoteAddr()
-	remote = addr.AddrPort().Addr().Unmap()
-	if info, ok := to.(tftp.RequestPacketInfo); ok {
-		local, _ = netip.AddrFromSlice(info.LocalIP())
+	err = x.send(ctx, content, size)
+	if err != nil && x.proven { // whoever acknowledged nothing may not be who asked
+		x.fail(notDefined, err)
 	}
-	return remote, local.Unmap()
-}
-
-// transfer is one that has ended.
-type transfer struct {
-	name   string
-	remote netip.Addr
-	bytes  int64
-	err    error
+	t.finish(x, err)
 }
 
 // finish counts a transfer and tells of it.
-func (t *transfers) finish(done transfer) {
-	log := t.Log.With("remote", done.remote, "name", done.name, "bytes", done.bytes)
-	_, silent := errors.AsType[net.Error](done.err) // the library gives back what the last wait ended with
+func (t *transfers) finish(x *transfer, err error) {
+	log := t.Log.With("remote", x.client.Addr(), "name", x.name, "bytes", x.bytes)
+	_, said := errors.AsType[clientError](err)
 	switch {
-	case done.err == nil:
+	case err == nil:
 		t.Stats.Sent.Add(1)
 		log.Debug("tftp sent")
-	case done.bytes == 0 && silent:
+		t.sight(x)
+	case errors.Is(err, errEvicted):
+		t.finishEvicted(log)
+	case errors.Is(err, errSilent) && !x.proven:
 		t.Stats.Failed.Add(1)
-		log.Warn("tftp asked for and never acknowledged; a firewall may let port 69 pass and not the transfer's own", "err", done.err)
-		return
-	case done.bytes == 0:
+		log.Warn("tftp asked for and never acknowledged; a firewall may let port 69 pass and not the transfer's own", "err", err)
+	case said && x.bytes == 0:
 		// OVMF asks for the size first, and then breaks off with error 8, "User
 		// aborted the transfer", to come back for the file.
 		t.Stats.Probed.Add(1)
-		log.Debug("tftp size asked", "err", done.err)
-		return
+		log.Debug("tftp size asked", "err", err)
 	default:
 		t.Stats.Failed.Add(1)
-		log.Warn("tftp broken off", "err", done.err)
-		return
+		log.Warn("tftp broken off", "err", err)
 	}
+}
+
+// finishEvicted counts a transfer that made room. The log says so once in a while: there
+// may be thousands a second, and who is named in them is likely not who sent them.
+func (t *transfers) finishEvicted(log *slog.Logger) {
+	evicted := t.Stats.Evicted.Add(1)
+	log.Debug("tftp made room for another")
+	if t.warned.due(time.Now()) {
+		t.Log.Warn("tftp is asked for more than it can serve at once by clients that acknowledge nothing, and the oldest of them make room; "+
+			"their addresses may be forged", "evicted", evicted)
+	}
+}
+
+func (t *transfers) sight(x *transfer) {
 	if t.Sight != nil {
-		t.Sight(registry.Sighting{At: time.Now(), Remote: done.remote,
-			Stage: registry.StageProgram, Detail: done.name + " by TFTP"})
+		t.Sight(registry.Sighting{At: time.Now(), Remote: x.client.Addr(),
+			Stage: registry.StageProgram, Detail: x.name + " by TFTP"})
 	}
 }
 
-// reader ends a transfer with its context.
-type reader struct {
-	ctx context.Context
-	io.Reader
+// seldom is due once in [warnEvery].
+type seldom struct {
+	mu   sync.Mutex
+	next time.Time
 }
 
-func (r reader) Read(b []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
+func (s *seldom) due(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Before(s.next) {
+		return false
 	}
-	return r.Reader.Read(b)
-}
-
-// refusals counts the packets that the library could not read as a request.
-type refusals struct{ *Server }
-
-func (r refusals) OnSuccess(tftp.TransferStats) {}
-
-func (r refusals) OnFailure(stats tftp.TransferStats, err error) {
-	if stats.RemoteAddr == nil { // else it is a transfer, which is counted where it ends
-		r.Stats.Refused.Add(1)
-		r.Log.Debug("tftp packet refused", "err", err)
-	}
+	s.next = now.Add(warnEvery)
+	return true
 }

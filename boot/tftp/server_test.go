@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -22,6 +21,8 @@ import (
 
 // program is longer than the blocks it is sent in, and not a multiple of them.
 var program = bytes.Repeat([]byte("iPXE"), 5000)
+
+var loopback = netip.MustParseAddrPort("127.0.0.1:0")
 
 // fixture is a running server and what it tells.
 type fixture struct {
@@ -61,7 +62,7 @@ func serve(t *testing.T, change func(*Server)) *fixture {
 }
 
 func (f *fixture) start(t *testing.T) {
-	conn, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	conn, err := Listen(loopback)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,10 @@ func TestAutoexec(t *testing.T) {
 	body, err := f.get(t, "autoexec.ipxe", 512)
 	if err != nil || string(body) != "#!ipxe\necho 127.0.0.1\n" {
 		t.Errorf("got %q, %v", body, err)
+	}
+	text, _ := f.asker(t, net.IPv4(127, 0, 0, 1)).ask("\x00\x01autoexec.ipxe\x00netascii\x00", opDATA)
+	if want := "#!ipxe\r\necho 127.0.0.1\r\n"; text[header:] != want {
+		t.Errorf("as text: %q, want %q", text[header:], want)
 	}
 	for name, none := range map[string]func(netip.Addr) []byte{
 		"none": nil, "empty": func(netip.Addr) []byte { return nil },
@@ -190,26 +195,6 @@ func TestHostilePackets(t *testing.T) {
 	}
 }
 
-// TestNothingIsAcknowledged does as a firewall that lets the request pass and nothing else.
-func TestNothingIsAcknowledged(t *testing.T) {
-	t.Parallel()
-	f := serve(t, nil)
-	conn, err := net.Dial("udp4", f.addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("\x00\x01undionly.kpxe\x00octet\x00tsize\x000\x00")); err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(time.Minute); f.Stats.Failed.Load() == 0 && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if failed, probed := f.Stats.Failed.Load(), f.Stats.Probed.Load(); failed != 1 || probed != 0 {
-		t.Errorf("counted %d failed and %d probes, want 1 and 0", failed, probed)
-	}
-}
-
 // TestSizeProbe does as OVMF: it asks for the size, breaks off, and comes back.
 func TestSizeProbe(t *testing.T) {
 	f := serve(t, nil)
@@ -240,70 +225,8 @@ func TestSizeProbe(t *testing.T) {
 	}
 }
 
-func TestBusy(t *testing.T) {
-	hold, held := make(chan struct{}), make(chan struct{})
-	f := serve(t, func(s *Server) {
-		s.MaxTransfers = 1
-		s.Autoexec = func(netip.Addr) []byte { close(held); <-hold; return []byte("#!ipxe\n") }
-	})
-	first := make(chan error)
-	go func() { _, err := f.get(t, "autoexec.ipxe", 512); first <- err }()
-	<-held
-	if _, err := f.get(t, "undionly.kpxe", 512); err == nil || !strings.Contains(err.Error(), "try again") {
-		t.Errorf("above the limit: got %v", err)
-	}
-	close(hold)
-	if err := <-first; err != nil {
-		t.Errorf("the transfer that was there first: %v", err)
-	}
-}
-
-// TestOneClientLeavesRoom has an address ask for files and acknowledge nothing, as
-// one does that is not its sender's.
-func TestOneClientLeavesRoom(t *testing.T) {
-	f := serve(t, func(s *Server) { s.MaxTransfers, s.MaxPerClient = 5, 3 })
-	ask := func(from string) (opcode byte) {
-		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		if _, err := conn.WriteToUDPAddrPort([]byte("\x00\x01undionly.kpxe\x00octet\x00"), f.addr); err != nil {
-			t.Fatal(err)
-		}
-		answer := make([]byte, 600)
-		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if n, _, err := conn.ReadFromUDP(answer); err != nil || n < 4 {
-			t.Fatalf("%d bytes, %v", n, err)
-		}
-		return answer[1]
-	}
-	const data, refusal = 3, 5
-	for i, want := range []byte{data, data, data, refusal, refusal} {
-		if got := ask("127.0.0.1"); got != want {
-			t.Errorf("request %d of one client: opcode %d, want %d", i+1, got, want)
-		}
-	}
-	for i, want := range []byte{data, data, refusal} { // the third is above the limit of all
-		if got := ask("127.0.0.2"); got != want {
-			t.Errorf("request %d of the next client: opcode %d, want %d", i+1, got, want)
-		}
-	}
-}
-
-func TestReaderEndsWithContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := (reader{ctx, strings.NewReader("x")}).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := io.ReadAll(reader{t.Context(), strings.NewReader("x")}); err != nil {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestListenAndServeErrors(t *testing.T) {
-	conn, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	conn, err := Listen(loopback)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,8 +81,11 @@ func (b *bootServer) check(addr netip.Addr, facts [][2]string) ui.Check {
 		}
 	}
 	stats := &b.tftp.Stats
-	c.Facts = append(c.Facts, [2]string{"TFTP", fmt.Sprintf("%d sent, %d refused, %d failed", stats.Sent.Load(), stats.Refused.Load(), stats.Failed.Load())})
-	return c
+	word := fmt.Sprintf("%d sent, %d refused, %d failed", stats.Sent.Load(), stats.Refused.Load(), stats.Failed.Load())
+	if n := stats.Evicted.Load(); n > 0 {
+		word += fmt.Sprintf(", %d made room and had acknowledged nothing", n)
+	}
+	return with(c, "TFTP", word)
 }
 
 func (a *appliance) databaseCheck() ui.Check {

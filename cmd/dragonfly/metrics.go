@@ -122,7 +122,8 @@ func (b *bootServer) register(all *prometheus.Registry) {
 	}
 	for outcome, count := range b.transfers() {
 		all.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "dragonfly_tftp_transfers_total", Help: "TFTP transfers by what became of them.",
+			Name:        "dragonfly_tftp_transfers_total",
+			Help:        "TFTP transfers by what became of them; those evicted made room for another before their client acknowledged anything.",
 			ConstLabels: prometheus.Labels{"interface": b.on, "outcome": outcome},
 		}, func() float64 { return float64(count.Load()) }))
 	}
@@ -131,7 +132,7 @@ func (b *bootServer) register(all *prometheus.Registry) {
 // transfers are the transfers of files by what became of them.
 func (b *bootServer) transfers() map[string]*atomic.Uint64 {
 	return map[string]*atomic.Uint64{"sent": &b.tftp.Stats.Sent, "probed": &b.tftp.Stats.Probed,
-		"refused": &b.tftp.Stats.Refused, "failed": &b.tftp.Stats.Failed}
+		"refused": &b.tftp.Stats.Refused, "evicted": &b.tftp.Stats.Evicted, "failed": &b.tftp.Stats.Failed}
 }
 
 // registerNeighbours adds the other DHCP servers of a network, by what they do.
