@@ -243,7 +243,7 @@ func firstWait(v firstView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Interfaces) == 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<h2>No machine can find this server yet</h2><p>Network boots are switched off. Start it with <code>dragonfly serve --boot</code></p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<h2>No machine can find this server yet</h2><p>Network boots are switched off. Start it with <code class=\"whole\">dragonfly serve --boot</code></p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1058,7 +1058,7 @@ func noMachines(answering []string) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(answering) == 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 81, "<p>Boot services are off, so no machine can find this server. Start it with <code>dragonfly serve --boot</code></p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 81, "<p>Boot services are off, so no machine can find this server. Start it with <code class=\"whole\">dragonfly serve --boot</code></p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

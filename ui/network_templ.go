@@ -181,7 +181,7 @@ func networkPart(v networkView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p>Network boots are switched off: no machine can find this server. Start it with <code>dragonfly serve --boot</code></p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p>Network boots are switched off: no machine can find this server. Start it with <code class=\"whole\">dragonfly serve --boot</code></p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -10,9 +10,9 @@ import (
 	"dragonfly/ui/uitest"
 )
 
-// onOneLine is a script that reports whether a text stands in the title unbroken.
+// onOneLine is a script that reports whether a text stands in an element unbroken.
 const onOneLine = `(() => {
-	const texts = document.createTreeWalker(document.querySelector("h1"), NodeFilter.SHOW_TEXT);
+	const texts = document.createTreeWalker(document.querySelector(%[2]q), NodeFilter.SHOW_TEXT);
 	while (texts.nextNode()) {
 		const at = texts.currentNode.data.indexOf(%[1]q);
 		if (at < 0) continue;
@@ -39,13 +39,30 @@ func TestTitlesInBrowser(t *testing.T) {
 	call("brisk-otter-cellar-17")
 	for _, page := range pages {
 		w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID + page))
-		w.Wait(fmt.Sprintf(onOneLine, "brisk-otter-cellar-17"))
+		w.Wait(fmt.Sprintf(onOneLine, "brisk-otter-cellar-17", "h1"))
 		w.Wait(`/(^|\s)brisk-otter-cellar-17/.test(document.querySelector("h1").innerText)`)
 	}
 	call("brisk-otter-of-the-third-rack-in-the-cellar-by-the-boiler-17")
 	for _, page := range pages {
 		w.Do(chromedp.Navigate(f.url + "/machines/" + f.m.ID + page))
 		w.Wait(`document.querySelector("h1") && document.documentElement.scrollWidth <= innerWidth`)
+	}
+	w.Do(chromedp.EmulateViewport(1440, 900)) // where the button that would do it is no wider than what asks
+	w.Wait(`(() => {
+		const button = document.querySelector(".ask .btn-danger");
+		return button.scrollWidth <= button.clientWidth && button.offsetWidth < button.closest(".ask").clientWidth;
+	})()`)
+}
+
+// A flag of the command line is not broken at its dashes, however wide the page is.
+func TestFlagsInBrowser(t *testing.T) {
+	f := newOffice(t)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(f.url + "/health"))
+	for width := int64(320); width <= 480; width += 8 {
+		w.Do(chromedp.EmulateViewport(width, 740))
+		w.Wait(fmt.Sprintf(onOneLine, "--boot", "#health"))
+		w.Wait(fmt.Sprintf(onOneLine, "--kubeconfig", "#health"))
 	}
 }
 
