@@ -64,7 +64,7 @@ func (u *UI) Deny(w http.ResponseWriter, r *http.Request, status int, detail str
 			return
 		}
 	}
-	u.secured(w, r, explain(&httpError{status: status, detail: detail}))
+	u.secured(w, r, explain(&httpError{status: status, detail: sentence(errors.New(detail))}))
 }
 
 func (u *UI) secured(w http.ResponseWriter, r *http.Request, t trouble) {

@@ -139,7 +139,7 @@ func refusal(err error) (status int, text string) {
 // sentence is an error as a page says it.
 func sentence(err error) string {
 	text := err.Error()
-	if !strings.HasSuffix(text, "?") {
+	if !strings.HasSuffix(text, "?") && !strings.HasSuffix(text, ".") {
 		text += "."
 	}
 	return strings.ToUpper(text[:1]) + text[1:]

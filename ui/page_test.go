@@ -263,7 +263,7 @@ func TestDeny(t *testing.T) {
 	if w.Code != http.StatusForbidden || w.Header().Get("Content-Security-Policy") != policy {
 		t.Errorf("status %d, policy %q", w.Code, w.Header().Get("Content-Security-Policy"))
 	}
-	wantTexts(t, w, "Forbidden", "only from this host")
+	wantTexts(t, w, "Forbidden", "Only from this host.")
 }
 
 func TestRowOf(t *testing.T) {

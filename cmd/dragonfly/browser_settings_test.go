@@ -97,7 +97,7 @@ func TestTokensInBrowser(t *testing.T) {
 		t.Errorf("a revoked token is answered %d", got)
 	}
 	w.Do(chromedp.Navigate(f.url + "/settings/users"))
-	w.Says("main", "this needs the role admin; ana has the role operator")
+	w.Says("main", "This needs the role admin; ana has the role operator")
 }
 
 // Whoever changes their password stays signed in here, and nowhere else.

@@ -39,7 +39,7 @@ func TestOIDCSettings(t *testing.T) {
 func TestOIDCRoutes(t *testing.T) {
 	cfg := testConfig(t)
 	r := start(t, cfg)
-	if code, body := r.get(t, "/login/oidc"); code != 404 || !strings.Contains(body, "no OpenID provider") {
+	if code, body := r.get(t, "/login/oidc"); code != 404 || !strings.Contains(body, "No OpenID provider") {
 		t.Errorf("none is set up: %d %s", code, body)
 	}
 	r.end(t)
