@@ -38,12 +38,16 @@ func everyPage() []view {
 		{name: "systems", path: "/systems"},
 		{name: "system", path: "/systems/debian-13"},
 		{name: "system-new", path: "/systems/new"},
+		{name: "system-yaml", path: "/systems/debian-13?as=yaml"},
+		{name: "images-new", path: "/images/new"},
 		{name: "images-gc", path: "/images/gc"},
 		{name: "network", path: "/network"},
 		{name: "health", path: "/health"},
 		{name: "audit", path: "/audit"},
 		{name: "settings", path: "/settings"},
 		{name: "tokens", path: "/settings/tokens"},
+		{name: "rules", path: "/settings/rules"},
+		{name: "rule", path: "/settings/rules/edit"},
 		{name: "defaults", path: "/settings/defaults"},
 		{name: "users", path: "/settings/users"},
 		{name: "user", path: "/settings/users/" + benchUser},
@@ -70,7 +74,7 @@ func partPages(ready, busy, running, failed string) []view {
 		{name: "deployment-failed", path: "/deployments/" + failed},
 		{name: "machine", path: "/machines/" + busy},
 	}
-	for _, tab := range []string{"timeline", "hardware", "deployments", "boot"} {
+	for _, tab := range []string{"timeline", "hardware", "storage", "network", "deployments", "boot", "configuration"} {
 		all = append(all, view{name: "machine-" + tab, path: "/machines/" + busy + "?tab=" + tab})
 	}
 	return all
