@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type Query struct {
 	Limit  int      // 0: all
 	Brief  bool     // the hardware as [Hardware.Brief] has it
 	Bare   bool     // of each machine only what [Machine.Bare] has; Sort is by name
+	Latest bool     // sees every write that anybody acknowledged, which costs a store of several nodes a question; without a Filter
 }
 
 // Sort is an order of machines: by Field, and by name among equals. The zero
@@ -96,6 +98,9 @@ func (q Query) Check() error {
 	}
 	if q.Sort.Field != SortName && !slices.Contains(SortFields(), q.Sort.Field) {
 		return fmt.Errorf("sort by %.40q: no such field", q.Sort.Field)
+	}
+	if q.Latest && len(q.Filter) > 0 {
+		return errors.New("filter the latest: what a filter is looked up in may be older")
 	}
 	return nil
 }

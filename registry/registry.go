@@ -206,6 +206,37 @@ func (r *Registry) Machine(ctx context.Context, id string) (Machine, error) {
 	return machines[0], nil
 }
 
+// Deleted returns those of the machines by their IDs that were deleted. Only the store
+// says so, as it is now: that there is no such machine, and that it was deleted, which one
+// of another database was not. While it is away, or not sure to be up to date, Deleted
+// errs with [ErrUnavailable]. So what was made for a machine may be removed by what it
+// returns. One whose timeline was pruned since is left out.
+func (r *Registry) Deleted(ctx context.Context, ids []string) (deleted []string, err error) {
+	if len(ids) == 0 {
+		return nil, nil // a query for none is one for all
+	}
+	if r.away() { // or not through with the journal, which may have machines of its own
+		return nil, fmt.Errorf("which machines were deleted: %w", ErrUnavailable)
+	}
+	found, err := r.store.Machines(ctx, Query{IDs: ids, Bare: true, Latest: true})
+	if r.heard(ctx, err) != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if slices.ContainsFunc(found, func(m Machine) bool { return m.ID == id }) {
+			continue
+		}
+		events, err := r.store.Timeline(ctx, id, 0, 100)
+		if r.heard(ctx, err) != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(events, func(e Event) bool { return e.Kind == MachineDeleted }) {
+			deleted = append(deleted, id)
+		}
+	}
+	return deleted, nil
+}
+
 // Instruct queues an instruction that the machine's agent takes at its next
 // poll, once. [Wait] takes back one that is still queued.
 func (r *Registry) Instruct(ctx context.Context, id string, what Instruction) (Machine, error) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -237,6 +238,44 @@ func TestDatabaseGoesAwayAndComesBack(t *testing.T) {
 		if _, err := h.Machine(t.Context(), "nobody"); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("a machine that is not there, after the outage: %v", err)
 		}
+	})
+}
+
+// What was deleted is said by the database alone: not by what was known last, nor before
+// the journal was applied, and not of a machine that it never had.
+func TestDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSwitched()
+		h := startHost(t, store, journal.Config{})
+		known, _ := mustRegister(t, h.Registry, named(1, "known"))
+		gone, _ := mustRegister(t, h.Registry, named(2, "gone"))
+		want := func(when string, want error, ids ...string) {
+			t.Helper()
+			deleted, err := h.Deleted(t.Context(), []string{known.ID, "m-of-others", gone.ID})
+			if !errors.Is(err, want) || !slices.Equal(deleted, ids) {
+				t.Errorf("%s: %v, %v", when, deleted, err)
+			}
+		}
+		want("at first", nil)
+		if deleted, err := h.Deleted(t.Context(), nil); err != nil || len(deleted) > 0 {
+			t.Errorf("of none: %v, %v", deleted, err)
+		}
+		if err := h.Delete(t.Context(), gone.ID, registry.AnyVersion); err != nil {
+			t.Fatal(err)
+		}
+		want("when one was deleted", nil, gone.ID)
+		store.off.Store(true)
+		want("when the database goes away", registry.ErrUnavailable)
+		mustRegister(t, h.Registry, named(3, "new"))
+		want("while it is away", registry.ErrUnavailable)
+		h.stop()
+		store.off.Store(false)
+		if err := h.start(t, store); err != nil {
+			t.Fatal(err)
+		}
+		want("before the journal is applied", registry.ErrUnavailable)
+		h.settled(t)
+		want("afterwards", nil, gone.ID)
 	})
 }
 

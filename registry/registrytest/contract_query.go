@@ -36,6 +36,10 @@ func testRoundTrip(t *testing.T, s registry.Store) {
 	commit(t, s, registry.Change{Op: "2", Put: []registry.Machine{want}})
 	want.Version = 2
 	wantEqual(t, "machine after it was emptied", get(t, s, 1), want)
+	wantEqual(t, "latest machine", find(t, s, registry.Query{IDs: []string{want.ID, "m-none"}, Latest: true}), []registry.Machine{want})
+	if _, err := s.Machines(t.Context(), registry.Query{Filter: registry.Filter{{}}, Latest: true}); err == nil {
+		t.Error("a filter of the latest is taken")
+	}
 
 	versions, err := s.Versions(t.Context(), []string{want.ID, bare.ID, "m-none"})
 	if err != nil {

@@ -42,6 +42,8 @@ type statement struct {
 	sql  string
 	args []any
 	lost map[string]error // what a refusal means here, by a part of SQLite's message
+
+	latest bool // a query that is sure to see every write that was acknowledged by any node
 }
 
 // text is s as a parameter: JSON, to be read with `?1 ->> '$'`. A plain string

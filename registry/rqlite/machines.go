@@ -149,7 +149,7 @@ func selection(q registry.Query, n narrowed) (statement, error) {
 		sql = selectBare
 	}
 	sql += within(where, order, q.Limit, len(q.Filter) > 0)
-	return statement{name: "load machines", sql: sql, args: b.args}, nil
+	return statement{name: "load machines", sql: sql, args: b.args, latest: q.Latest}, nil
 }
 
 // within is the rest of a selection. Where a filter is, the rows are found first and

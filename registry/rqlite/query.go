@@ -20,23 +20,13 @@ type cursor interface {
 
 // read runs a query and returns its rows.
 func (d *database) read(ctx context.Context, s statement) (cursor, error) {
-	return d.query(ctx, s, false)
-}
-
-// readLatest is read, and sure to see every write that was acknowledged by any
-// node.
-func (d *database) readLatest(ctx context.Context, s statement) (cursor, error) {
-	return d.query(ctx, s, true)
-}
-
-func (d *database) query(ctx context.Context, s statement, latest bool) (cursor, error) {
 	if d.direct != nil {
-		if found, err := d.ask(ctx, s, latest); !errors.Is(err, errors.ErrUnsupported) {
+		if found, err := d.ask(ctx, s); !errors.Is(err, errors.ErrUnsupported) {
 			return found, err
 		}
 	}
 	conn := d.weak
-	if latest {
+	if s.latest {
 		conn = d.latest
 	}
 	ctx, rep := withReport(ctx)
@@ -47,9 +37,16 @@ func (d *database) query(ctx context.Context, s statement, latest bool) (cursor,
 	return &rows, nil
 }
 
-// ask is query without HTTP.
-func (d *database) ask(ctx context.Context, s statement, latest bool) (cursor, error) {
-	rows, refused, err := d.direct.Query(ctx, s.sql, s.args, latest)
+// readLatest is read, and sure to see every write that was acknowledged by any
+// node.
+func (d *database) readLatest(ctx context.Context, s statement) (cursor, error) {
+	s.latest = true
+	return d.read(ctx, s)
+}
+
+// ask is read without HTTP.
+func (d *database) ask(ctx context.Context, s statement) (cursor, error) {
+	rows, refused, err := d.direct.Query(ctx, s.sql, s.args, s.latest)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil, err
