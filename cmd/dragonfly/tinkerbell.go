@@ -116,6 +116,7 @@ func kubeMetrics(k *kube) []prometheus.Collector {
 		counter("dragonfly_tinkerbell_handed_over_total", "Deployments that were handed over to Tinkerbell.", &k.hands.Stats.HandedOver),
 		counter("dragonfly_tinkerbell_reports_total", "Changes of actions that Tinkerbell told of.", &k.hands.Stats.Reports),
 		counter("dragonfly_tinkerbell_retries_total", "Machines whose objects have to be looked at again, after an error.", &k.hands.Stats.Retries),
+		counter("dragonfly_tinkerbell_removed_total", "Objects that were removed, as their machine was deleted.", &k.hands.Stats.Removed),
 		counter("dragonfly_tinkerbell_watch_errors_total", "Watches that broke; each was begun anew.", &k.hands.Stats.WatchErrors),
 		gauge("dragonfly_tinkerbell_answer_seconds", "How long the API took for its first answer when it was looked at last.", func(h cluster.Health) float64 { return h.Took.Seconds() }),
 	}

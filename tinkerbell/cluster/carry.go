@@ -325,28 +325,6 @@ func (p *Provisioner) forbid(ctx context.Context, machine string, workflow *unst
 	return err
 }
 
-// abandon removes everything that we made of a machine that is not ours any more.
-func (p *Provisioner) abandon(ctx context.Context, machine string) error {
-	if !p.seen.synced() {
-		return errors.New("the objects are being read")
-	}
-	for _, u := range p.seen.workflowsOf(machine) {
-		template, _, _ := unstructured.NestedString(u.Object, "spec", "templateRef")
-		if err := errors.Join(p.cluster.remove(ctx, Workflow, u.GetName()), p.cluster.remove(ctx, Template, template)); err != nil {
-			return err
-		}
-	}
-	for _, u := range p.seen.templatesOf(machine) { // of which no Workflow was made
-		if err := p.cluster.remove(ctx, Template, u.GetName()); err != nil {
-			return err
-		}
-	}
-	if u := p.seen.namedHardware(objects.Name(machine)); u != nil && ours(u) {
-		return p.cluster.remove(ctx, Hardware, u.GetName())
-	}
-	return nil
-}
-
 func (p *Provisioner) was(set map[string]bool, id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,12 +2,14 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 
@@ -37,7 +39,7 @@ func newInformers(c *Cluster, changed func(machine string), lost func(error)) (*
 	foreign := func(o *metav1.ListOptions) { o.LabelSelector = objects.ManagedBy + "!=" + objects.Manager }
 	i := &informers{
 		namespace: c.Namespace,
-		hardware:  dynamicinformer.NewFilteredDynamicInformer(c.objects, Hardware, c.Namespace, resync, cache.Indexers{byMAC: macsOf}, nil).Informer(),
+		hardware:  dynamicinformer.NewFilteredDynamicInformer(c.objects, Hardware, c.Namespace, resync, cache.Indexers{byMAC: macsOf, byMachine: oursOf}, nil).Informer(),
 		workflows: dynamicinformer.NewFilteredDynamicInformer(c.objects, Workflow, c.Namespace, resync, cache.Indexers{byMachine: machineOf}, ours).Informer(),
 		templates: dynamicinformer.NewFilteredDynamicInformer(c.objects, Template, c.Namespace, resync, nil, foreign).Informer(),
 		made:      dynamicinformer.NewFilteredDynamicInformer(c.objects, Template, c.Namespace, resync, cache.Indexers{byMachine: machineOf}, ours).Informer(),
@@ -99,6 +101,37 @@ func (i *informers) templatesOf(machine string) []*unstructured.Unstructured {
 	return find(i.made, byMachine, machine)
 }
 
+// machines are the IDs of those that something of ours is there of.
+func (i *informers) machines() []string {
+	var all []string
+	for _, informer := range []cache.SharedIndexInformer{i.workflows, i.made, i.hardware} {
+		all = append(all, informer.GetIndexer().ListIndexFuncValues(byMachine)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// made is an object of ours.
+type made struct {
+	kind schema.GroupVersionResource
+	*unstructured.Unstructured
+}
+
+// madeOf is everything that we made of a machine, in the order in which it is removed:
+// nothing may be carried out of which a part is missing.
+func (i *informers) madeOf(machine string) (all []made) {
+	for _, u := range i.workflowsOf(machine) {
+		all = append(all, made{Workflow, u})
+	}
+	for _, u := range i.templatesOf(machine) {
+		all = append(all, made{Template, u})
+	}
+	for _, u := range find(i.hardware, byMachine, machine) {
+		all = append(all, made{Hardware, u})
+	}
+	return all
+}
+
 // namedHardware is the Hardware of a name; nil: it is not there.
 func (i *informers) namedHardware(name string) *unstructured.Unstructured {
 	return get(i.hardware, i.namespace, name)
@@ -150,6 +183,16 @@ func machineOf(object any) ([]string, error) {
 		return nil, nil
 	}
 	return []string{u.GetLabels()[objects.LabelMachine]}, nil
+}
+
+// oursOf is [machineOf] for Hardware, of which there may be that of others. A copy of ours
+// that somebody made under another name is one.
+func oursOf(object any) ([]string, error) {
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok || !ours(u) || u.GetName() != objects.Name(u.GetLabels()[objects.LabelMachine]) {
+		return nil, nil
+	}
+	return machineOf(object)
 }
 
 func macsOf(object any) (macs []string, _ error) {

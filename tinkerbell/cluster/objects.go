@@ -21,7 +21,7 @@ const requestWithin = 10 * time.Second
 
 // Stats counts what a provisioner has done.
 type Stats struct {
-	HandedOver, Reports, Retries, WatchErrors atomic.Uint64
+	HandedOver, Reports, Retries, Removed, WatchErrors atomic.Uint64
 }
 
 // read is an object as it is now; nil: it is not there.
@@ -82,4 +82,18 @@ func (c *Cluster) remove(ctx context.Context, kind schema.GroupVersionResource, 
 		return nil
 	}
 	return err
+}
+
+// removeAsSeen deletes an object if it still is what was seen of it, so that one that
+// somebody has made his own since stays: that is an error, for another look. removed
+// reports whether it was deleted by this.
+func (c *Cluster) removeAsSeen(ctx context.Context, kind schema.GroupVersionResource, u *unstructured.Unstructured) (removed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	defer cancel()
+	seen := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: new(u.GetUID()), ResourceVersion: new(u.GetResourceVersion())}}
+	err = c.objects.Resource(kind).Namespace(c.Namespace).Delete(ctx, u.GetName(), seen)
+	if isGone(err) {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -74,6 +74,7 @@ func (p *Provisioner) Run(ctx context.Context) error {
 	group.Go(func() error { p.seen.run(ctx); return nil })
 	group.Go(func() error { p.follow(ctx); return nil })
 	group.Go(func() error { p.lookAround(ctx); return nil })
+	group.Go(func() error { p.lookForGone(ctx); return nil })
 	for range workers {
 		group.Go(func() error { p.work(ctx); return nil })
 	}

@@ -103,6 +103,7 @@ func served(ctx context.Context, client dynamic.Interface, kind schema.GroupVers
 // bench is a registry, a provisioner and a namespace.
 type bench struct {
 	*testing.T
+	store     *pulled
 	registry  *registry.Registry
 	hands     *cluster.Provisioner
 	client    dynamic.Interface
@@ -140,11 +141,12 @@ func (b *bench) render(text string, m registry.Machine, _ map[string]string) (re
 func newBench(t *testing.T, config *rest.Config, namespace string) *bench {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	r, err := registry.New(t.Context(), registrytest.Memory(), log)
+	store := &pulled{Store: registrytest.Memory()}
+	r, err := registry.New(t.Context(), store, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, registry: r, namespace: namespace}
+	b := &bench{T: t, store: store, registry: r, namespace: namespace}
 	b.data.Store(new(string))
 	b.tools = registry.Tools{Sealer: plainSealer{}, Templates: map[string]string{"image": "image"}, Render: b.render,
 		Engines: []registry.Engine{registry.EngineTinkerbell}, Engine: registry.EngineTinkerbell,
@@ -172,14 +174,16 @@ func (b *bench) provide(config *rest.Config, log *slog.Logger) {
 	}
 	monitor := cluster.NewMonitor(c, log)
 	networks := func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")} }
-	if b.hands, err = cluster.NewProvisioner(monitor, b.registry, networks, log); err != nil {
+	hands, err := cluster.NewProvisioner(monitor, b.registry, networks, log)
+	if err != nil {
 		b.Fatal(err)
 	}
-	b.hands.Now = func() time.Time { return time.Now().Add(time.Duration(b.later.Load())) }
+	b.hands = hands
+	hands.Now = func() time.Time { return time.Now().Add(time.Duration(b.later.Load())) }
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- monitor.Run(ctx) }()
-	go func() { done <- b.hands.Run(ctx) }()
+	go func() { done <- hands.Run(ctx) }()
 	b.stop = func() {
 		cancel()
 		for range 2 {
