@@ -131,7 +131,7 @@ func TestSettingsBadForms(t *testing.T) {
 		form       url.Values
 		status     int
 	}{
-		{"/settings/users", "want a lower-case letter", url.Values{}, 422},
+		{"/settings/users", "letter, then up to 31 letters", url.Values{}, 422},
 		{"/settings/users", "want viewer, operator or admin", url.Values{"name": {"ana"}, "role": {"root", "admin"}, "password": {phrase}}, 422},
 		{"/settings/users/nobody", "There is no account", url.Values{"role": {"admin"}}, 404},
 		{"/settings/tokens", "A token acts for an account", url.Values{"name": {"x"}}, 422},
