@@ -31,6 +31,7 @@ type batcher struct {
 	writers int
 	wanted  int           // so many are waited for; 0: nobody waits
 	enough  chan struct{} // closed when they are there
+	come    bool          // most of those who were waited for last came
 }
 
 // pending is a change that waits to be written.
@@ -98,20 +99,32 @@ func (b *batcher) drain(ctx context.Context) {
 // gather waits until those whose changes were written have the next ones, beside
 // those who waited meanwhile. Without that there would be two crowds for ever, each
 // waiting for the transaction of the other. It takes at most as long as a
-// transaction, and nothing of one who is alone.
+// transaction, half of that where they do not come back so soon, and nothing of one who
+// is alone.
 func (b *batcher) gather(enough <-chan struct{}, most time.Duration) {
 	if enough == nil {
 		return
 	}
-	timer := time.NewTimer(most)
+	timer := time.NewTimer(b.patience(most))
 	defer timer.Stop()
 	select {
 	case <-enough:
 	case <-timer.C:
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.wanted = 0
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.come = b.wanted == 0 || 4*len(b.waiting) >= 3*b.wanted
+	b.wanted = 0
+}
+
+// patience is the part of most that is waited for.
+func (b *batcher) patience(most time.Duration) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.come {
+		return most
+	}
+	return most / 2
 }
 
 // want returns what closes when so many changes wait beside those that wait now; nil
