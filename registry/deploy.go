@@ -160,7 +160,9 @@ func (r *Registry) Deploy(ctx context.Context, id string, req DeployRequest, bat
 			return plan, fmt.Errorf("%s on %s: %w", plan.Deployment.name(), m.Name, err)
 		}
 		if plan.last.HandedOut() {
-			if err := r.overtake(ctx, plan.last.ID); err != nil {
+			// A change of its own: with the operation of the request, the deployment that
+			// follows would count as written.
+			if err := r.overtake(OncePart(ctx, "overtake"), plan.last.ID); err != nil {
 				return plan, err
 			}
 			continue

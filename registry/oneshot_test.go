@@ -155,6 +155,14 @@ func TestBootOnceEnds(t *testing.T) {
 			d := g.order(t, registry.DeployRequest{Kind: registry.KindMemtest})
 			g.ordered(t, d.ID, registry.DeploymentWaiting, registry.BootOnce)
 		}, "boot of an ISO ended: iPXE told of no failure until something else was asked for"},
+		"another order, which may be repeated": {func(t *testing.T, g *rig) {
+			ctx := registry.WithOnce(by(t, "ana"), registry.Claimed{Op: "op"})
+			plan, err := g.Deploy(ctx, g.m.ID, registry.DeployRequest{Kind: registry.KindMemtest}, registry.Batch{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.ordered(t, plan.Deployment.ID, registry.DeploymentWaiting, registry.BootOnce)
+		}, "boot of an ISO ended: iPXE told of no failure until something else was asked for"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
