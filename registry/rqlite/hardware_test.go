@@ -2,7 +2,6 @@ package rqlite
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -10,18 +9,11 @@ import (
 	"dragonfly/registry"
 )
 
-// disks is hardware with so many disks.
-func disks(n int) (h registry.Hardware) {
-	h.System.Vendor = `"{'Söhne` + "\x00"
-	for i := range n {
-		h.Disks = append(h.Disks, registry.Disk{Name: fmt.Sprintf("sd%d", i), Model: "SAMSUNG MZQL23T8HCLS-00A07", Serial: fmt.Sprint("S", i), Bytes: 1 << 42})
-	}
-	return h
-}
-
-func TestHardwareComesBackAsItWasStored(t *testing.T) {
-	for _, n := range []int{0, 1, 3, 6, 5000} {
-		want := disks(n)
+// Hardware is stored as printable text, whether it was worth compressing or not; what
+// packing does to it is tested where it is packed.
+func TestHardwareIsStoredAsText(t *testing.T) {
+	for _, name := range []string{"Debian", strings.Repeat("Debian, ", 1000)} {
+		want := registry.Hardware{OSFound: []registry.OSFound{{Disk: "sda", Name: name}}}
 		stored, err := packHardware(want)
 		if err != nil {
 			t.Fatal(err)
@@ -30,8 +22,8 @@ func TestHardwareComesBackAsItWasStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.ContainsFunc(stored, func(r rune) bool { return r > '~' && n > 3 }) || n > 3 && len(stored) > len(plain)*3/4 {
-			t.Errorf("%d bytes of JSON are stored as %d: %.60s", len(plain), len(stored), stored)
+		if strings.ContainsFunc(stored, func(r rune) bool { return r < ' ' || r > '~' }) || len(stored) > len(plain) {
+			t.Errorf("%d bytes of JSON are stored as %d: %.60q", len(plain), len(stored), stored)
 		}
 		for _, text := range []string{stored, string(plain)} { // earlier versions stored all of it plain
 			if got, err := unpackHardware(text); err != nil || !reflect.DeepEqual(got, want) {
@@ -39,16 +31,9 @@ func TestHardwareComesBackAsItWasStored(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestHardwareThatIsDamagedIsAnError(t *testing.T) {
-	stored, err := packHardware(disks(10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{"", "{", "null?", "AAAA", stored[:len(stored)/2], stored[4:], strings.Repeat("A", 400)} {
+	for _, text := range []string{"", "{", "no base64", "AAAA"} {
 		if h, err := unpackHardware(text); err == nil || !strings.HasPrefix(err.Error(), "unpack hardware: ") {
-			t.Errorf("%.60s is read as %+v, %v", text, h, err)
+			t.Errorf("%q is read as %+v, %v", text, h, err)
 		}
 	}
 }
