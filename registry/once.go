@@ -3,7 +3,9 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -32,19 +34,21 @@ type Claimed struct {
 // changes carries its operation id, so that it is applied once.
 type Once struct {
 	op      string
-	applied []string
+	applied []string  // by earlier attempts
+	written *sync.Map // operation ids, by this attempt
 }
 
 // WithOnce is a context for what is asked for by a request that was claimed.
 func WithOnce(ctx context.Context, c Claimed) context.Context {
-	return context.WithValue(ctx, onceKey{}, Once{c.Op, c.Applied})
+	return context.WithValue(ctx, onceKey{}, Once{c.Op, c.Applied, &sync.Map{}})
 }
 
 // OncePart is a context for a part of that request which is written on its own,
 // such as one machine of many.
 func OncePart(ctx context.Context, part string) context.Context {
 	if once := onceOf(ctx); once.op != "" {
-		return context.WithValue(ctx, onceKey{}, Once{once.op + ":" + part, once.applied})
+		once.op += ":" + part
+		return context.WithValue(ctx, onceKey{}, once)
 	}
 	return ctx
 }
@@ -58,7 +62,8 @@ func onceOf(ctx context.Context) Once {
 
 // OpOf is the operation id for the one change that is asked for: that of the
 // request, or a fresh one. Two changes with the same id are one: the second is
-// taken for a retry of the first.
+// taken for a retry of the first. So a request that writes more than one needs
+// [OncePart] for the others.
 func OpOf(ctx context.Context) string {
 	if once := onceOf(ctx); once.op != "" {
 		return once.op
@@ -71,4 +76,22 @@ func OpOf(ctx context.Context) string {
 func AppliedBefore(ctx context.Context) bool {
 	once := onceOf(ctx)
 	return slices.Contains(once.applied, once.op)
+}
+
+// WriteOnce calls write, which writes the operation, unless this attempt has written it
+// before: the store would take another change of that id for a repetition, and leave it
+// out.
+func WriteOnce(ctx context.Context, op string, write func() error) error {
+	once := onceOf(ctx)
+	if once.written == nil {
+		return write()
+	}
+	if _, twice := once.written.Load(op); twice {
+		return fmt.Errorf("a request makes a second change as operation %s: it would count as a repetition of the first", op)
+	}
+	err := write()
+	if err == nil {
+		once.written.Store(op, nil)
+	}
+	return err
 }

@@ -289,7 +289,8 @@ func (r *Registry) write(ctx context.Context, c Change) error {
 		return err
 	}
 	defer r.writing.begin(c)()
-	if err := r.heard(ctx, r.store.Commit(ctx, c)); err != nil {
+	err := WriteOnce(ctx, c.Op, func() error { return r.store.Commit(ctx, c) })
+	if r.heard(ctx, err) != nil {
 		return err
 	}
 	put, gone := slices.Clone(c.Put), make([]string, 0, len(c.Delete))

@@ -186,7 +186,8 @@ func (b *book) put(ctx context.Context, d directory, read int64, entry registry.
 		return fmt.Errorf("write the accounts: %w", err)
 	}
 	entry.At, entry.Actor = b.now(), registry.ActorOf(ctx)
-	if err := b.store.PutDirectory(ctx, data, read, registry.Change{Op: registry.OpOf(ctx), Audit: []registry.AuditEntry{entry}}); err != nil {
+	change := registry.Change{Op: registry.OpOf(ctx), Audit: []registry.AuditEntry{entry}}
+	if err := registry.WriteOnce(ctx, change.Op, func() error { return b.store.PutDirectory(ctx, data, read, change) }); err != nil {
 		return fmt.Errorf("write the accounts: %w", err)
 	}
 	b.mu.Lock()
