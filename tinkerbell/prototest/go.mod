@@ -6,6 +6,8 @@ replace dragonfly => ../..
 
 replace github.com/armon/go-metrics => github.com/hashicorp/go-metrics v0.5.1
 
+replace github.com/rqlite/raft-boltdb/v2 => ../../registry/rqlite/raftlog
+
 replace github.com/mattn/go-sqlite3 => github.com/rqlite/go-sqlite3 v1.49.0
 
 require (
