@@ -80,10 +80,11 @@ func (b *batcher) take(p *pending) (begin bool) {
 // drain writes until nothing waits. It ends by itself: each write has a deadline,
 // and who waits is a caller.
 func (b *batcher) drain(ctx context.Context) {
+	all := &writes{} // which grows once, and not with each transaction
 	for batch := b.next(); len(batch) > 0; batch = b.next() {
 		begin := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-		err := b.settle(ctx, batch)
+		err := b.settle(ctx, all, batch)
 		cancel()
 		enough := b.want(len(batch)) // before they are answered, and come back
 		for _, p := range batch {
@@ -187,8 +188,8 @@ func (b *batcher) next() (batch []*pending) {
 // settle writes a batch and finds the verdict of each change. One that is refused
 // takes the others' transaction with it: they are halved until it stands alone.
 // A change that was applied without our knowing is refused by its operation id.
-func (b *batcher) settle(ctx context.Context, batch []*pending) error {
-	all := &writes{}
+func (b *batcher) settle(ctx context.Context, all *writes, batch []*pending) error {
+	all.reset()
 	for _, p := range batch {
 		all.merge(p.writes)
 	}
@@ -199,5 +200,5 @@ func (b *batcher) settle(ctx context.Context, batch []*pending) error {
 		}
 		return err
 	}
-	return errors.Join(b.settle(ctx, batch[:len(batch)/2]), b.settle(ctx, batch[len(batch)/2:]))
+	return errors.Join(b.settle(ctx, all, batch[:len(batch)/2]), b.settle(ctx, all, batch[len(batch)/2:]))
 }

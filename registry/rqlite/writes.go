@@ -68,6 +68,15 @@ func plain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
+// reset forgets the rows, and keeps their room.
+func (w *writes) reset() {
+	for s := range w.rows {
+		w.rows[s] = w.rows[s][:0]
+	}
+	clear(w.hardware)
+	w.hardware = w.hardware[:0]
+}
+
 // merge appends the rows of another change.
 func (w *writes) merge(other *writes) {
 	for s := range w.rows {
