@@ -32,6 +32,7 @@ type Machine struct {
 	Version      int64     // of this record; a write names the version it read. 0 is not stored yet
 	AsOf         time.Time // set where the store is away: this is what was known then. Never stored
 	Journaled    bool      // its last registration waits in the journal. Never stored
+	Packed       []byte    `json:"-"` // Hardware as [Store.Commit] has stored it, for a [Copy] that keeps it alike. Elsewhere nil
 }
 
 // Lock keeps a machine from whatever destroys.

@@ -17,7 +17,8 @@ type Store interface {
 	// no machine of is left out.
 	Versions(ctx context.Context, ids []string) (map[string]int64, error)
 	// Commit applies c in one transaction, or nothing of it. Applying a Change
-	// with an Op that was applied before changes nothing and returns nil.
+	// with an Op that was applied before changes nothing and returns nil. It may leave
+	// what it makes of the hardware in the machines of c.Put: [Machine.Packed].
 	Commit(ctx context.Context, c Change) error
 	// Touch records signs of life by machine ID; an earlier one never replaces
 	// a later one, and an unknown ID is ignored.

@@ -47,12 +47,12 @@ type Copy struct {
 
 // news is what the file does not have yet: machines by ID; nil: gone.
 type news struct {
-	pending map[string]*registry.Machine // kept since the last Save began
-	saving  map[string]*registry.Machine // what a Save writes now
+	pending map[string]*record // kept since the last Save began
+	saving  map[string]*record // what a Save writes now
 }
 
 // find returns what is known of a machine beside the file.
-func (n news) find(id string) (m *registry.Machine, known bool) {
+func (n news) find(id string) (m *record, known bool) {
 	if m, known = n.pending[id]; !known {
 		m, known = n.saving[id]
 	}
@@ -60,16 +60,16 @@ func (n news) find(id string) (m *registry.Machine, known bool) {
 }
 
 // all is everything that is known beside the file.
-func (n news) all() map[string]*registry.Machine {
-	all := make(map[string]*registry.Machine, len(n.pending)+len(n.saving))
+func (n news) all() map[string]*record {
+	all := make(map[string]*record, len(n.pending)+len(n.saving))
 	maps.Copy(all, n.saving)
 	maps.Copy(all, n.pending)
 	return all
 }
 
 // of is what is known of some machines.
-func (n news) of(ids []string) map[string]*registry.Machine {
-	some := map[string]*registry.Machine{}
+func (n news) of(ids []string) map[string]*record {
+	some := map[string]*record{}
 	for _, id := range ids {
 		if m, known := n.find(id); known {
 			some[id] = m
@@ -110,7 +110,7 @@ func Open(file string, log *slog.Logger) (*Copy, error) {
 
 // open fails with an error, and never a panic, for a file that is damaged.
 func open(file string) (c *Copy, err error) {
-	c = &Copy{file: file, news: news{pending: map[string]*registry.Machine{}}}
+	c = &Copy{file: file, news: news{pending: map[string]*record{}}}
 	err = guard(func() (err error) {
 		if c.db, err = bolt.Open(file, 0o600, &bolt.Options{Timeout: time.Second, InitialMmapSize: mapped}); err != nil {
 			return err
@@ -184,12 +184,16 @@ func (c *Copy) Mark() registry.Mark {
 
 // Keep is [registry.Copy.Keep].
 func (c *Copy) Keep(put []registry.Machine, gone []string) {
+	records := make([]*record, 0, len(put))
+	for _, m := range put {
+		records = append(records, newRecord(m))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.view(func(tx *bolt.Tx) error { // what cannot be read counts as older
-		for _, m := range put {
-			if m.Version >= c.version(tx, m.ID) {
-				c.news.pending[m.ID] = &m
+		for _, r := range records {
+			if r.short.Version >= c.version(tx, r.short.ID) {
+				c.news.pending[r.short.ID] = r
 			}
 		}
 		return nil
@@ -205,7 +209,7 @@ func (c *Copy) version(tx *bolt.Tx, id string) int64 {
 		if m == nil {
 			return 0
 		}
-		return m.Version
+		return m.short.Version
 	}
 	return versionOf(tx.Bucket(bareBucket).Get([]byte(id)))
 }
@@ -235,14 +239,14 @@ func (c *Copy) Save(mark registry.Mark) error {
 }
 
 // begin takes what is to be saved; idle: it is not worth it.
-func (c *Copy) begin(mark registry.Mark) (saving map[string]*registry.Machine, idle bool) {
+func (c *Copy) begin(mark registry.Mark) (saving map[string]*record, idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.news.pending) == 0 && mark.Seq == c.mark.Seq && mark.At.Sub(c.mark.At).Abs() < time.Minute {
 		c.mark = mark
 		return nil, true
 	}
-	c.news = news{pending: map[string]*registry.Machine{}, saving: c.news.pending}
+	c.news = news{pending: map[string]*record{}, saving: c.news.pending}
 	return c.news.saving, false
 }
 
@@ -361,7 +365,7 @@ func (c *Copy) Machines(ctx context.Context, q registry.Query) (found []registry
 
 // now is what the file has, and what is known beside it, at one moment: of some
 // machines, or of all where ids is empty. The caller ends the transaction.
-func (c *Copy) now(ids []string) (*bolt.Tx, map[string]*registry.Machine, error) {
+func (c *Copy) now(ids []string) (*bolt.Tx, map[string]*record, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tx, err := c.db.Begin(false)
@@ -374,15 +378,16 @@ func (c *Copy) now(ids []string) (*bolt.Tx, map[string]*registry.Machine, error)
 	return tx, c.news.all(), nil
 }
 
-func byID(tx *bolt.Tx, news map[string]*registry.Machine, q registry.Query) (found []registry.Machine, err error) {
+func byID(tx *bolt.Tx, news map[string]*record, q registry.Query) (found []registry.Machine, err error) {
 	for _, id := range q.IDs {
+		var m registry.Machine
+		var there bool
+		var err error
 		if newer, known := news[id]; known {
-			if newer != nil {
-				found = append(found, *newer)
-			}
-			continue
+			m, there, err = newer.whole()
+		} else {
+			m, there, err = read(tx, []byte(id))
 		}
-		m, there, err := read(tx, []byte(id))
 		if err != nil {
 			return nil, err
 		}
@@ -394,11 +399,16 @@ func byID(tx *bolt.Tx, news map[string]*registry.Machine, q registry.Query) (fou
 }
 
 // scan looks at every machine.
-func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, news map[string]*registry.Machine, q registry.Query) (found []registry.Machine, err error) {
+func (c *Copy) scan(ctx context.Context, tx *bolt.Tx, news map[string]*record, q registry.Query) (found []registry.Machine, err error) {
 	for _, newer := range news {
-		if newer != nil && q.Match(*newer) {
-			found = append(found, shape(*newer, q))
+		if newer == nil || !q.Match(newer.short) {
+			continue
 		}
+		m, _, err := newer.whole()
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, shape(m, q))
 	}
 	bucket, read := tx.Bucket(briefBucket), readBrief
 	if q.Bare && len(q.Filter) == 0 {

@@ -13,6 +13,33 @@ import (
 	"dragonfly/registry/packed"
 )
 
+// record is a machine as the file has it. Until it is saved it is kept so, too: a rack's
+// hardware in pieces would be most of what the garbage collector looks at.
+type record struct {
+	short    registry.Machine // as lists show it
+	hardware []byte           // all of it, packed
+	failed   error            // it could not be packed
+}
+
+func newRecord(m registry.Machine) *record {
+	r := &record{short: m, hardware: m.Packed}
+	if r.hardware == nil {
+		r.hardware, r.failed = packed.Pack(m.Hardware)
+	}
+	r.short.Hardware, r.short.Packed = m.Hardware.Brief(), nil
+	return r
+}
+
+// whole is the machine; not found for nil: it is gone.
+func (r *record) whole() (m registry.Machine, found bool, err error) {
+	if r == nil {
+		return m, false, nil
+	}
+	m = r.short
+	m.Hardware, err = packed.Unpack(r.hardware)
+	return m, true, errors.Join(r.failed, err)
+}
+
 // versionSize is what stands before a bare record: the version, in eight bytes.
 const versionSize = 8
 
@@ -34,23 +61,18 @@ func read(tx *bolt.Tx, id []byte) (m registry.Machine, found bool, err error) {
 const fill = 0.9
 
 // store writes one machine; nil removes it.
-func store(tx *bolt.Tx, id string, m *registry.Machine) error {
+func store(tx *bolt.Tx, id string, r *record) error {
 	key := []byte(id)
 	hardware, brief, bare := tx.Bucket(hardwareBucket), tx.Bucket(briefBucket), tx.Bucket(bareBucket)
-	if m == nil {
+	if r == nil {
 		return errors.Join(hardware.Delete(key), brief.Delete(key), bare.Delete(key))
 	}
 	for _, bucket := range []*bolt.Bucket{hardware, brief, bare} {
 		bucket.FillPercent = fill
 	}
-	whole, err := packed.Pack(m.Hardware)
-	if err != nil {
-		return err
-	}
-	short := *m
-	short.Hardware = m.Hardware.Brief()
+	m := r.short
 	version := binary.BigEndian.AppendUint64(nil, uint64(m.Version))
-	return errors.Join(hardware.Put(key, whole), put(brief, key, nil, short), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
+	return errors.Join(r.failed, hardware.Put(key, r.hardware), put(brief, key, nil, m), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
 }
 
 // put writes the JSON of value behind prefix.

@@ -9,18 +9,17 @@ import (
 	"dragonfly/registry/packed"
 )
 
-// packHardware is hardware as it is stored: as [packed.Pack] has it, and in base64 where
-// that is no text. It is most of a registration, and is copied a dozen times on its way
-// through raft's log, SQLite's and a snapshot: compressing costs less than any of those.
-func packHardware(h registry.Hardware) (string, error) {
-	data, err := packed.Pack(h)
-	if err != nil || isText(string(data)) {
-		return string(data), err
+// packedText is packed hardware as it is stored: in base64 where it is no text. It is most
+// of a registration, and is copied a dozen times on its way through raft's log, SQLite's
+// and a snapshot: compressing costs less than any of those.
+func packedText(data []byte) string {
+	if text := string(data); isText(text) {
+		return text
 	}
-	return base64.StdEncoding.EncodeToString(data), nil
+	return base64.StdEncoding.EncodeToString(data)
 }
 
-// unpackHardware is what packHardware has stored.
+// unpackHardware is the hardware whose packedText is stored.
 func unpackHardware(text string) (registry.Hardware, error) {
 	if isText(text) {
 		return packed.Unpack([]byte(text))

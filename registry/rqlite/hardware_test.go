@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dragonfly/registry"
+	"dragonfly/registry/packed"
 )
 
 // Hardware is stored as printable text, whether it was worth compressing or not; what
@@ -14,7 +15,8 @@ import (
 func TestHardwareIsStoredAsText(t *testing.T) {
 	for _, name := range []string{"Debian", strings.Repeat("Debian, ", 1000)} {
 		want := registry.Hardware{OSFound: []registry.OSFound{{Disk: "sda", Name: name}}}
-		stored, err := packHardware(want)
+		data, err := packed.Pack(want)
+		stored := packedText(data)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dragonfly/registry"
+	"dragonfly/registry/packed"
 )
 
 // writes is what a transaction writes: for each step its rows, as JSON, with a comma
@@ -146,8 +147,9 @@ func plan(c registry.Change) (*writes, error) {
 		errs = append(errs, w.add(checkVersions, c.Op, m.ID, m.Version), w.add(deleteMachines, m.ID))
 	}
 	beside := map[string]bool{} // machines whose newest record is that of their hardware
-	for _, m := range c.Put {
-		at := recorded(c, m)
+	for i := range c.Put {
+		m := &c.Put[i]
+		at := recorded(c, *m)
 		beside[m.ID] = !at.IsZero()
 		errs = append(errs, w.put(c.Op, m, at))
 	}
@@ -181,17 +183,16 @@ func (w *writes) setting(op, name string, version int64, document any) error {
 }
 
 // put stores a machine. What a filter compares is stored folded, beside the whole.
-func (w *writes) put(op string, m registry.Machine, recorded time.Time) error {
-	hardware, err := packHardware(m.Hardware)
-	if err != nil {
+func (w *writes) put(op string, m *registry.Machine, recorded time.Time) (err error) {
+	if m.Packed, err = packed.Pack(m.Hardware); err != nil {
 		return err
 	}
-	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), hardware})
+	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), packedText(m.Packed)})
 	var errs []error
 	if m.Version == 0 { // without the triggers of a change, whose programs are most of preparing it
-		errs = append(errs, w.add(addMachines, machineRow(m)...))
+		errs = append(errs, w.add(addMachines, machineRow(*m)...))
 	} else {
-		errs = append(errs, w.add(checkVersions, op, m.ID, m.Version), w.add(storeMachines, machineRow(m)...))
+		errs = append(errs, w.add(checkVersions, op, m.ID, m.Version), w.add(storeMachines, machineRow(*m)...))
 	}
 	if len(m.MACs) > 0 {
 		errs = append(errs, w.add(storeAddresses, m.ID, m.MACs))
@@ -238,6 +239,6 @@ func (w *writes) record(c registry.Change, i int, beside map[string]bool) error 
 		}
 		return w.add(forgetHistory, r.Machine)
 	}
-	hardware, err := packHardware(r.Hardware)
-	return errors.Join(err, w.add(closeHistory, r.Machine), w.add(appendHistory, r.Machine, millis(r.At), hardware), w.add(forgetHistory, r.Machine))
+	hardware, err := packed.Pack(r.Hardware)
+	return errors.Join(err, w.add(closeHistory, r.Machine), w.add(appendHistory, r.Machine, millis(r.At), packedText(hardware)), w.add(forgetHistory, r.Machine))
 }

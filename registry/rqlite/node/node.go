@@ -139,8 +139,7 @@ func (n *Node) assemble() {
 
 // entriesAlone is how many entries the log of a node without peers may have, about:
 // rqlite keeps a quarter more than it takes for a snapshot. They are for members that
-// fall behind. The log is mapped, so all of it that a start looks at is memory, and one
-// entry may be a megabyte.
+// fall behind, and one may be a megabyte.
 const entriesAlone = 256
 
 // newStore sets every knob that rqlited's flags set: left alone they are zero,
@@ -163,9 +162,6 @@ func newStore(cfg store.Config, network store.Layer) *store.Store {
 	str.AutoVacInterval = 0
 	str.AutoOptimizeInterval = 24 * time.Hour
 	str.ShutdownOnRemove = false
-	// After a snapshot most of the log's file is free, and the list of that would be
-	// part of every write; a start makes it anew.
-	str.NoFreeListSync = true
 	str.BootstrapExpect = 0
 	str.ReapTimeout = 0
 	str.ReapReadOnlyTimeout = 0
