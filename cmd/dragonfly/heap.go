@@ -11,7 +11,7 @@ import (
 // minGarbage is how many bytes of garbage the heap may gather, at least, before it is
 // collected. Go lets a heap double: a small one would be collected after each 300
 // machines that register, and a rack that is switched on would wait for that.
-const minGarbage = 64 << 20
+const minGarbage = 160 << 20
 
 // tendHeap keeps to minGarbage until ctx ends. An operator who sets GOGC has the last
 // word.

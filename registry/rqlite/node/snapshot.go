@@ -10,13 +10,16 @@ import (
 )
 
 // A snapshot stops every write while rqlite reads the whole of SQLite's log: some
-// 2 ms per MiB. So it waits for a lull, in which nobody notices, and no longer than the
-// log is bounded: what is in it a start has to carry out again that was killed.
+// 1 ms per MiB. So it waits for a lull, in which nobody notices, and no longer than the
+// log is bounded: what is in it a start has to carry out again that was killed. Where no
+// lull comes, snapshots are made often, so that none of them stops writes for long.
 const (
 	snapshotFrom  = 4 << 20          // bytes of SQLite's log that are worth a snapshot
+	snapshotOften = 32 << 20         // bytes that are worth one where there was no lull for stormsEnd
 	snapshotAt    = 256 << 20        // bytes that are not waited with
-	lull          = 2 << 20          // bytes by which the log grows in snapshotEvery when little is written
-	snapshotEvery = time.Second      // how often the log is looked at
+	stormsEnd     = 5 * time.Second  // longer than all machines of a data centre take to register
+	lull          = 512 << 10        // bytes by which the log grows in snapshotEvery when little is written
+	snapshotEvery = time.Second / 4  // how often the log is looked at
 	snapshotRest  = 10 * time.Second // after a snapshot, for lulls
 )
 
@@ -26,25 +29,36 @@ func (n *Node) snapshots() {
 	defer tick.Stop()
 	var before int64
 	var last time.Time
+	calm := time.Now()
 	for {
 		select {
 		case <-n.stop:
 			return
 		case <-tick.C:
 		}
-		size := n.unsaved()
-		if snapshotDue(size, size-before, time.Since(last)) {
+		size, now := n.unsaved(), time.Now()
+		if size-before < lull {
+			calm = now
+		}
+		if snapshotDue(size, now.Sub(calm), now.Sub(last)) {
 			n.snapshot()
-			last = time.Now()
+			last, size = time.Now(), 0
 		}
 		before = size
 	}
 }
 
-// snapshotDue reports whether a snapshot is due with a log of size bytes that has grown
-// by so many since it was looked at, so long after the last snapshot.
-func snapshotDue(size, grown int64, since time.Duration) bool {
-	return size >= snapshotAt || size >= snapshotFrom && grown < lull && since >= snapshotRest
+// snapshotDue reports whether a snapshot is due with a log of size bytes, so long after
+// the last lull (0: this is one) and the last snapshot.
+func snapshotDue(size int64, busy, since time.Duration) bool {
+	switch {
+	case size >= snapshotAt:
+		return true
+	case busy >= stormsEnd:
+		return size >= snapshotOften
+	default:
+		return size >= snapshotFrom && busy == 0 && since >= snapshotRest
+	}
 }
 
 // unsaved is how many bytes SQLite's log has: what no snapshot has yet.
