@@ -9,8 +9,8 @@ import (
 )
 
 // minGarbage is how many bytes of garbage the heap may gather, at least, before it is
-// collected. Go lets a heap double: a small one would be collected after each 300
-// machines that register, and a rack that is switched on would wait for that.
+// collected: some 2,000 machines that register. Go lets a heap double, and would collect a
+// small one after each 300 of them; a rack that is switched on would wait for that.
 const minGarbage = 160 << 20
 
 // tendHeap keeps to minGarbage until ctx ends. An operator who sets GOGC has the last

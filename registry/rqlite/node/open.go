@@ -132,8 +132,13 @@ func forceConfiguration(dir string, only server) error {
 // HasData reports whether there is a database in dir, of a node that stands alone
 // or of a member.
 func HasData(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "rqlite", "raft.db"))
-	return err == nil
+	log := filepath.Join(dir, "rqlite", "raft.db")
+	for _, name := range []string{log, log + ".old"} { // of an earlier version, half taken over
+		if _, err := os.Stat(name); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // SetAside renames what the node in dir kept, and returns its new name. No node
