@@ -20,8 +20,8 @@ func TestSnapshotDue(t *testing.T) {
 		{"a lull soon after the last one", 5 * mib, 0, time.Second, false},
 		{"a storm", 200 * mib, 4 * time.Second, time.Hour, false},
 		{"too much was written", 256 * mib, time.Second, time.Second, true},
-		{"it goes on and on", 64 * mib, 5 * time.Second, time.Second, true},
-		{"it goes on, and is not worth it", 63 * mib, time.Hour, time.Hour, false},
+		{"it goes on and on", 32 * mib, 5 * time.Second, time.Second, true},
+		{"it goes on, and is not worth it", 31 * mib, time.Hour, time.Hour, false},
 	} {
 		if got := snapshotDue(c.size, c.busy, c.since); got != c.want {
 			t.Errorf("%s: %v; want %v", c.what, got, c.want)
