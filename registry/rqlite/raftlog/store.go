@@ -62,15 +62,14 @@ func New(o Options) (*BoltStore, error) {
 }
 
 func open(path string) (*wal.WAL, error) {
-	if err := os.Mkdir(path, 0o700); err == nil {
-		err = syncDir(filepath.Dir(path))
-		if err != nil {
-			return nil, err
-		}
-	} else if !errors.Is(err, os.ErrExist) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
-	return wal.Open(path, wal.WithSegmentSize(segmentSize), wal.WithLogger(hclog.NewNullLogger()))
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	log := hclog.New(&hclog.LoggerOptions{Name: "raft-wal", Level: hclog.Error})
+	return wal.Open(path, wal.WithSegmentSize(segmentSize), wal.WithLogger(log))
 }
 
 // Close lets go of the files.

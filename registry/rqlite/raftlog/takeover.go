@@ -16,7 +16,7 @@ import (
 // between starts it anew, or ends it: the file goes when all of it is in the log.
 func takeOver(path string) error {
 	next, done := path+".new", path+".old"
-	switch stat, err := os.Lstat(path); {
+	switch stat, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist): // also after a crash between the two names
 	case err != nil:
 		return err
@@ -53,7 +53,7 @@ func copyAll(to, from string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(copyEntries(log, src), copyValues(log, src), log.Close())
+	return errors.Join(copyEntries(log, src), migrate.CopyStable(context.Background(), log, values{src}, nil, nil, nil), log.Close())
 }
 
 // copyEntries copies a megabyte at a time. An empty log has nothing to copy.
@@ -65,30 +65,20 @@ func copyEntries(to, from raft.LogStore) error {
 	return migrate.CopyLogs(context.Background(), to, from, 1<<20, nil)
 }
 
-// The values that raft keeps beside the log: the term, and for whom this node voted in
-// which. What rqlite keeps there is for features that are off.
-var numbers, texts = []string{"CurrentTerm", "LastVoteTerm"}, []string{"LastVoteCand"}
+// values are what raft keeps beside its log: the term, and for whom this node voted. One
+// that was never written is nothing, and no error. (When it last had SQLite optimize the
+// database, rqlite notes there, and anew where that is missing.)
+type values struct{ *old.BoltStore }
 
-func copyValues(to, from raft.StableStore) error {
-	for _, key := range numbers {
-		n, err := from.GetUint64([]byte(key))
-		if err == nil {
-			err = to.SetUint64([]byte(key), n)
-		}
-		if err != nil && !errors.Is(err, old.ErrKeyNotFound) {
-			return err
-		}
+func (v values) Get(key []byte) ([]byte, error) { return orNothing(v.BoltStore.Get(key)) }
+
+func (v values) GetUint64(key []byte) (uint64, error) { return orNothing(v.BoltStore.GetUint64(key)) }
+
+func orNothing[T any](value T, err error) (T, error) {
+	if errors.Is(err, old.ErrKeyNotFound) {
+		err = nil
 	}
-	for _, key := range texts {
-		value, err := from.Get([]byte(key))
-		if err == nil {
-			err = to.Set([]byte(key), value)
-		}
-		if err != nil && !errors.Is(err, old.ErrKeyNotFound) {
-			return err
-		}
-	}
-	return nil
+	return value, err
 }
 
 // rename renames, durably.
