@@ -3,6 +3,7 @@ package registry
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unique"
@@ -197,7 +198,8 @@ func (x *Index) isNamed(name string) bool {
 // put replaces what is known of m, unless something newer is: a write here and
 // what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
-	entry := indexed{Entry: Entry{ID: m.ID, Name: m.Name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext, Boots: m.BootMAC()},
+	name := strings.Clone(m.Name) // which may be a piece of a registration, and would keep all of it
+	entry := indexed{Entry: Entry{ID: m.ID, Name: name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext, Boots: m.BootMAC()},
 		macs: slices.Clone(m.MACs), marks: x.alike.hashes(m.Hardware.System), version: m.Version}
 	entry.stranger = m.State == Discovered && entry.marks == (hashes{}) && hasGivenName(m, Registration{})
 	x.mu.Lock()
@@ -215,7 +217,7 @@ func (x *Index) put(m Machine) {
 		x.byMAC[mac] = at
 	}
 	x.alike.add(entry.marks, at)
-	x.named[m.Name], x.byID[m.ID] = at, at
+	x.named[name], x.byID[m.ID] = at, at
 	x.state[m.State]++
 	if entry.stranger {
 		x.strangers++

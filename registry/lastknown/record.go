@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	quick "github.com/segmentio/encoding/json"
 	bolt "go.etcd.io/bbolt"
 
 	"dragonfly/registry"
@@ -108,12 +109,12 @@ func readBare(data []byte) (registry.Machine, error) {
 	if len(data) < versionSize {
 		return registry.Machine{}, fmt.Errorf("a machine in %d bytes", len(data))
 	}
-	err := json.Unmarshal(data[versionSize:], &r)
+	err := quick.Unmarshal(data[versionSize:], &r)
 	return registry.Machine{ID: r.ID, Name: r.Name, State: r.State, MACs: r.MACs, SeenAt: r.Seen, Deadline: r.Deadline, BootNext: r.BootNext, Version: versionOf(data),
 		Hardware: registry.Hardware{System: registry.System{Serial: r.Serial, UUID: r.UUID}}}, err
 }
 
-func readBrief(data []byte) (m registry.Machine, err error) { return m, json.Unmarshal(data, &m) }
+func readBrief(data []byte) (m registry.Machine, err error) { return m, quick.Unmarshal(data, &m) }
 
 // shape is m as q asks for it.
 func shape(m registry.Machine, q registry.Query) registry.Machine {

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"sync"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/klauspost/compress/s2"
+	quick "github.com/segmentio/encoding/json"
 
 	"dragonfly/registry"
 )
@@ -52,15 +52,25 @@ func Pack(h registry.Hardware) ([]byte, error) {
 
 // Unpack is what [Pack] was given.
 func Unpack(data []byte) (h registry.Hardware, err error) {
-	if !bytes.HasPrefix(data, []byte("{")) {
-		if data, err = decompress(data); err != nil {
-			return h, fmt.Errorf("unpack hardware: %w", err)
-		}
+	text, err := plain(data)
+	if err == nil { // most of a list's time; the strings of h are pieces of text
+		text, err = quick.Parse(text, &h, quick.ZeroCopy)
 	}
-	if err := jsonv2.Unmarshal(data, &h); err != nil { // half of a list's time, and half as long as encoding/json
+	if err == nil && len(text) > 0 {
+		err = fmt.Errorf("%d bytes behind it", len(text))
+	}
+	if err != nil {
 		return h, fmt.Errorf("unpack hardware: %w", err)
 	}
 	return h, nil
+}
+
+// plain is the JSON that data has, and none of the bytes of data.
+func plain(data []byte) ([]byte, error) {
+	if bytes.HasPrefix(data, []byte("{")) {
+		return bytes.Clone(data), nil
+	}
+	return decompress(data)
 }
 
 func decompress(data []byte) ([]byte, error) {

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/segmentio/encoding/json"
 
 	"dragonfly/registry"
 )
@@ -335,7 +335,7 @@ func scanOperator(text string, m *registry.Machine) error {
 		return nil
 	}
 	var o operatorJSON
-	if err := jsonv2.Unmarshal([]byte(text), &o); err != nil {
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return fmt.Errorf("what the operator says: %w", err)
 	}
 	m.Note, m.Tags, m.Labels, m.OS, m.AgentBoot = o.Note, o.Tags, o.Labels, o.OS, o.Boot
