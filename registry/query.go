@@ -29,8 +29,8 @@ type Query struct {
 	Latest bool     // sees every write that anybody acknowledged, which costs a store of several nodes a question; without a Filter
 }
 
-// Sort is an order of machines: by Field, and by name among equals. The zero
-// value is by name.
+// Sort is an order of machines: by Field, and among equals by ID, which is by age. The
+// zero value is by name.
 type Sort struct {
 	Field SortField
 	Desc  bool // turns round both
@@ -58,15 +58,17 @@ func SortFields() []SortField {
 // Position is a place in a sorted list, that of one machine. The zero value is
 // before the first.
 type Position struct {
-	Key  string // of the sort field; empty when sorting by name
-	Name string
+	Key string // of the sort field
+	ID  string // empty when sorting by name, of which no two are equal
 }
 
 // Position is where m stands in the order. A time's key is milliseconds since
 // 1970 in 15 digits, so that it compares as text.
 func (s Sort) Position(m Machine) Position {
-	p := Position{Name: m.Name}
+	p := Position{ID: m.ID}
 	switch s.Field {
+	case SortName:
+		return Position{Key: m.Name}
 	case SortState:
 		p.Key = string(m.State)
 	case SortVendor:
@@ -125,7 +127,7 @@ func (q Query) Match(m Machine) bool {
 
 // Compare is negative when a stands before b, and positive when behind.
 func (s Sort) Compare(a, b Position) int {
-	c := cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Name, b.Name))
+	c := cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.ID, b.ID))
 	if s.Desc {
 		return -c
 	}

@@ -44,11 +44,10 @@ func (b *board) rows(machines []registry.Machine, now time.Time, lively bool) []
 
 // place is where a page of the list stands among all machines.
 type place struct {
-	After            string // the query: machines with a name above it
-	First, Last, All int    // 1-based; First 0 on an empty page
+	First, Last, All int // 1-based; First 0 on an empty page
 	HasPrevious      bool
-	Previous, Next   string // the queries of the neighbours; Next is empty on the last page
-	NextKey          string // of the sort field, beside Next
+	Previous         string            // the name that the page before begins above
+	Next             registry.Position // that the next page begins behind; zero on the last one
 }
 
 // place finds the page of shown machines that starts above after.
@@ -56,7 +55,7 @@ func (b *board) place(after string, shown []registry.Machine) place {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	names := b.facts.names
-	p := place{After: after, All: len(names)}
+	p := place{All: len(names)}
 	before, found := slices.BinarySearch(names, after)
 	if found {
 		before++
@@ -70,7 +69,7 @@ func (b *board) place(after string, shown []registry.Machine) place {
 	}
 	p.First, p.Last = before+1, before+len(shown)
 	if p.Last < p.All {
-		p.Next = shown[len(shown)-1].Name
+		p.Next = registry.Position{Key: shown[len(shown)-1].Name}
 	}
 	return p
 }

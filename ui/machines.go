@@ -70,8 +70,8 @@ const everything = "-id:none"
 type view struct {
 	Filter string // as [registry.ParseFilter] reads it
 	Sort   string // as [registry.ParseSort] reads it
-	Key    string // of the sort field of the last machine of the page before
-	After  string // its name
+	After  string // the last machine of the page before: what it is sorted by,
+	Last   string // and its ID, but by name
 	Cols   string // the columns, where the address says them
 	Group  string // what machines are grouped by; empty: they are not
 	Open   string // "=" and the value of the group that is open; empty: none is
@@ -81,7 +81,7 @@ func viewIn(r *http.Request) view { return viewAt(r.FormValue) }
 
 // viewAt is the view of an address.
 func viewAt(get func(string) string) view {
-	return view{Filter: strings.TrimSpace(get("q")), Sort: get("sort"), Key: get("key"), After: get("after"), Cols: get("cols"), Group: get("group"), Open: get("open")}
+	return view{Filter: strings.TrimSpace(get("q")), Sort: get("sort"), After: get("after"), Last: get("last"), Cols: get("cols"), Group: get("group"), Open: get("open")}
 }
 
 // whole reports whether every machine is listed, by name.
@@ -90,7 +90,7 @@ func (v view) whole() bool { return v.Filter == "" && v.Sort == "" && v.Group ==
 // url is the address of the view below a path.
 func (v view) url(path string) string {
 	values := url.Values{}
-	for _, p := range [][2]string{{"q", v.Filter}, {"sort", v.Sort}, {"key", v.Key}, {"after", v.After}, {"cols", v.Cols}, {"group", v.Group}, {"open", v.Open}} {
+	for _, p := range [][2]string{{"q", v.Filter}, {"sort", v.Sort}, {"after", v.After}, {"last", v.Last}, {"cols", v.Cols}, {"group", v.Group}, {"open", v.Open}} {
 		if p[1] != "" {
 			values.Set(p[0], p[1])
 		}
@@ -103,7 +103,7 @@ func (v view) url(path string) string {
 
 // at is the view behind a position.
 func (v view) at(p registry.Position) view {
-	v.Key, v.After = p.Key, p.Name
+	v.After, v.Last = p.Key, p.ID
 	return v
 }
 
@@ -123,7 +123,7 @@ func (v view) sorted(field string) view {
 
 // first is the view from its beginning.
 func (v view) first() view {
-	v.Key, v.After = "", ""
+	v.After, v.Last = "", ""
 	return v
 }
 
@@ -225,7 +225,7 @@ func (u *UI) fill(ctx context.Context, list *listing) error {
 
 // query is what the store is asked for.
 func (v view) query() (q registry.Query, err error) {
-	q = registry.Query{After: registry.Position{Key: v.Key, Name: v.After}, Limit: pageSize, Brief: true, Now: time.Now()}
+	q = registry.Query{After: registry.Position{Key: v.After, ID: v.Last}, Limit: pageSize, Brief: true, Now: time.Now()}
 	filter, err := v.selects()
 	if err != nil {
 		return q, err
@@ -243,10 +243,9 @@ func (u *UI) placeOf(v view, by registry.Sort, shown []registry.Machine) place {
 	if v.whole() {
 		return u.live.place(v.After, shown)
 	}
-	p := place{After: v.After, HasPrevious: v.After != ""}
+	p := place{HasPrevious: v.After+v.Last != ""}
 	if len(shown) == pageSize {
-		next := by.Position(shown[len(shown)-1])
-		p.Next, p.NextKey = next.Name, next.Key
+		p.Next = by.Position(shown[len(shown)-1])
 	}
 	return p
 }

@@ -130,6 +130,26 @@ func TestManyMachinesAreReadPageByPage(t *testing.T) {
 	}
 }
 
+// Machines that are alike in what they are sorted by are each on one page.
+func TestPagesOfAlikeMachines(t *testing.T) {
+	for _, sort := range []string{"state", "-model"} {
+		u, names := newUI(t, newRack(120)), []string(nil)
+		for path := "/machines?sort=" + sort; path != ""; {
+			body := wantPage(t, get(t, u, path))
+			for _, found := range rowName.FindAllStringSubmatch(body, -1) {
+				names = append(names, found[1])
+			}
+			path = ""
+			if next := nextPage.FindStringSubmatch(body); next != nil {
+				path = html.UnescapeString(next[1])
+			}
+		}
+		if slices.Sort(names); len(names) != 120 || len(slices.Compact(names)) != 120 {
+			t.Errorf("by %s: %d names, want 120 different ones", sort, len(names))
+		}
+	}
+}
+
 func TestPageBehindTheLast(t *testing.T) {
 	wantPage(t, get(t, newUI(t, newRack(3)), "/machines?after=zzz"), "There is no machine after", "To the first page")
 }

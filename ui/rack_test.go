@@ -42,12 +42,13 @@ func (k *rack) Machines(ctx context.Context, q registry.Query) ([]registry.Machi
 	}
 	var found []registry.Machine
 	for _, m := range k.machines {
-		if m.Name > q.After.Name && (len(q.IDs) == 0 || slices.Contains(q.IDs, m.ID)) && q.Filter.Match(m, q.Now) {
+		if q.Match(m) {
 			found = append(found, m)
 		}
-		if q.Limit > 0 && len(found) == q.Limit {
-			break
-		}
+	}
+	slices.SortFunc(found, func(a, b registry.Machine) int { return q.Sort.Compare(q.Sort.Position(a), q.Sort.Position(b)) })
+	if q.Limit > 0 && len(found) > q.Limit {
+		found = found[:q.Limit]
 	}
 	return found, ctx.Err()
 }

@@ -74,7 +74,7 @@ func (s *Server) listDeployments(ctx context.Context, in *deploymentsInput) (*de
 			return nil, huma.Error422UnprocessableEntity("page_token is not one of this list: start again without it",
 				&huma.ErrorDetail{Location: "query.page_token", Message: "want next_page_token of the page before, with the same other parameters"})
 		}
-		q.After = registry.DeploymentPosition{CreatedAt: at, ID: token.Position.Name}
+		q.After = registry.DeploymentPosition{CreatedAt: at, ID: token.Position.ID}
 	}
 	if in.Machine != "" {
 		m, err := s.registry.Machine(ctx, in.Machine)
@@ -94,7 +94,7 @@ func (s *Server) listDeployments(ctx context.Context, in *deploymentsInput) (*de
 	}
 	if len(found) == q.Limit {
 		last := found[len(found)-1].Position()
-		out.Body.Next = pageToken{List: in.list(), Position: registry.Position{Key: last.CreatedAt.Format(time.RFC3339Nano), Name: last.ID}}.encode()
+		out.Body.Next = pageToken{List: in.list(), Position: registry.Position{Key: last.CreatedAt.Format(time.RFC3339Nano), ID: last.ID}}.encode()
 	}
 	return out, nil
 }

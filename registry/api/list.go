@@ -82,7 +82,7 @@ func (s *Server) query(in *listInput) (q registry.Query, err error) {
 		return q, nil
 	}
 	token, err := parsePageToken(in.PageToken)
-	if err != nil || token.List != in.list() {
+	if err != nil || token.List != in.list() || token.Position == (registry.Position{}) {
 		return q, huma.Error422UnprocessableEntity("page_token is not one of this list: start again without it",
 			&huma.ErrorDetail{Location: "query.page_token", Message: "want next_page_token of the page before, with the same filter and sort"})
 	}
@@ -93,8 +93,8 @@ func (s *Server) query(in *listInput) (q registry.Query, err error) {
 // pageToken is where a page ended. It is opaque to clients, and says nothing that
 // the page did not.
 type pageToken struct {
-	List     uint32            `json:"l"` // which list it is a page of
-	Position registry.Position `json:"p"`
+	List     uint32            `json:"l"`  // which list it is a page of
+	Position registry.Position `json:"at"` // never zero: one of an earlier version has it elsewhere
 }
 
 // list tells lists apart: a page of one does not continue another.

@@ -96,10 +96,10 @@ func testQuery(t *testing.T, s registry.Store) {
 		{registry.Query{State: registry.Ready}, "002"},
 		{registry.Query{State: registry.Ready, IDs: []string{id(1), id(2)}}, "002"},
 		{registry.Query{State: registry.Retired, Serial: "serial-1"}, ""},
-		{registry.Query{After: registry.Position{Name: "name-004"}}, "005 006"},
-		{registry.Query{After: registry.Position{Name: "name-0"}}, "001 002 003 004 005 006"},
-		{registry.Query{After: registry.Position{Name: "name-003"}, IDs: []string{id(1), id(5)}, Limit: 1}, "005"},
-		{registry.Query{State: registry.Discovered, After: registry.Position{Name: "name-001"}, Limit: 2}, "003 004"},
+		{registry.Query{After: registry.Position{Key: "name-004"}}, "005 006"},
+		{registry.Query{After: registry.Position{Key: "name-0"}}, "001 002 003 004 005 006"},
+		{registry.Query{After: registry.Position{Key: "name-003"}, IDs: []string{id(1), id(5)}, Limit: 1}, "005"},
+		{registry.Query{State: registry.Discovered, After: registry.Position{Key: "name-001"}, Limit: 2}, "003 004"},
 		{registry.Query{IDs: []string{}, Names: []string{}, MACs: []registry.MAC{}, Limit: 1}, "001"},
 	} {
 		wantEqual(t, fmt.Sprintf("%+v", c.q), names(t, s, c.q), c.want)

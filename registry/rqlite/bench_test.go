@@ -62,7 +62,7 @@ func BenchmarkMachinesPage(b *testing.B) {
 	s := embedded(b, startNode(b, b.TempDir()))
 	fill(b, s)
 	for b.Loop() {
-		if found, err := s.Machines(b.Context(), registry.Query{After: registry.Position{Name: "name-000500"}, Limit: 50}); err != nil || len(found) != 50 {
+		if found, err := s.Machines(b.Context(), registry.Query{After: registry.Position{Key: "name-000500"}, Limit: 50}); err != nil || len(found) != 50 {
 			b.Fatal(len(found), err)
 		}
 	}

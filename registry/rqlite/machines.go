@@ -28,12 +28,9 @@ func (s *Store) Machines(ctx context.Context, q registry.Query) ([]registry.Mach
 	if q.Bare {
 		most = barePageSize
 	}
-	narrowed := narrowed{any: true}
-	if !inOrder(q) {
-		var err error
-		if narrowed, err = s.narrow(ctx, q.Filter, q.Now); err != nil {
-			return nil, err
-		}
+	narrowed, err := s.narrow(ctx, q.Filter, q.Now)
+	if err != nil {
+		return nil, err
 	}
 	var found []registry.Machine
 	for {
@@ -108,10 +105,7 @@ const selectMachines = `SELECT m.id, m.name, m.state, m.reason, m.hostname, m.ad
 // selection is the statement for q. Only what is set becomes part of it: with
 // `?1 IS NULL OR ...` SQLite would read every row instead of an index.
 func selection(q registry.Query, n narrowed) (statement, error) {
-	b := builder{}
-	if !n.any || q.Sort.Field != registry.SortName {
-		b.plain = "+" // what is known, or the order, leads; not the index of another column
-	}
+	b := builder{plain: "+"} // what is known, or the order, leads; not the index of another column
 	ids, err := identified(q, &b)
 	if err != nil {
 		return statement{}, err
@@ -180,7 +174,7 @@ func ordered(s registry.Sort, after registry.Position, b *builder) (order, behin
 	case registry.SortName:
 		order = "m.name" + direction
 		if after != (registry.Position{}) {
-			behind = "m.name " + than + " " + b.text(after.Name)
+			behind = "m.name " + than + " " + b.text(after.Key)
 		}
 		return order, behind, nil
 	case registry.SortState:
@@ -192,7 +186,7 @@ func ordered(s registry.Sort, after registry.Position, b *builder) (order, behin
 	default:
 		return "", "", fmt.Errorf("sort by %q: no such field", s.Field)
 	}
-	order = column + direction + ", m.name" + direction
+	order = column + direction + ", m.id" + direction
 	if after == (registry.Position{}) {
 		return order, "", nil
 	}
@@ -200,7 +194,7 @@ func ordered(s registry.Sort, after registry.Position, b *builder) (order, behin
 	if strings.HasSuffix(column, "_ms") {
 		key = "CAST(" + key + " AS INTEGER)"
 	}
-	return order, "(" + column + ", m.name) " + than + " (" + key + ", " + b.text(after.Name) + ")", nil
+	return order, "(" + column + ", m.id) " + than + " (" + key + ", " + b.text(after.ID) + ")", nil
 }
 
 // identified returns one query of machine IDs for each way q names machines.
