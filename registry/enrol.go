@@ -122,13 +122,14 @@ func mergeMACs(now, before []MAC) []MAC {
 }
 
 // discover is the record of an address seen for the first time. That is a step of a
-// boot; what is online is the agent.
+// boot; what is online is the agent. The caller gives back the claim to its name.
 func (r *Registry) discover(mac MAC, at time.Time, taken int) Machine {
 	return r.newMachine(newID(), Registration{MAC: mac, MACs: []MAC{mac}}, at, taken)
 }
 
 // newMachine is a fresh record for reg. taken counts the names that turned out to
-// belong to machines that are not known here yet.
+// belong to machines that are not known here yet. The caller gives back the claim to its
+// name.
 func (r *Registry) newMachine(id string, reg Registration, now time.Time, taken int) Machine {
 	seed := reg.MAC.String()
 	if uuid := reg.Hardware.System.UUID; usableUUID(uuid) {

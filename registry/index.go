@@ -121,19 +121,6 @@ func (x *Index) version(id string) int64 {
 	return m.version
 }
 
-// freeName is the first [Name] for seed, from an attempt on, that no machine but
-// the one with that ID has, as far as it is known here.
-func (x *Index) freeName(id, seed string, attempt int) string {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	for ; ; attempt++ {
-		name := Name(seed, attempt)
-		if holder, taken := x.holder(name); !taken || holder == id {
-			return name
-		}
-	}
-}
-
 // clear forgets every machine.
 func (x *Index) clear() {
 	x.mu.Lock()

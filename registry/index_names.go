@@ -5,13 +5,24 @@ import "maps"
 // names is the names that machines are about to get, for an [Index], whose lock
 // guards it.
 type names struct {
-	claims map[string]string // the IDs by name
+	claims  map[string]string   // the IDs by name
+	claimed map[string][]string // the names by ID
 	// full is up to which number machines have every name of a text. It says nothing
 	// once one of them lets go of its name.
 	full map[nameText]int
 }
 
-func newNames() names { return names{claims: map[string]string{}, full: map[nameText]int{}} }
+func newNames() names {
+	return names{claims: map[string]string{}, claimed: map[string][]string{}, full: map[nameText]int{}}
+}
+
+// keep claims a name for the machine with an ID.
+func (x *names) keep(id, name string) string {
+	if x.claims[name] != id {
+		x.claims[name], x.claimed[id] = id, append(x.claimed[id], name)
+	}
+	return name
+}
 
 // free notes that no machine has a name any longer.
 func (x *names) free(name string) {
@@ -29,8 +40,7 @@ func (x *Index) claim(id string, text nameText, passOver int) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if m, ok := x.machine(id); ok && passOver == 0 && text.has(m.Name) && x.named[m.Name] == x.byID[id] {
-		x.claims[m.Name] = id
-		return m.Name
+		return x.keep(id, m.Name)
 	}
 	full := x.full[text]
 	for n := full + 1; ; n++ {
@@ -48,18 +58,37 @@ func (x *Index) claim(id string, text nameText, passOver int) string {
 			if full-x.full[text] >= fullFrom {
 				x.full[text] = full
 			}
-			x.claims[name] = id
-			return name
+			return x.keep(id, name)
 		}
 		passOver--
 	}
 }
 
-// release gives back the claim to a name, where the machine has one.
-func (x *Index) release(id, name string) {
+// freeName is the first [Name] for seed, from an attempt on, that no machine but the one
+// with that ID has or is about to get, as far as it is known here. It is kept for the
+// machine until [Index.release]: of those that register at once, two would be given the
+// same name every other second, and the transaction of one would be refused with all that
+// share it.
+func (x *Index) freeName(id, seed string, attempt int) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.claims[name] == id {
+	for ; ; attempt++ {
+		name := Name(seed, attempt)
+		if holder, taken := x.holder(name); taken && holder != id {
+			continue
+		}
+		if holder, taken := x.claims[name]; !taken || holder == id {
+			return x.keep(id, name)
+		}
+	}
+}
+
+// release gives back what names are claimed for a machine.
+func (x *Index) release(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, name := range x.claimed[id] {
 		delete(x.claims, name)
 	}
+	delete(x.claimed, id)
 }

@@ -25,9 +25,8 @@ func TestClaim(t *testing.T) {
 	want("claimed", "m-b", 0, "node-102")
 	want("again", "m-a", 0, "node-101")
 	want("passed over", "m-c", 2, "node-105")
-	x.release("m-a", "node-101")
+	x.release("m-a")
 	want("given back", "m-d", 0, "node-101")
-	x.release("m-b", "node-101") // is not his
 	want("claimed still", "m-e", 0, "node-103")
 	want("its own", "m-50", 0, "node-050")
 	want("its own is taken elsewhere", "m-50", 1, "node-106")
@@ -37,6 +36,28 @@ func TestClaim(t *testing.T) {
 	want("a gap by a machine that is gone", "m-g", 0, "node-003")
 	x.clear()
 	want("nobody is left", "m-h", 0, "node-001")
+}
+
+func TestFreeNameIsClaimed(t *testing.T) {
+	x := NewIndex()
+	want := func(what, id string, attempt int) {
+		t.Helper()
+		if got, want := x.freeName(id, "seed", 0), Name("seed", attempt); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	want("the first", "m-a", 0)
+	want("at the same time", "m-b", 1)
+	want("again", "m-a", 0)
+	x.release("m-a")
+	want("given back", "m-c", 0)
+	x.put(Machine{ID: "m-b", Name: Name("seed", 1), Version: 1})
+	x.release("m-b")
+	want("had by a machine", "m-d", 2)
+	x.release("m-nobody")
+	if x.release("m-c"); len(x.claims) != 1 || len(x.claimed) != 1 {
+		t.Errorf("claims are %v, of %v", x.claims, x.claimed)
+	}
 }
 
 func TestNameTextHas(t *testing.T) {

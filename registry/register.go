@@ -124,12 +124,12 @@ func (r *Registry) enrolAs(ctx context.Context, e enrolment, candidates []Machin
 	if !known {
 		match = r.newMachine(e.ID, reg, e.At, taken)
 	}
+	defer r.index.release(match.ID)
 	if obsolete != nil && obsolete(match) {
 		return match, false, nil
 	}
 	others := slices.DeleteFunc(candidates, func(m Machine) bool { return m.ID == match.ID })
 	assigned, events, rule := r.assign(match, e, taken)
-	defer r.index.release(assigned.ID, assigned.Name)
 	m, change, err := enrol(assigned, others, e)
 	if err != nil {
 		return Machine{}, false, err

@@ -51,7 +51,7 @@ func (r *Registry) journal(ctx context.Context, e enrolment) (m Machine, created
 	if err != nil {
 		return Machine{}, false, err
 	}
-	defer r.index.release(m.ID, m.Name)
+	defer r.index.release(m.ID)
 	if m.ID == e.ID { // it is a record of its own
 		if err := r.admitNew(e.Registration); err != nil {
 			return Machine{}, false, err
@@ -71,17 +71,18 @@ var errBack = errors.New("the database is back")
 // here: another server may have changed it, and a new name may be taken. The caller
 // gives back the claim to its name.
 func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
-	match := r.newMachine(e.ID, e.Registration, e.At, 0)
+	var match Machine
 	var others []Machine
 	if ids := r.index.find(nil, e.Registration.MACs); len(ids) > 0 {
 		known, err := r.standby.Copy.Machines(context.Background(), Query{IDs: ids})
 		if err != nil {
 			return m, false, fmt.Errorf("%w; and the last known state cannot be read: %w", ErrUnavailable, err)
 		}
-		if same, ok := Match(e.Registration, known, r.alive); ok {
-			match = same
-		}
+		match, _ = Match(e.Registration, known, r.alive)
 		others = slices.DeleteFunc(known, func(m Machine) bool { return m.ID == match.ID })
+	}
+	if match.ID == "" {
+		match = r.newMachine(e.ID, e.Registration, e.At, 0)
 	}
 	assigned, _, _ := r.assign(match, e, 0)
 	m, _, err = enrol(assigned, others, e)
@@ -105,7 +106,7 @@ func (r *Registry) foreseeAll() error {
 		}
 		if m, _, err := r.foresee(*rec.Enrolment); err == nil {
 			r.show(m)
-			r.index.release(m.ID, m.Name)
+			r.index.release(m.ID)
 		}
 		return nil
 	})

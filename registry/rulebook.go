@@ -122,10 +122,10 @@ func (r *Registry) try(set RuleSet, m Machine) (trial RuleTrial, named bool) {
 	reg := Registration{MAC: m.BootMAC(), MACs: m.MACs, Hostname: m.Hostname, Address: m.Address, Hardware: m.Hardware}
 	a := set.evaluate(reg)
 	fresh := r.newMachine(m.ID, reg, m.CreatedAt, 0)
+	defer r.index.release(m.ID)
 	name := fresh.Name
 	if named = a.name != (nameText{}); named {
 		name = r.index.claim(m.ID, a.name, 0)
-		r.index.release(m.ID, name)
 	}
 	fresh, changes := a.apply(fresh, name)
 	return RuleTrial{Version: set.Version, Verdicts: a.verdicts, Machine: fresh, Changes: changes, deploys: a.deploys}, named

@@ -126,6 +126,9 @@ func (r *Registry) fileBatch(ctx context.Context, steps bootSteps) (kept int, er
 		}
 		change.Op = steps.Op
 		err = r.write(ctx, change)
+		for _, m := range change.Put {
+			r.index.release(m.ID)
+		}
 		if err == nil {
 			for _, e := range change.Events {
 				r.log.Info("boot", "mac", e.MAC, "step", e.Message)
@@ -190,7 +193,7 @@ func (s sightings) take(admit func(Sighting) (Sighting, bool)) (batch []Sighting
 
 // chronicle is the change that files a batch: the events, and a record for each
 // address that was never seen, as long as there is room; and how many of the batch
-// it keeps.
+// it keeps. The caller gives back the claims to the names of those records.
 func (r *Registry) chronicle(batch []Sighting, taken int) (change Change, kept int) {
 	fresh := map[MAC]Machine{}
 	room := min(maxDiscovered-r.index.countStrangers(), r.vacancies())
