@@ -2,12 +2,11 @@ package lastknown
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	quick "github.com/segmentio/encoding/json"
+	"github.com/segmentio/encoding/json"
 	bolt "go.etcd.io/bbolt"
 
 	"dragonfly/registry"
@@ -78,8 +77,8 @@ func store(tx *bolt.Tx, id string, r *record) error {
 
 // put writes the JSON of value behind prefix.
 func put(bucket *bolt.Bucket, key, prefix []byte, value any) error {
-	text, err := json.Marshal(value)
-	return errors.Join(err, bucket.Put(key, append(prefix, text...)))
+	text, err := json.Append(prefix, value, 0)
+	return errors.Join(err, bucket.Put(key, text))
 }
 
 // bareRecord is [registry.Machine.Bare] without the names of what it lacks.
@@ -88,9 +87,9 @@ type bareRecord struct {
 	Name  string         `json:"n"`
 	State registry.State `json:"s"`
 	MACs  []registry.MAC `json:"m"`
-	Seen  time.Time      `json:"t,omitzero"`
+	Seen  time.Time      `json:"t"`
 
-	Deadline time.Time `json:"d,omitzero"`
+	Deadline time.Time `json:"d"`
 	Serial   string    `json:"sn,omitempty"`
 	UUID     string    `json:"u,omitempty"`
 
@@ -109,12 +108,12 @@ func readBare(data []byte) (registry.Machine, error) {
 	if len(data) < versionSize {
 		return registry.Machine{}, fmt.Errorf("a machine in %d bytes", len(data))
 	}
-	err := quick.Unmarshal(data[versionSize:], &r)
+	err := json.Unmarshal(data[versionSize:], &r)
 	return registry.Machine{ID: r.ID, Name: r.Name, State: r.State, MACs: r.MACs, SeenAt: r.Seen, Deadline: r.Deadline, BootNext: r.BootNext, Version: versionOf(data),
 		Hardware: registry.Hardware{System: registry.System{Serial: r.Serial, UUID: r.UUID}}}, err
 }
 
-func readBrief(data []byte) (m registry.Machine, err error) { return m, quick.Unmarshal(data, &m) }
+func readBrief(data []byte) (m registry.Machine, err error) { return m, json.Unmarshal(data, &m) }
 
 // shape is m as q asks for it.
 func shape(m registry.Machine, q registry.Query) registry.Machine {

@@ -4,13 +4,12 @@ package packed
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/klauspost/compress/s2"
-	quick "github.com/segmentio/encoding/json"
+	"github.com/segmentio/encoding/json"
 
 	"dragonfly/registry"
 )
@@ -26,8 +25,7 @@ const most = 64 << 20
 // scratch is what packing needs for a moment. It is several times what comes of it, and
 // a data centre that comes back would leave 50 MB of it a second to be collected.
 type scratch struct {
-	text   bytes.Buffer
-	packed []byte
+	text, packed []byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -38,15 +36,14 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 func Pack(h registry.Hardware) ([]byte, error) {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.text.Reset()
-	if err := json.NewEncoder(&s.text).Encode(h); err != nil {
+	var err error
+	if s.text, err = json.Append(s.text[:0], h, 0); err != nil {
 		return nil, fmt.Errorf("pack hardware: %w", err)
 	}
-	text := bytes.TrimSuffix(s.text.Bytes(), []byte("\n"))
-	if len(text) < Least {
-		return bytes.Clone(text), nil
+	if len(s.text) < Least {
+		return bytes.Clone(s.text), nil
 	}
-	s.packed = s2.Encode(s.packed, text)
+	s.packed = s2.Encode(s.packed, s.text)
 	return bytes.Clone(s.packed), nil
 }
 
@@ -54,7 +51,7 @@ func Pack(h registry.Hardware) ([]byte, error) {
 func Unpack(data []byte) (h registry.Hardware, err error) {
 	text, err := plain(data)
 	if err == nil { // most of a list's time; the strings of h are pieces of text
-		text, err = quick.Parse(text, &h, quick.ZeroCopy)
+		text, err = json.Parse(text, &h, json.ZeroCopy)
 	}
 	if err == nil && len(text) > 0 {
 		err = fmt.Errorf("%d bytes behind it", len(text))

@@ -32,10 +32,10 @@ func TestHardwareComesBackAsItWasPacked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if short := len(plain) < Least; short != bytes.Equal(stored, plain) || !short && len(stored) > len(plain)/2 {
+		if short := len(plain) < Least; short != bytes.HasPrefix(stored, []byte("{")) || !short && len(stored) > len(plain)/2 {
 			t.Errorf("%d bytes of JSON are packed as %d: %.60q", len(plain), len(stored), stored)
 		}
-		for _, data := range [][]byte{stored, plain} { // earlier versions stored all of it plain
+		for _, data := range [][]byte{stored, plain} { // as earlier versions stored all of it
 			if got, err := Unpack(data); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%.60q is read as %+v, %v", data, got, err)
 			}

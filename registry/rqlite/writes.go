@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	quick "github.com/segmentio/encoding/json"
+
 	"dragonfly/registry"
 	"dragonfly/registry/packed"
 )
@@ -59,6 +61,8 @@ func appendValue(text []byte, value any) ([]byte, error) {
 		}
 	case raw:
 		return append(text, value...), nil
+	case registry.Hardware, operatorJSON, []registry.MAC: // of each machine
+		return quick.Append(text, value, 0)
 	}
 	encoded, err := json.Marshal(value)
 	return append(text, encoded...), err
