@@ -85,9 +85,12 @@ func (r *Registry) foresee(e enrolment) (m Machine, created bool, err error) {
 		match = r.newMachine(e.ID, e.Registration, e.At, 0)
 	}
 	assigned, _, _ := r.assign(match, e, 0)
-	m, _, err = enrol(assigned, others, e)
+	if m, _, err = enrol(assigned, others, e); err != nil {
+		r.index.release(match.ID)
+		return m, false, err
+	}
 	m.Journaled, m.AsOf = true, r.Outage().AsOf
-	return m, match.RegisteredAt.IsZero(), err
+	return m, match.RegisteredAt.IsZero(), nil
 }
 
 // show makes a machine whose registration waits visible, on this host.

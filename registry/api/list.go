@@ -13,7 +13,7 @@ import (
 
 type listInput struct {
 	Filter    string   `query:"filter" maxLength:"1000" doc:"such as state:ready tag:gpu model:~poweredge -tag:old" example:"state:ready tag:gpu"`
-	Sort      string   `query:"sort" maxLength:"40" doc:"name, state, vendor, model, created or registered; with - before it, the other way round" example:"-registered"`
+	Sort      string   `query:"sort" maxLength:"40" doc:"name, state, vendor, model, created or registered; among equals by age; with - before it, the other way round" example:"-registered"`
 	PageSize  int      `query:"page_size" minimum:"1" maximum:"1000" default:"100" doc:"at most this many; a page with hardware has at most 200"`
 	PageToken string   `query:"page_token" maxLength:"2000" doc:"next_page_token of the page before, with the same filter and sort"`
 	Fields    []string `query:"fields" maxItems:"64" doc:"answer only these members, dotted where they are further down; when left out, all but hardware" example:"id,name,hardware.disks.serial"`
