@@ -94,7 +94,7 @@ func machineListCommand() *cobra.Command {
 			return printList(cmd, machines, machineColumns(isWide(cmd)))
 		},
 	}
-	cmd.Flags().String("sort", "name", "name, state, vendor, model, created or registered; with - before it, the other way round")
+	cmd.Flags().String("sort", "name", "name, state, vendor, model, created or registered; among equals by age; with - before it, the other way round")
 	cmd.Flags().StringSlice("fields", nil, "show these members of the API's answer, such as name,hardware.disks.serial")
 	cmd.Flags().StringArray("term", nil, "a term of the filter")
 	_ = cmd.Flags().MarkHidden("term") // it is there
