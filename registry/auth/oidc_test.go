@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,8 @@ type provider struct {
 	asked    url.Values // of the last authorisation
 	alg      string
 	broken   bool          // answers discovery with an error
-	silences chan struct{} // for each one in it a discovery is not answered
+	silent   chan struct{} // where there is one, the first discovery closes it and is not answered
+	held     atomic.Bool   // there was one that is not answered
 }
 
 func newProvider(t *testing.T) *provider {
@@ -65,11 +67,10 @@ func reply(w http.ResponseWriter, body any) {
 }
 
 func (p *provider) discovery(w http.ResponseWriter, r *http.Request) {
-	select {
-	case <-p.silences:
+	if p.silent != nil && p.held.CompareAndSwap(false, true) {
+		close(p.silent)
 		<-r.Context().Done()
 		return
-	default:
 	}
 	if p.broken {
 		http.Error(w, "tea time", http.StatusTeapot)
@@ -284,7 +285,7 @@ func TestOIDCProviderAway(t *testing.T) {
 // A sign-in to which the provider says nothing keeps nobody else from signing in.
 func TestOIDCProviderSilent(t *testing.T) {
 	d := newDesk(t)
-	d.provider.silences = make(chan struct{})
+	d.provider.silent = make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL+OIDCBeginPath, http.NoBody)
 	if err != nil {
@@ -298,7 +299,7 @@ func TestOIDCProviderSilent(t *testing.T) {
 		}
 	}()
 	defer func() { cancel(); <-ended }()
-	d.provider.silences <- struct{}{}
+	<-d.provider.silent
 	d.browser.Timeout = 5 * time.Second
 	if code, body := d.get(t, "/login/oidc"); code != http.StatusOK {
 		t.Errorf("the next one: %d %s", code, body)
