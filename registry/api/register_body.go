@@ -27,13 +27,22 @@ func (*registerBody) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[RegisterRequest](), true, "")
 }
 
-// quick has the strings of a body point into its text: a rack server has 150 of them.
-const quick = json.ZeroCopy | json.DisallowUnknownFields | json.DontMatchCaseInsensitiveStructFields
+const (
+	quick = json.DisallowUnknownFields | json.DontMatchCaseInsensitiveStructFields
+
+	// A rack server has 150 strings in 5 kB: they point into its text. A longer text
+	// must not stay in memory for the few words of it that are kept.
+	maxPointedInto = 64 << 10
+)
 
 // read takes in the text, and leaves what is wrong with it to Resolve.
 func (b *registerBody) read(text []byte) {
 	text = bytes.Clone(text) // the caller's goes to the next request
-	behind, err := json.Parse(text, &b.RegisterRequest, quick)
+	flags := quick
+	if len(text) <= maxPointedInto {
+		flags |= json.ZeroCopy
+	}
+	behind, err := json.Parse(text, &b.RegisterRequest, flags)
 	if err != nil || len(behind) > 0 || lenient(text) || !b.complete() {
 		b.RegisterRequest, b.doubtful = RegisterRequest{}, text
 	}

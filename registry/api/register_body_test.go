@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -63,6 +64,29 @@ func TestRegisterBodyIsReadQuickly(t *testing.T) {
 	if b.doubtful != nil || b.Hardware.Disks[0].Name != "sda" {
 		t.Errorf("a body that is right was in doubt: %+v", b.RegisterRequest)
 	}
+}
+
+// What is kept of a long body keeps none of the rest in memory.
+func TestRegisterBodyLetsALongTextGo(t *testing.T) {
+	long := []byte(`{"mac":"52:54:00:12:34:56","hostname":"node1","hardware":{"system":{"vendor":"Acme"}}` + strings.Repeat(" ", 1<<20) + `}`)
+	live := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := live()
+	kept := make([]registerBody, 50)
+	for i := range kept {
+		kept[i].read(long)
+		if kept[i].doubtful != nil {
+			t.Fatal("the body was in doubt")
+		}
+	}
+	if grown := int64(live() - before); grown > 5<<20 {
+		t.Errorf("50 registrations in 1 MiB each keep %d bytes", grown)
+	}
+	runtime.KeepAlive(kept)
 }
 
 func TestRegisterBodyHasTheSchemaOfTheRequest(t *testing.T) {
