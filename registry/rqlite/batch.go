@@ -17,7 +17,7 @@ const (
 	maxWriters    = 2       // transactions on their way at once: one is prepared while the other is synced
 	maxBatchBytes = 2 << 20 // of parameters; rqlite holds a request in memory several times over
 	batchTimeout  = 20 * time.Second
-	maxGather     = 5 * time.Millisecond // see gather
+	maxGather     = 10 * time.Millisecond // see gather
 )
 
 // batcher sends changes that arrive while another is being written together, in
@@ -29,8 +29,8 @@ type batcher struct {
 	mu      sync.Mutex
 	waiting []*pending
 	writers int
-	wanted  int           // so many are waited for; 0: nobody waits
-	enough  chan struct{} // closed when they are there
+	wanted  int           // so many are waited for; 0: they are there
+	enough  chan struct{} // closed when they are there; nil: nobody gathers
 	come    bool          // most of those who were waited for last came
 }
 
@@ -70,7 +70,7 @@ func (b *batcher) take(p *pending) (begin bool) {
 		b.wanted = 0
 		close(b.enough)
 	}
-	begin = b.writers == 0 || b.writers < maxWriters && len(b.waiting) >= maxBatch
+	begin = b.writers == 0 || b.writers < maxWriters && b.enough == nil && len(b.waiting) >= maxBatch
 	if begin {
 		b.writers++
 	}
@@ -93,15 +93,15 @@ func (b *batcher) drain(ctx context.Context) {
 		if errors.Is(err, registry.ErrUnavailable) {
 			b.refuse(err)
 		}
-		b.gather(enough, min(time.Since(begin), maxGather))
+		b.gather(enough, min(2*time.Since(begin), maxGather))
 	}
 }
 
 // gather waits until those whose changes were written have the next ones, beside
 // those who waited meanwhile. Without that there would be two crowds for ever, each
-// waiting for the transaction of the other. It takes at most as long as a
-// transaction, half of that where they do not come back so soon, and nothing of one who
-// is alone.
+// waiting for the transaction of the other, and half of each would be its own. It takes
+// at most twice as long as a transaction, since whoever is too late is another crowd,
+// half of that where they do not come back so soon, and nothing of one who is alone.
 func (b *batcher) gather(enough <-chan struct{}, most time.Duration) {
 	if enough == nil {
 		return
@@ -115,7 +115,7 @@ func (b *batcher) gather(enough <-chan struct{}, most time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.come = b.wanted == 0 || 4*len(b.waiting) >= 3*b.wanted
-	b.wanted = 0
+	b.wanted, b.enough = 0, nil
 }
 
 // patience is the part of most that is waited for.
