@@ -15,12 +15,12 @@ import (
 // lull comes, snapshots are made often, so that none of them stops writes for long.
 const (
 	snapshotFrom  = 4 << 20          // bytes of SQLite's log that are worth a snapshot
-	snapshotOften = 32 << 20         // bytes that are worth one where there was no lull for stormsEnd
+	snapshotOften = 32 << 20         // bytes that are worth one in any lull, or where there was none for stormsEnd
 	snapshotAt    = 256 << 20        // bytes that are not waited with
 	stormsEnd     = 5 * time.Second  // longer than all machines of a data centre take to register
 	lull          = 512 << 10        // bytes by which the log grows in snapshotEvery when little is written
 	snapshotEvery = time.Second / 4  // how often the log is looked at
-	snapshotRest  = 10 * time.Second // after a snapshot, for lulls
+	snapshotRest  = 10 * time.Second // after a snapshot, for lulls with less
 )
 
 // snapshots makes the node's snapshots until it is stopped.
@@ -57,7 +57,7 @@ func snapshotDue(size int64, busy, since time.Duration) bool {
 	case busy >= stormsEnd:
 		return size >= snapshotOften
 	default:
-		return size >= snapshotFrom && busy == 0 && since >= snapshotRest
+		return busy == 0 && (size >= snapshotOften || size >= snapshotFrom && since >= snapshotRest)
 	}
 }
 

@@ -18,6 +18,7 @@ func TestSnapshotDue(t *testing.T) {
 		{"it is not worth it", 3 * mib, 0, time.Hour, false},
 		{"a lull", 5 * mib, 0, time.Hour, true},
 		{"a lull soon after the last one", 5 * mib, 0, time.Second, false},
+		{"a lull soon after the last one, with much to save", 40 * mib, 0, time.Second, true},
 		{"a storm", 200 * mib, 4 * time.Second, time.Hour, false},
 		{"too much was written", 256 * mib, time.Second, time.Second, true},
 		{"it goes on and on", 32 * mib, 5 * time.Second, time.Second, true},
