@@ -1,6 +1,7 @@
 package rqlite
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -13,8 +14,8 @@ import (
 // of a registration, and is copied a dozen times on its way through raft's log, SQLite's
 // and a snapshot: compressing costs less than any of those.
 func packedText(data []byte) string {
-	if text := string(data); isText(text) {
-		return text
+	if bytes.HasPrefix(data, []byte("{")) {
+		return string(data)
 	}
 	return base64.StdEncoding.EncodeToString(data)
 }

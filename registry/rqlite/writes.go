@@ -33,9 +33,12 @@ type hardwareRow struct {
 // raw is JSON that is a value of a row as it is.
 type raw []byte
 
+// valueRoom is about how many bytes a value of a row has.
+const valueRoom = 64
+
 // add appends a row to a step.
 func (w *writes) add(s step, values ...any) error {
-	text := append(w.rows[s], '[')
+	text := append(slices.Grow(w.rows[s], len(values)*valueRoom), '[')
 	for i, value := range values {
 		if i > 0 {
 			text = append(text, ',')
