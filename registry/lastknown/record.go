@@ -75,9 +75,12 @@ func store(tx *bolt.Tx, id string, r *record) error {
 	return errors.Join(r.failed, hardware.Put(key, r.hardware), put(brief, key, nil, m), put(bare, key, version, bareRecord{m.ID, m.Name, m.State, m.MACs, m.SeenAt, m.Deadline, m.Hardware.System.Serial, m.Hardware.System.UUID, m.BootNext}))
 }
 
+// valueRoom is about how many bytes a brief record has.
+const valueRoom = 1 << 10
+
 // put writes the JSON of value behind prefix.
 func put(bucket *bolt.Bucket, key, prefix []byte, value any) error {
-	text, err := json.Append(prefix, value, 0)
+	text, err := json.Append(append(make([]byte, 0, valueRoom), prefix...), value, 0)
 	return errors.Join(err, bucket.Put(key, text))
 }
 
