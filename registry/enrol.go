@@ -64,7 +64,7 @@ func enrol(match Machine, others []Machine, e enrolment) (Machine, Change, error
 	if !first {
 		differences = Diff(match.Hardware, m.Hardware)
 	}
-	if first && !reflect.DeepEqual(match.Hardware, m.Hardware) || len(differences) > 0 {
+	if first && !reflect.DeepEqual(&match.Hardware, &m.Hardware) || len(differences) > 0 {
 		change.History = []HardwareRecord{{Machine: m.ID, At: now, Hardware: m.Hardware}}
 	}
 	for _, d := range differences[:min(len(differences), maxDifferences)] {

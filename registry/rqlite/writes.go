@@ -156,7 +156,7 @@ func plan(c registry.Change) (*writes, error) {
 	beside := map[string]bool{} // machines whose newest record is that of their hardware
 	for i := range c.Put {
 		m := &c.Put[i]
-		at := recorded(c, *m)
+		at := recorded(c, m)
 		beside[m.ID] = !at.IsZero()
 		errs = append(errs, w.put(c.Op, m, at))
 	}
@@ -218,14 +218,16 @@ func (w *writes) put(op string, m *registry.Machine, recorded time.Time) (err er
 
 // recorded is when c records the hardware of m, as it leaves it; zero when it does
 // not.
-func recorded(c registry.Change, m registry.Machine) time.Time {
-	for _, r := range slices.Backward(c.History) {
-		if r.Machine == m.ID && reflect.DeepEqual(r.Hardware, m.Hardware) {
+func recorded(c registry.Change, m *registry.Machine) time.Time {
+	for i := range slices.Backward(c.History) {
+		r := &c.History[i]
+		if r.Machine != m.ID {
+			continue
+		}
+		if reflect.DeepEqual(&r.Hardware, &m.Hardware) {
 			return r.At
 		}
-		if r.Machine == m.ID {
-			break
-		}
+		break
 	}
 	return time.Time{}
 }
