@@ -11,14 +11,13 @@ import (
 
 // Query selects machines. A machine matches when it matches ANY of IDs, Names,
 // MACs, UUID or Serial that is set, and ALL machines match when none is set.
-// State and Filter, where set, narrow further.
+// Filter, where set, narrows further.
 type Query struct {
 	IDs    []string
 	Names  []string
 	MACs   []MAC
 	UUID   string // of Hardware.System, compared as stored
 	Serial string
-	State  State
 	Filter Filter
 	Now    time.Time // decides who is online, where Filter asks
 	Sort   Sort
@@ -110,7 +109,7 @@ func (q Query) Check() error {
 // Match reports whether q selects m and m lies behind q.After. A store may search
 // in another way, and must find the same.
 func (q Query) Match(m Machine) bool {
-	if q.State != "" && m.State != q.State || !q.Filter.Match(m, q.Now) {
+	if !q.Filter.Match(m, q.Now) {
 		return false
 	}
 	if q.After != (Position{}) && q.Sort.Compare(q.Sort.Position(m), q.After) <= 0 {

@@ -77,6 +77,8 @@ func (b *bench) questions() []question {
 		found("API: search, part of a name", func(m registry.Machine) string { return partOf(m.Name) }),
 		{name: "API: search, many: poweredge", limit: pageLimit, path: listed("filter", "poweredge")},
 		{name: "API: search, many and a state", limit: pageLimit, path: listed("filter", "proliant state:failed")},
+		{name: "API: filter vendor:hpe poweredge", limit: pageLimit, path: listed("filter", "vendor:hpe poweredge"), empty: true},
+		{name: "API: filter state:ready tag:gpu tag:storage", limit: pageLimit, path: listed("filter", "state:ready tag:gpu tag:storage"), empty: true},
 		{name: "API: search, two characters: r6", limit: pageLimit, path: listed("filter", "r6")},
 		{name: "API: search, nothing found", limit: pageLimit, path: listed("filter", "no such text"), empty: true},
 		{name: "API: machine by ID", limit: machineLimit, path: byID("")},

@@ -64,7 +64,7 @@ func testText(t *testing.T, s registry.Store) {
 		commit(t, s, registry.Change{Op: text, Put: []registry.Machine{m}, Events: []registry.Event{event}})
 		m.Version, event.Seq = 1, int64(i+1)
 		for _, q := range []registry.Query{
-			{IDs: []string{m.ID}}, {Names: []string{text}}, {Serial: text}, {UUID: text}, {State: m.State}, {Names: []string{text}, State: m.State},
+			{IDs: []string{m.ID}}, {Names: []string{text}}, {Serial: text}, {UUID: text},
 		} {
 			wantEqual(t, fmt.Sprintf("machine by %+v", q), find(t, s, q), []registry.Machine{m})
 		}
@@ -72,6 +72,11 @@ func testText(t *testing.T, s registry.Store) {
 		wantEqual(t, "error", err, nil)
 		wantEqual(t, "events", events, []registry.Event{event})
 	}
+}
+
+// in is the filter for machines in a state.
+func in(state registry.State) registry.Filter {
+	return registry.Filter{{Field: registry.FieldState, Values: []string{string(state)}}}
 }
 
 func testQuery(t *testing.T, s registry.Store) {
@@ -93,13 +98,13 @@ func testQuery(t *testing.T, s registry.Store) {
 		{registry.Query{Serial: "serial-3"}, "003"},
 		{registry.Query{IDs: []string{id(1)}, Names: []string{"name-002"}, MACs: []registry.MAC{mac(3)}, UUID: "uuid-4", Serial: "serial-5"}, "001 002 003 004 005"},
 		{registry.Query{IDs: []string{id(1)}, MACs: []registry.MAC{mac(1)}, UUID: "uuid-1"}, "001"},
-		{registry.Query{State: registry.Ready}, "002"},
-		{registry.Query{State: registry.Ready, IDs: []string{id(1), id(2)}}, "002"},
-		{registry.Query{State: registry.Retired, Serial: "serial-1"}, ""},
+		{registry.Query{Filter: in(registry.Ready)}, "002"},
+		{registry.Query{Filter: in(registry.Ready), IDs: []string{id(1), id(2)}}, "002"},
+		{registry.Query{Filter: in(registry.Retired), Serial: "serial-1"}, ""},
 		{registry.Query{After: registry.Position{Key: "name-004"}}, "005 006"},
 		{registry.Query{After: registry.Position{Key: "name-0"}}, "001 002 003 004 005 006"},
 		{registry.Query{After: registry.Position{Key: "name-003"}, IDs: []string{id(1), id(5)}, Limit: 1}, "005"},
-		{registry.Query{State: registry.Discovered, After: registry.Position{Key: "name-001"}, Limit: 2}, "003 004"},
+		{registry.Query{Filter: in(registry.Discovered), After: registry.Position{Key: "name-001"}, Limit: 2}, "003 004"},
 		{registry.Query{IDs: []string{}, Names: []string{}, MACs: []registry.MAC{}, Limit: 1}, "001"},
 	} {
 		wantEqual(t, fmt.Sprintf("%+v", c.q), names(t, s, c.q), c.want)

@@ -78,8 +78,8 @@ func onlineText(now time.Time, b *builder) string {
 	return "(CASE WHEN " + online + " THEN 'yes' ELSE 'no' END)"
 }
 
-// columnIs compares a column in a way that lets SQLite use its index. That of the
-// owner leaves out machines that have none.
+// columnIs compares a column in a way that lets SQLite use its index, to count. That of
+// the owner leaves out machines that have none.
 func columnIs(column string, t registry.Term, wanted []string) string {
 	if t.Part {
 		return compare("lower("+column+")", true, wanted)
@@ -94,8 +94,7 @@ func columnIs(column string, t registry.Term, wanted []string) string {
 	return equal
 }
 
-// compare is true when the text is one of the values, or has one as a part. One
-// value is compared as itself: behind IN, an index would not give the order, too.
+// compare is true when the text is one of the values, or has one as a part.
 func compare(text string, part bool, wanted []string) string {
 	switch {
 	case len(wanted) == 0:
@@ -106,8 +105,6 @@ func compare(text string, part bool, wanted []string) string {
 			parts[i] = "instr(" + text + ", " + value + ") > 0"
 		}
 		return "(" + strings.Join(parts, " OR ") + ")"
-	case len(wanted) == 1:
-		return text + " = " + wanted[0]
 	}
 	return text + " IN (" + strings.Join(wanted, ", ") + ")"
 }

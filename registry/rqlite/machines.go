@@ -117,9 +117,6 @@ func selection(q registry.Query, n narrowed) (statement, error) {
 	if len(ids) > 0 {
 		where = append(where, "m.id IN ("+strings.Join(ids, " UNION ")+")")
 	}
-	if q.State != "" {
-		where = append(where, "m.state = "+b.text(string(q.State)))
-	}
 	if !n.any {
 		rows, err := list(n.rows)
 		if err != nil {

@@ -1,6 +1,7 @@
 package rqlite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,34 +24,94 @@ type narrowed struct {
 	any  bool    // nothing is known, and rows is nil
 }
 
-// narrow looks up the terms of a filter that select few machines.
+// narrow looks up the terms of a filter that select few machines, one by one; and where
+// there is none, what all terms of which an index knows select together.
 func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (narrowed, error) {
 	n := narrowed{any: true}
+	var many registry.Filter
 	for _, t := range f {
-		if t.Not {
+		if t.Not || !byRow.knows(now, t) {
 			continue
 		}
-		b := builder{}
-		from, ok := lookups(t, now, &b)
-		if !ok || s.common.has(t) {
-			continue
-		}
-		sql := "SELECT coalesce(group_concat(row), '') FROM (SELECT row FROM (" + strings.Join(from, " UNION ALL ") + ")" + limited(few+1) + ")"
-		rows, err := s.rowsOf(ctx, statement{name: "narrow a filter down", sql: sql, args: b.args})
+		rows, isFew, err := s.fewOf(ctx, registry.Filter{t}, now)
 		if err != nil {
 			return n, err
 		}
-		if len(rows) > few {
-			s.common.add(t)
-		} else {
+		if isFew {
 			n.only(rows)
+		} else {
+			many = append(many, t)
 		}
 	}
-	return n, nil
+	if !n.any || len(many) < 2 {
+		return n, nil
+	}
+	rows, isFew, err := s.fewOf(ctx, many, now)
+	if isFew {
+		n.only(rows)
+	}
+	return n, err
 }
 
-// common is the terms that were found to select more than [few] machines, by their text,
-// and when that was. They are asked for again and again, as people page through a list,
+// fewOf returns the rows that may match all of some terms, of each of which an index
+// knows; not few: there are more than [few].
+func (s *Store) fewOf(ctx context.Context, terms registry.Filter, now time.Time) (rows []int64, isFew bool, err error) {
+	if s.common.has(terms) {
+		return nil, false, nil
+	}
+	b := builder{}
+	sql := together(terms, now, &b) + limited(few+1)
+	rows, err = s.rowsOf(ctx, statement{name: "narrow a filter down", args: b.args,
+		sql: "SELECT coalesce(group_concat(row), '') FROM (" + sql + ")"})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(rows) > few {
+		s.common.add(terms)
+		return nil, false, nil
+	}
+	return rows, true, nil
+}
+
+// together is a query of the rows that all of some terms select, up to its limit. By
+// their IDs no machine is read of those that only some of them select, but the index of
+// trigrams does not know these. What is kept apart from machines comes first: a machine
+// has few of all tags there are.
+func together(terms registry.Filter, now time.Time, b *builder) string {
+	by, first := byRow, slices.Clone(terms)
+	if len(terms) > 1 && byID.knows(now, terms...) {
+		by = byID
+		slices.SortStableFunc(first, func(a, b registry.Term) int { return cmp.Compare(apart(b), apart(a)) })
+	}
+	sql := ""
+	for i, t := range first {
+		from, _ := lookups(t, now, by, b)
+		selected := "SELECT " + string(by) + " FROM (" + strings.Join(from, " UNION ALL ") + ")"
+		switch i {
+		case 0:
+			sql = selected
+		case 1:
+			sql += " WHERE +" + string(by) + " IN (" + selected + ")" // "+": else each machine is read, to compare what its index knows
+		default:
+			sql += " AND +" + string(by) + " IN (" + selected + ")"
+		}
+	}
+	if by == byID {
+		return "SELECT row FROM machines WHERE id IN (" + sql + ")"
+	}
+	return sql
+}
+
+// apart is 1 for what is kept in tables beside that of machines.
+func apart(t registry.Term) int {
+	if t.Field == registry.FieldTag || t.Field == registry.FieldLabel {
+		return 1
+	}
+	return 0
+}
+
+// common is the terms that were found to select more than [few] machines, alone or
+// together, by their text, and when that was. They are asked for again and again, as people page through a list,
 // and to count so far costs as much as the list.
 type common struct {
 	mu    sync.Mutex
@@ -64,20 +125,20 @@ const (
 	maxCommon = 1000
 )
 
-func (c *common) has(t registry.Term) bool {
+func (c *common) has(terms registry.Filter) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, known := c.found[fmt.Sprintf("%#v", t)]
+	at, known := c.found[fmt.Sprintf("%#v", terms)]
 	return known && time.Since(at) < commonFor
 }
 
-func (c *common) add(t registry.Term) {
+func (c *common) add(terms registry.Filter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.found == nil || len(c.found) >= maxCommon {
 		c.found = map[string]time.Time{}
 	}
-	c.found[fmt.Sprintf("%#v", t)] = time.Now()
+	c.found[fmt.Sprintf("%#v", terms)] = time.Now()
 }
 
 // only takes in what one more term selects.
@@ -111,19 +172,43 @@ func (s *Store) rowsOf(ctx context.Context, stmt statement) ([]int64, error) {
 	return rows, nil
 }
 
-// lookups are queries of the rows that a term may match, one for each value, each
+// key is what an index tells a machine by.
+type key string
+
+const (
+	byRow key = "row"
+	byID  key = "id"
+)
+
+// knows reports whether an index tells by that key what each of some terms selects.
+func (k key) knows(now time.Time, terms ...registry.Term) bool {
+	return !slices.ContainsFunc(terms, func(t registry.Term) bool {
+		_, ok := lookups(t, now, k, &builder{})
+		return !ok
+	})
+}
+
+// beside is a query of the machines of a table beside that of machines.
+func (k key) beside(table, machine, where string) string {
+	if k == byID {
+		return "SELECT " + machine + " AS id FROM " + table + " WHERE " + where
+	}
+	return "SELECT m.row FROM " + table + " JOIN machines m ON m.id = " + machine + " WHERE " + where
+}
+
+// lookups are queries of the machines that a term may match, one for each value, each
 // answered from an index; more than match, in doubt. There are none for a field
 // without an index.
-func lookups(t registry.Term, now time.Time, b *builder) (from []string, ok bool) {
+func lookups(t registry.Term, now time.Time, k key, b *builder) (from []string, ok bool) {
 	if t.Field == registry.FieldOnline {
 		if len(t.Values) != 1 || t.Part || registry.Fold(t.Values[0]) != "yes" {
 			return nil, false
 		}
 		since := b.param(now.Add(-registry.OnlineFor).UnixMilli())
-		return []string{"SELECT m.row FROM machine_seen s JOIN machines m ON m.id = s.id WHERE s.seen_ms > " + since}, true
+		return []string{k.beside("machine_seen s", "s.id", "s.seen_ms > "+since)}, true
 	}
 	for _, value := range t.Values {
-		query := lookup(t, registry.Fold(value), b)
+		query := lookup(t, registry.Fold(value), k, b)
 		if query == "" {
 			return nil, false
 		}
@@ -132,37 +217,41 @@ func lookups(t registry.Term, now time.Time, b *builder) (from []string, ok bool
 	return from, len(from) > 0
 }
 
-func lookup(t registry.Term, value string, b *builder) string {
+func lookup(t registry.Term, value string, k key, b *builder) string {
 	if t.Part {
-		return lookupPart(t.Field, value, b)
+		return lookupPart(t.Field, value, k, b)
 	}
+	of := "SELECT " + string(k) + " FROM machines WHERE "
 	switch t.Field { // whose indexes have the machines without one, too
 	case registry.FieldState:
-		return "SELECT row FROM machines WHERE state = " + b.text(value)
+		return of + "state = " + b.text(value)
 	case registry.FieldSerial, registry.FieldVendor, registry.FieldModel:
-		return "SELECT row FROM machines WHERE " + string(t.Field) + " COLLATE NOCASE = " + b.text(value)
+		return of + string(t.Field) + " COLLATE NOCASE = " + b.text(value)
 	}
 	if value == "" {
 		return ""
 	}
 	switch t.Field {
 	case registry.FieldMAC:
-		return "SELECT m.row FROM machine_macs a JOIN machines m ON m.id = a.machine WHERE a.mac = " + b.text(value)
+		return k.beside("machine_macs a", "a.machine", "a.mac = "+b.text(value))
 	case registry.FieldTag:
-		return "SELECT m.row FROM machine_tags t JOIN machines m ON m.id = t.machine WHERE t.tag = " + b.text(value)
+		return k.beside("machine_tags t", "t.machine", "t.tag = "+b.text(value))
 	case registry.FieldLabel:
-		return "SELECT m.row FROM machine_labels l JOIN machines m ON m.id = l.machine WHERE l.key = " + b.text(t.Key) + " AND l.value = " + b.text(value)
+		return k.beside("machine_labels l", "l.machine", "l.key = "+b.text(t.Key)+" AND l.value = "+b.text(value))
 	case registry.FieldOwner:
-		return "SELECT row FROM machines WHERE owner <> '' AND owner COLLATE NOCASE = " + b.text(value)
+		return of + "owner <> '' AND owner COLLATE NOCASE = " + b.text(value)
 	case registry.FieldOS: // the expression is that of its index
 		const os = "operator ->> '$.os'"
-		return "SELECT row FROM machines WHERE " + os + " IS NOT NULL AND (" + os + ") COLLATE NOCASE = " + b.text(value)
+		return of + os + " IS NOT NULL AND (" + os + ") COLLATE NOCASE = " + b.text(value)
 	}
-	return lookupPart(t.Field, value, b)
+	return lookupPart(t.Field, value, k, b)
 }
 
 // lookupPart finds what may have a part in the text that bare words are looked for in.
-func lookupPart(f registry.Field, value string, b *builder) string {
+func lookupPart(f registry.Field, value string, k key, b *builder) string {
+	if k == byID {
+		return ""
+	}
 	switch f {
 	case registry.FieldAny, registry.FieldName, registry.FieldSerial, registry.FieldModel,
 		registry.FieldMAC, registry.FieldIP, registry.FieldBMC, registry.FieldTag:
