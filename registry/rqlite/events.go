@@ -5,26 +5,47 @@ import (
 	"fmt"
 	"time"
 
+	quick "github.com/segmentio/encoding/json"
+
 	"dragonfly/registry"
 )
 
 // Events returns up to limit events with a number above after, in order.
 func (s *Store) Events(ctx context.Context, after int64, limit int) ([]registry.Event, error) {
-	return scan(ctx, s, scanEvent, statement{
+	return s.events(ctx, statement{
 		name: "load events",
-		sql:  `SELECT seq, at_ms, kind, machine, mac, message FROM events WHERE seq > ?1 ORDER BY seq` + limited(max(limit, 0)),
+		sql:  `SELECT * FROM events WHERE seq > ?1 ORDER BY seq` + limited(max(limit, 0)),
 		args: []any{after},
 	})
 }
 
-func scanEvent(rows cursor) (e registry.Event, err error) {
-	var at int64
-	var kind, mac string
-	if err := rows.Scan(&e.Seq, &at, &kind, &e.Machine, &mac, &e.Message); err != nil {
-		return e, err
+// event is an event as [Store.events] reads it.
+type event struct {
+	Seq     int64         `json:"seq"`
+	At      int64         `json:"at"`
+	Kind    registry.Kind `json:"kind"`
+	Machine string        `json:"machine"`
+	MAC     registry.MAC  `json:"mac"`
+	Message string        `json:"message"`
+}
+
+// events runs a query of rows of events. They come as one text, since rows cost more to
+// hand over than to find: every event is read again by each server.
+func (s *Store) events(ctx context.Context, query statement) ([]registry.Event, error) {
+	query.sql = `SELECT json_group_array(json_object('seq', seq, 'at', at_ms, 'kind', kind, 'machine', machine, 'mac', mac, 'message', message)) FROM (` + query.sql + ")"
+	texts, err := scan(ctx, s, func(rows cursor) (text string, err error) { return text, rows.Scan(&text) }, query)
+	if err != nil || len(texts) == 0 {
+		return nil, err
 	}
-	e.At, e.Kind = moment(at), registry.Kind(kind)
-	return e, e.MAC.UnmarshalText([]byte(mac))
+	var rows []event
+	if _, err := quick.Parse([]byte(texts[0]), &rows, quick.ZeroCopy); err != nil {
+		return nil, fmt.Errorf("%s: %w", query.name, err)
+	}
+	var found []registry.Event
+	for _, r := range rows {
+		found = append(found, registry.Event{Seq: r.Seq, At: moment(r.At), Kind: r.Kind, Machine: r.Machine, MAC: r.MAC, Message: r.Message})
+	}
+	return found, nil
 }
 
 // LastEvent is the number of the newest event; 0 when there is none.

@@ -131,7 +131,7 @@ func selection(q registry.Query, n narrowed) (statement, error) {
 	if behind != "" {
 		where = append(where, behind)
 	}
-	hardware := "(SELECT data FROM machine_hardware WHERE row = m.row)"
+	hardware := "(SELECT " + packedColumn("data") + " FROM machine_hardware WHERE row = m.row)"
 	if q.Brief {
 		hardware = "m.brief"
 	}

@@ -11,9 +11,9 @@ import (
 // Timeline returns up to limit events of one machine with a number below before
 // (0: the newest), newest first.
 func (s *Store) Timeline(ctx context.Context, machine string, before int64, limit int) ([]registry.Event, error) {
-	return scan(ctx, s, scanEvent, statement{
+	return s.events(ctx, statement{
 		name: "load timeline",
-		sql: `SELECT seq, at_ms, kind, machine, mac, message FROM events
+		sql: `SELECT * FROM events
 			WHERE machine = ?1 ->> '$' AND (?2 = 0 OR seq < ?2) ORDER BY seq DESC` + limited(max(limit, 0)),
 		args: []any{text(machine), before},
 	})
@@ -36,7 +36,7 @@ func (s *Store) History(ctx context.Context, machine string, limit int) ([]regis
 	}
 	return scan(ctx, s, read, statement{
 		name: "load hardware history",
-		sql: `SELECT machine, at_ms, data FROM (
+		sql: `SELECT machine, at_ms, ` + packedColumn("data") + ` FROM (
 				SELECT m.id AS machine, h.at_ms, h.data, true AS newest, 0 AS seq
 				FROM machines m JOIN machine_hardware h ON h.row = m.row WHERE m.id = ?1 ->> '$' AND h.at_ms > 0
 				UNION ALL SELECT machine, at_ms, data, false, seq FROM hardware_history WHERE machine = ?1 ->> '$')

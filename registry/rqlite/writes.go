@@ -26,8 +26,8 @@ type writes struct {
 // hardwareRow is a row of machine_hardware.
 type hardwareRow struct {
 	machine string
-	at      int64 // when it was recorded for the history; 0: it was not
-	data    string
+	at      int64  // when it was recorded for the history; 0: it was not
+	data    []byte // packed
 }
 
 // raw is JSON that is a value of a row as it is.
@@ -131,7 +131,7 @@ func hardwareStatement(name string, rows []hardwareRow) statement {
 	const place = ", (? ->> '$', ?, ?)"
 	args := make([]any, 0, 3*len(rows))
 	for _, h := range rows {
-		args = append(args, text(h.machine), h.at, h.data)
+		args = append(args, text(h.machine), h.at, packedParam(h.data))
 	}
 	sql := fmt.Sprintf(storeHardwareSQL, strings.Repeat(place, len(rows))[2:])
 	return statement{name: name, sql: sql, args: args}
@@ -194,7 +194,7 @@ func (w *writes) put(op string, m *registry.Machine, recorded time.Time) (err er
 	if m.Packed, err = packed.Pack(m.Hardware); err != nil {
 		return err
 	}
-	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), packedText(m.Packed)})
+	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), m.Packed})
 	var errs []error
 	if m.Version == 0 { // without the triggers of a change, whose programs are most of preparing it
 		errs = append(errs, w.add(addMachines, machineRow(*m)...))

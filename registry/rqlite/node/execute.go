@@ -10,7 +10,7 @@ import (
 
 // Execute runs statements in one transaction, as POST /db/execute does, without
 // their parameters becoming JSON and being read again: that was a fifth of a write.
-// Parameters are strings and integers. Where SQLite refuses a statement, refused is
+// Parameters are strings, integers and bytes. Where SQLite refuses a statement, refused is
 // what it says, of the last one that was tried. The error is
 // [errors.ErrUnsupported] where the request must go by HTTP, since another node
 // leads, or does by now, or a parameter is something else. The transaction may have
@@ -72,7 +72,7 @@ func executeRequest(sql []string, params [][]any) (*proto.ExecuteRequest, error)
 	return &proto.ExecuteRequest{Request: &proto.Request{Transaction: true, Statements: statements}}, nil
 }
 
-// parameterized is a statement with its numbered parameters: strings and integers.
+// parameterized is a statement with its numbered parameters: strings, integers and bytes.
 func parameterized(sql string, params []any) (*proto.Statement, error) {
 	s := &proto.Statement{Sql: sql, Parameters: make([]*proto.Parameter, len(params))}
 	for i, value := range params {
@@ -80,6 +80,8 @@ func parameterized(sql string, params []any) (*proto.Statement, error) {
 		switch value := value.(type) {
 		case string:
 			p.Value = &proto.Parameter_S{S: value}
+		case []byte:
+			p.Value = &proto.Parameter_Y{Y: value}
 		case int64:
 			p.Value = &proto.Parameter_I{I: value}
 		case int:
