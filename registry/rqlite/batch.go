@@ -99,9 +99,9 @@ func (b *batcher) drain(ctx context.Context) {
 
 // gather waits until those whose changes were written have the next ones, beside
 // those who waited meanwhile. Without that there would be two crowds for ever, each
-// waiting for the transaction of the other, and half of each would be its own. It takes
-// at most twice as long as a transaction, since whoever is too late is another crowd,
-// half of that where they do not come back so soon, and nothing of one who is alone.
+// waiting for the transaction of the other. It takes at most twice as long as a
+// transaction, since those who come too late are a second crowd; half of that where they
+// do not come back so soon, and nothing of one who is alone.
 func (b *batcher) gather(enough <-chan struct{}, most time.Duration) {
 	if enough == nil {
 		return

@@ -24,8 +24,8 @@ type narrowed struct {
 	any  bool    // nothing is known, and rows is nil
 }
 
-// narrow looks up the terms of a filter that select few machines, one by one; and where
-// there is none, what all terms of which an index knows select together.
+// narrow looks up the terms of a filter that select few machines, each by itself. Where
+// none does, it looks up what they select together. Terms without an index are left out.
 func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (narrowed, error) {
 	n := narrowed{any: true}
 	var many registry.Filter
@@ -83,18 +83,15 @@ func together(terms registry.Filter, now time.Time, b *builder) string {
 		by = byID
 		slices.SortStableFunc(first, func(a, b registry.Term) int { return cmp.Compare(apart(b), apart(a)) })
 	}
-	sql := ""
+	selects := make([]string, len(first))
 	for i, t := range first {
 		from, _ := lookups(t, now, by, b)
-		selected := "SELECT " + string(by) + " FROM (" + strings.Join(from, " UNION ALL ") + ")"
-		switch i {
-		case 0:
-			sql = selected
-		case 1:
-			sql += " WHERE +" + string(by) + " IN (" + selected + ")" // "+": else each machine is read, to compare what its index knows
-		default:
-			sql += " AND +" + string(by) + " IN (" + selected + ")"
-		}
+		selects[i] = "SELECT " + string(by) + " FROM (" + strings.Join(from, " UNION ALL ") + ")"
+	}
+	sql, and := selects[0], " WHERE "
+	for _, other := range selects[1:] {
+		sql += and + "+" + string(by) + " IN (" + other + ")" // "+": else each machine is read, to compare what its index knows
+		and = " AND "
 	}
 	if by == byID {
 		return "SELECT row FROM machines WHERE id IN (" + sql + ")"
@@ -111,8 +108,8 @@ func apart(t registry.Term) int {
 }
 
 // common is the terms that were found to select more than [few] machines, alone or
-// together, by their text, and when that was. They are asked for again and again, as people page through a list,
-// and to count so far costs as much as the list.
+// together, by their text, and when that was. They are asked for again and again, as
+// people page through a list, and to count so far costs as much as the list.
 type common struct {
 	mu    sync.Mutex
 	found map[string]time.Time
