@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -23,15 +24,19 @@ const (
 // batcher sends changes that arrive while another is being written together, in
 // one transaction: most of the cost of a write is that of its transaction, once for
 // all of them. A change that arrives while nothing is being written goes at once. A
-// second transaction begins beside the first one where it is full.
+// second transaction begins beside the first one where it is full. When nothing waits,
+// it is time to index machines.
 type batcher struct {
 	db      *database
+	log     *slog.Logger
 	mu      sync.Mutex
 	waiting []*pending
 	writers int
 	wanted  int           // so many are waited for; 0: they are there
 	enough  chan struct{} // closed when they are there; nil: nobody gathers
 	come    bool          // most of those who were waited for last came
+
+	unindexed int // machines, about
 }
 
 // pending is a change that waits to be written.
@@ -81,19 +86,41 @@ func (b *batcher) take(p *pending) (begin bool) {
 // and who waits is a caller.
 func (b *batcher) drain(ctx context.Context) {
 	all := &writes{} // which grows once, and not with each transaction
-	for batch := b.next(); len(batch) > 0; batch = b.next() {
+	for batch, index := b.next(); len(batch) > 0 || index > 0; batch, index = b.next() {
 		begin := time.Now()
-		ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-		err := b.settle(ctx, all, batch)
-		cancel()
-		enough := b.want(len(batch)) // before they are answered, and come back
-		for _, p := range batch {
-			p.done <- p.verdict
+		var enough <-chan struct{}
+		if len(batch) > 0 {
+			enough = b.send(ctx, all, batch)
 		}
-		if errors.Is(err, registry.ErrUnavailable) {
-			b.refuse(err)
+		if index > 0 {
+			b.index(ctx, index)
 		}
 		b.gather(enough, min(2*time.Since(begin), maxGather))
+	}
+}
+
+// send writes a batch and answers it. It returns what closes when those who were
+// answered are back.
+func (b *batcher) send(ctx context.Context, all *writes, batch []*pending) (enough <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	err := b.settle(ctx, all, batch)
+	cancel()
+	enough = b.want(len(batch)) // before they are answered, and come back
+	for _, p := range batch {
+		p.done <- p.verdict
+	}
+	if errors.Is(err, registry.ErrUnavailable) {
+		b.refuse(err)
+	}
+	return enough
+}
+
+// index takes some machines into the index. Where that fails, they are found without it.
+func (b *batcher) index(ctx context.Context, most int) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	if err := b.db.index(ctx, most); err != nil {
+		b.log.Warn("machines are not in the index of searches yet", "err", err)
 	}
 }
 
@@ -153,11 +180,11 @@ func (b *batcher) refuse(why error) {
 	}
 }
 
-// next takes what is written together next; nothing, and the right to write is
-// given back. Two changes of one machine cannot share a transaction, since the
+// next takes what is written together next, and how many machines are to be
+// indexed; nothing, and the right to write is given back. Two changes of one machine cannot share a transaction, since the
 // second one names the version that the first one makes: it waits, and holds up no
 // other machine's.
-func (b *batcher) next() (batch []*pending) {
+func (b *batcher) next() (batch []*pending, index int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var later []*pending
@@ -179,10 +206,17 @@ func (b *batcher) next() (batch []*pending) {
 		batch = append(batch, p)
 	}
 	b.waiting = later
-	if len(batch) == 0 {
+	switch {
+	case b.unindexed > maxUnindexed:
+		index = indexMost + b.unindexed - maxUnindexed
+	case b.unindexed >= indexSome && len(batch) == 0:
+		index = min(indexMost, b.unindexed)
+	}
+	b.unindexed -= index
+	if len(batch) == 0 && index == 0 {
 		b.writers--
 	}
-	return batch
+	return batch, index
 }
 
 // settle writes a batch and finds the verdict of each change. One that is refused
@@ -194,6 +228,11 @@ func (b *batcher) settle(ctx context.Context, all *writes, batch []*pending) err
 		all.merge(p.writes)
 	}
 	err := b.db.write(ctx, all.statements()...)
+	if err == nil {
+		b.mu.Lock()
+		b.unindexed += all.added
+		b.mu.Unlock()
+	}
 	if err == nil || len(batch) == 1 || errors.Is(err, registry.ErrUnavailable) {
 		for _, p := range batch {
 			p.verdict = err

@@ -218,11 +218,11 @@ func identified(q registry.Query, b *builder) ([]string, error) {
 		}
 		ids = append(ids, fmt.Sprintf(by.from, values))
 	}
-	if q.UUID != "" {
-		ids = append(ids, "SELECT id FROM machines WHERE uuid = "+b.text(q.UUID))
-	}
-	if q.Serial != "" {
-		ids = append(ids, "SELECT id FROM machines WHERE serial = "+b.text(q.Serial)+" COLLATE NOCASE AND serial = "+b.text(q.Serial))
+	for _, by := range []struct{ column, value string }{{"uuid", q.UUID}, {"serial", q.Serial}} {
+		if by.value != "" { // COLLATE NOCASE, as its index
+			value := b.text(by.value)
+			ids = append(ids, "SELECT id FROM machines WHERE "+by.column+" = "+value+" COLLATE NOCASE AND "+by.column+" = "+value)
+		}
 	}
 	return ids, nil
 }

@@ -61,9 +61,13 @@ func TestSearchOfAnOlderDatabase(t *testing.T) {
 	if err := embedded(t, n).Commit(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
-	execute(t, rqlite.Config{HTTP: n.Client()}, `DROP TABLE machine_trigrams`,
+	var undo []string
+	for trigger, when := range map[string]string{"machines_insert": "INSERT", "machines_search": "UPDATE", "machines_delete": "DELETE"} {
+		undo = append(undo, "DROP TRIGGER "+trigger, "CREATE TRIGGER "+trigger+" AFTER "+when+" ON machines BEGIN SELECT 1; END")
+	}
+	execute(t, rqlite.Config{HTTP: n.Client()}, append(undo, `DROP TABLE machine_unindexed`, `DROP TABLE machine_trigrams`,
 		`CREATE VIRTUAL TABLE machine_trigrams USING fts5 (search, content = 'machines', content_rowid = 'row', tokenize = 'trigram')`,
-		`INSERT INTO machine_trigrams (machine_trigrams) VALUES ('rebuild')`, `DELETE FROM schema_migrations WHERE version >= 7`)
+		`INSERT INTO machine_trigrams (machine_trigrams) VALUES ('rebuild')`, `DELETE FROM schema_migrations WHERE version >= 7`)...)
 	s := embedded(t, n)
 	for _, c := range []registry.Change{after, {Op: "delete", Delete: []registry.Machine{{ID: before.Put[0].ID, Version: 1}}}} {
 		wantFound(t, s, "me-000001", before.Put[0].ID)

@@ -222,7 +222,7 @@ func lookup(t registry.Term, value string, k key, b *builder) string {
 	switch t.Field { // whose indexes have the machines without one, too
 	case registry.FieldState:
 		return of + "state = " + b.text(value)
-	case registry.FieldSerial, registry.FieldVendor, registry.FieldModel:
+	case registry.FieldSerial, registry.FieldUUID, registry.FieldVendor, registry.FieldModel:
 		return of + string(t.Field) + " COLLATE NOCASE = " + b.text(value)
 	}
 	if value == "" {
@@ -253,7 +253,7 @@ func lookupPart(f registry.Field, value string, k key, b *builder) string {
 	case registry.FieldAny, registry.FieldName, registry.FieldSerial, registry.FieldModel,
 		registry.FieldMAC, registry.FieldIP, registry.FieldBMC, registry.FieldTag:
 		if query := trigrams(value); query != "" {
-			return "SELECT rowid AS row FROM machine_trigrams WHERE machine_trigrams MATCH " + b.text(query)
+			return "SELECT rowid AS row FROM machine_trigrams WHERE machine_trigrams MATCH " + b.text(query) + " UNION ALL " + searchUnindexed(value, b)
 		}
 	}
 	return ""

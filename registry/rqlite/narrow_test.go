@@ -18,7 +18,7 @@ func TestFilterOfMany(t *testing.T) {
 		for n := from; n < from+500; n++ {
 			m := newMachine(n)
 			m.State, m.Tags, m.Labels = registry.Ready, []string{"common"}, map[string]string{"half": fmt.Sprint(n % 2)}
-			m.Hardware.System = registry.System{Vendor: "Acme", Product: "Rocket", Serial: fmt.Sprintf("SN%05d", n)}
+			m.Hardware.System = registry.System{Vendor: "Acme", Product: "Rocket", Serial: fmt.Sprintf("SN%05d", n), UUID: fmt.Sprintf("uuid-%04d", n)}
 			if n < machines-600 {
 				m.Labels["early"] = "yes"
 			}
@@ -39,7 +39,7 @@ func TestFilterOfMany(t *testing.T) {
 	for _, filter := range []string{
 		"state:ready", "state:failed", "tag:common", "tag:rare", "tag:common state:failed", "tag:common state:ready", "tag:common state:ready vendor:acme -tag:rare", "tag:common state:ready,failed rocket", "tag:rare state:ready", "state:ready,failed",
 		"vendor:acme tag:rare", "rocket", "rocket tag:rare", "rocket -tag:rare", "sn00", "sn00007", "sn00007,sn01007", "00", "label.half:1", "label.half:1 tag:rare",
-		"model:~rock state:failed", "label.early:yes label.late:yes", "late label.early:yes", "label.early:yes label.late:yes -state:failed", "late label.early:yes state:ready", "model:~nothing", "serial:~0100 -state:failed", "serial:SN00012", "owner:nobody", "vendor:acme", "model:rocket", "-tag:common", "online:yes", "name:" + all[5].Name,
+		"model:~rock state:failed", "label.early:yes label.late:yes", "late label.early:yes", "label.early:yes label.late:yes -state:failed", "late label.early:yes state:ready", "model:~nothing", "serial:~0100 -state:failed", "serial:SN00012", "uuid:UUID-0012", "uuid:~d-0012", "owner:nobody", "vendor:acme", "model:rocket", "-tag:common", "online:yes", "name:" + all[5].Name,
 	} {
 		for _, sort := range []string{"name", "-name", "model", "-registered", "state"} {
 			q := registry.Query{Limit: 40, Brief: true}

@@ -5,21 +5,12 @@ import (
 	"testing"
 
 	"dragonfly/registry"
-	"dragonfly/registry/rqlite/node"
 )
 
 // A machine whose events never end loses its own oldest ones, and those of others only
 // go when there are too many without these.
 func TestPruneEvents(t *testing.T) {
-	n, err := node.Start(t.Context(), node.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Close()
-	s, err := Open(t.Context(), Embedded(n))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := startStore(t)
 	c := registry.Change{Op: "events", Events: []registry.Event{{Machine: "m-quiet"}, {Message: "of none"}, {Message: "of none"}}}
 	for range 9 {
 		c.Events = append(c.Events, registry.Event{Machine: "m-loud"})

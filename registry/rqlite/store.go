@@ -71,7 +71,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &Store{db: db, batch: &batcher{db: db}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)), copy: cfg.Copy}
+	log := cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	s := &Store{db: db, batch: &batcher{db: db, log: log}, log: log, copy: cfg.Copy}
 	if s.copy == nil {
 		s.copy = copyFrom(base, cfg.HTTP)
 	}
@@ -89,6 +90,9 @@ func (s *Store) prepare(ctx context.Context) error {
 		return nil
 	}
 	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	if err := s.recount(ctx); err != nil {
 		return err
 	}
 	s.migrated.Store(true)
@@ -126,7 +130,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) error {
 	if err != nil {
 		return err
 	}
-	return s.pruneEvents(ctx, maxMachineEvents, maxEvents)
+	return errors.Join(s.pruneEvents(ctx, maxMachineEvents, maxEvents), s.recount(ctx))
 }
 
 // pruneEvents keeps the newest events of each machine, and the newest of those that are

@@ -21,6 +21,7 @@ import (
 type writes struct {
 	rows     [steps][]byte
 	hardware []hardwareRow
+	added    int // machines
 }
 
 // hardwareRow is a row of machine_hardware.
@@ -82,7 +83,7 @@ func (w *writes) reset() {
 		w.rows[s] = w.rows[s][:0]
 	}
 	clear(w.hardware)
-	w.hardware = w.hardware[:0]
+	w.hardware, w.added = w.hardware[:0], 0
 }
 
 // merge appends the rows of another change.
@@ -90,7 +91,7 @@ func (w *writes) merge(other *writes) {
 	for s := range w.rows {
 		w.rows[s] = append(w.rows[s], other.rows[s]...)
 	}
-	w.hardware = append(w.hardware, other.hardware...)
+	w.hardware, w.added = append(w.hardware, other.hardware...), w.added+other.added
 }
 
 // bytes is the size of the parameters.
@@ -197,6 +198,7 @@ func (w *writes) put(op string, m *registry.Machine, recorded time.Time) (err er
 	w.hardware = append(w.hardware, hardwareRow{m.ID, millis(recorded), m.Packed})
 	var errs []error
 	if m.Version == 0 { // without the triggers of a change, whose programs are most of preparing it
+		w.added++
 		errs = append(errs, w.add(addMachines, machineRow(*m)...))
 	} else {
 		errs = append(errs, w.add(checkVersions, op, m.ID, m.Version), w.add(storeMachines, machineRow(*m)...))
