@@ -60,7 +60,7 @@ func (s *Store) fewOf(ctx context.Context, terms registry.Filter, now time.Time)
 		return nil, false, nil
 	}
 	b := builder{}
-	sql := together(terms, now, &b) + limited(few+1)
+	sql := together(terms, now, few+1, &b)
 	rows, err = s.rowsOf(ctx, statement{name: "narrow a filter down", args: b.args,
 		sql: "SELECT coalesce(group_concat(row), '') FROM (" + sql + ")"})
 	if err != nil {
@@ -73,38 +73,37 @@ func (s *Store) fewOf(ctx context.Context, terms registry.Filter, now time.Time)
 	return rows, true, nil
 }
 
-// together is a query of the rows that all of some terms select, up to its limit. By
-// their IDs no machine is read of those that only some of them select, but the index of
-// trigrams does not know these. What is kept apart from machines comes first: a machine
-// has few of all tags there are.
-func together(terms registry.Filter, now time.Time, b *builder) string {
-	by, first := byRow, slices.Clone(terms)
-	if len(terms) > 1 && byID.knows(now, terms...) {
-		by = byID
-		slices.SortStableFunc(first, func(a, b registry.Term) int { return cmp.Compare(apart(b), apart(a)) })
+// together is a query of up to limit rows that all of some terms select. No machine is read
+// of those that only some of them select: what their indexes know by ID is put together by
+// ID. The index of trigrams does not know IDs.
+func together(terms registry.Filter, now time.Time, limit int, b *builder) string {
+	var ids, others registry.Filter
+	for _, t := range terms {
+		if byID.knows(now, t) {
+			ids = append(ids, t)
+		} else {
+			others = append(others, t)
+		}
 	}
-	selects := make([]string, len(first))
-	for i, t := range first {
-		from, _ := lookups(t, now, by, b)
-		selects[i] = "SELECT " + string(by) + " FROM (" + strings.Join(from, " UNION ALL ") + ")"
+	if len(ids) < 2 {
+		return intersect(byRow.selects(terms, now, b), limit)
 	}
-	sql, and := selects[0], " WHERE "
-	for _, other := range selects[1:] {
-		sql += and + "+" + string(by) + " IN (" + other + ")" // "+": else each machine is read, to compare what its index knows
-		and = " AND "
+	most := -1 // there is no telling which of them the others select
+	if len(others) == 0 {
+		most = limit
 	}
-	if by == byID {
-		return "SELECT row FROM machines WHERE id IN (" + sql + ")"
-	}
-	return sql
+	rows := "SELECT row FROM machines WHERE id IN (" + intersect(byID.selects(ids, now, b), most) + ")"
+	return intersect(append([]string{rows}, byRow.selects(others, now, b)...), limit)
 }
 
-// apart is 1 for what is kept in tables beside that of machines.
-func apart(t registry.Term) int {
-	if t.Field == registry.FieldTag || t.Field == registry.FieldLabel {
-		return 1
+// intersect is a query of what all of some queries select, up to limit of it; -1: all. In
+// order, since SQLite then merges what the indexes have in that order, and stops where one
+// of them ends.
+func intersect(selects []string, limit int) string {
+	if len(selects) == 1 {
+		return selects[0] + limited(limit)
 	}
-	return 0
+	return strings.Join(selects, " INTERSECT ") + " ORDER BY 1" + limited(limit)
 }
 
 // common is the terms that were found to select more than [few] machines, alone or
@@ -177,12 +176,33 @@ const (
 	byID  key = "id"
 )
 
-// knows reports whether an index tells by that key what each of some terms selects.
-func (k key) knows(now time.Time, terms ...registry.Term) bool {
-	return !slices.ContainsFunc(terms, func(t registry.Term) bool {
-		_, ok := lookups(t, now, k, &builder{})
-		return !ok
-	})
+// selects are queries of what each of some terms selects, those of few machines first.
+func (k key) selects(terms registry.Filter, now time.Time, b *builder) (selects []string) {
+	terms = slices.Clone(terms)
+	slices.SortStableFunc(terms, func(a, b registry.Term) int { return cmp.Compare(breadth(a), breadth(b)) })
+	for _, t := range terms {
+		from, _ := lookups(t, now, k, b)
+		if len(from) > 1 {
+			from = []string{"SELECT " + string(k) + " FROM (" + strings.Join(from, " UNION ALL ") + ")"}
+		}
+		selects = append(selects, from...)
+	}
+	return selects
+}
+
+// breadth is less for what selects fewer machines, in all likelihood. A machine has few of
+// all tags there are.
+func breadth(t registry.Term) int {
+	if t.Field == registry.FieldTag || t.Field == registry.FieldLabel {
+		return len(t.Values)
+	}
+	return 2 * len(t.Values)
+}
+
+// knows reports whether an index tells by that key what a term selects.
+func (k key) knows(now time.Time, t registry.Term) bool {
+	_, ok := lookups(t, now, k, &builder{})
+	return ok
 }
 
 // beside is a query of the machines of a table beside that of machines.
@@ -253,7 +273,7 @@ func lookupPart(f registry.Field, value string, k key, b *builder) string {
 	case registry.FieldAny, registry.FieldName, registry.FieldSerial, registry.FieldModel,
 		registry.FieldMAC, registry.FieldIP, registry.FieldBMC, registry.FieldTag:
 		if query := trigrams(value); query != "" {
-			return "SELECT rowid AS row FROM machine_trigrams WHERE machine_trigrams MATCH " + b.text(query) + " UNION ALL " + searchUnindexed(value, b)
+			return "SELECT row FROM (SELECT rowid AS row FROM machine_trigrams WHERE machine_trigrams MATCH " + b.text(query) + " UNION ALL " + searchUnindexed(value, b) + ")"
 		}
 	}
 	return ""
