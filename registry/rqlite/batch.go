@@ -119,8 +119,12 @@ func (b *batcher) send(ctx context.Context, all *writes, batch []*pending) (enou
 func (b *batcher) index(ctx context.Context, most int) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	if err := b.db.index(ctx, most); err != nil {
+	err := b.db.index(ctx, most)
+	if err != nil {
 		b.log.Warn("machines are not in the index of searches yet", "err", err)
+	}
+	if errors.Is(err, registry.ErrUnavailable) {
+		b.refuse(err)
 	}
 }
 
@@ -180,10 +184,10 @@ func (b *batcher) refuse(why error) {
 	}
 }
 
-// next takes what is written together next, and how many machines are to be
-// indexed; nothing, and the right to write is given back. Two changes of one machine cannot share a transaction, since the
-// second one names the version that the first one makes: it waits, and holds up no
-// other machine's.
+// next takes what is written together next, and says how many machines are to be
+// indexed; neither, and the right to write is given back. Two changes of one machine
+// cannot share a transaction, since the second one names the version that the first one
+// makes: it waits, and holds up no other machine's.
 func (b *batcher) next() (batch []*pending, index int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
