@@ -158,6 +158,9 @@ func (r *Registry) Watch(after uint64) (shown []Deployment, next uint64, more <-
 	t := r.tracks
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if after >= t.seq {
+		return nil, t.seq, t.more
+	}
 	for _, id := range slices.Sorted(maps.Keys(t.by)) {
 		if k := t.by[id]; k.seq > after {
 			shown = append(shown, k.Deployment)

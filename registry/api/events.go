@@ -92,8 +92,10 @@ func (s *Server) startOf(in *eventsInput) (int64, error) {
 // happens is written in ticks, the same for all streams, so that a burst costs
 // one write and one encoding, and not one for each event and client.
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64) {
+	s.beats.join()
+	defer s.beats.leave()
 	out := http.NewResponseController(w)
-	_, shown, _ := s.registry.Watch(0)
+	shown := s.beats.now().shown
 	if out.Flush() != nil { // the headers
 		return
 	}
@@ -156,29 +158,10 @@ func frameOf(events []registry.Event) (first []registry.Event, more bool) {
 // while. Those of the tick before that were too many for one frame are not waited for.
 func (s *Server) burst(ctx context.Context, after int64, shown uint64, more bool) ([]registry.Event, error) {
 	feed := s.registry.Feed()
-	if !more && (!s.await(ctx, after, shown) || feed.Last() == after) {
+	if !more && (!s.beats.await(ctx, moment{after, shown}) || feed.Last() == after) {
 		return nil, ctx.Err()
 	}
 	return feed.Next(ctx, after)
-}
-
-// await waits for something to happen, and then to the end of the tick. It reports
-// whether something did, within the time that a stream may be idle.
-func (s *Server) await(ctx context.Context, after int64, shown uint64) (happened bool) {
-	if progress, _, moved := s.registry.Watch(shown); len(progress) == 0 {
-		idle := time.NewTimer(sseIdle)
-		defer idle.Stop()
-		select {
-		case <-s.registry.Feed().Moved(after):
-		case <-moved:
-		case <-idle.C:
-			return false
-		case <-ctx.Done():
-			return false
-		}
-	}
-	now := time.Now()
-	return sleep(ctx, now.Truncate(sseTick).Add(sseTick).Sub(now))
 }
 
 // sleep waits for d and reports whether it passed before ctx ended.

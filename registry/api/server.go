@@ -36,6 +36,7 @@ type Server struct {
 	backups  BackupKeeper
 	log      *slog.Logger
 	frames   frames
+	beats    beats
 	now      func() time.Time
 }
 
@@ -62,7 +63,7 @@ type Config struct {
 // returns.
 func Mount(router chi.Router, cfg Config) huma.API {
 	s := &Server{registry: cfg.Registry, tokens: cfg.Tokens, accounts: cfg.Accounts, requests: cfg.Requests, sealer: cfg.Sealer,
-		cluster: cfg.Cluster, images: cfg.Images, backups: cfg.Backups, log: cfg.Log, now: time.Now}
+		cluster: cfg.Cluster, images: cfg.Images, backups: cfg.Backups, log: cfg.Log, beats: beats{registry: cfg.Registry}, now: time.Now}
 	config := huma.DefaultConfig("Dragonfly", "v1")
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.SchemasPath = ""  // the schemas are in the OpenAPI document
