@@ -17,8 +17,8 @@ import (
 	"dragonfly/registry/api"
 )
 
-// TestStreamsInStep follows events by streams that begin now and later, at any pace. Each stream gets all of
-// them in their order, and when the last one has gone nothing is left of them.
+// TestStreamsInStep follows events by streams that begin now and later, at any pace. Each
+// stream gets all of them in their order, and when the last one has gone nothing is left.
 func TestStreamsInStep(t *testing.T) {
 	s := serve(t)
 	reply, err := s.agent().Register(t.Context(), request())

@@ -211,10 +211,10 @@ func (b *batcher) next() (batch []*pending, index int) {
 	}
 	b.waiting = later
 	switch {
-	case b.unindexed > maxUnindexed:
-		index = indexMost + b.unindexed - maxUnindexed
 	case b.unindexed >= indexSome && len(batch) == 0:
-		index = min(indexMost, b.unindexed)
+		index = min(b.unindexed, indexMost)
+	case b.unindexed > maxUnindexed:
+		index = min(b.unindexed-maxUnindexed+indexMost, 5*indexMost)
 	}
 	b.unindexed -= index
 	if len(batch) == 0 && index == 0 {

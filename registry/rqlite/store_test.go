@@ -3,7 +3,6 @@ package rqlite_test
 import (
 	"net/http/httptest"
 	"net/http/httputil"
-	"sync"
 	"testing"
 
 	"dragonfly/registry"
@@ -12,25 +11,9 @@ import (
 	"dragonfly/registry/rqlite/node"
 )
 
-// starting holds one start back while another runs: rqlite sets the defaults of
-// its raft logger, which are the process's. The appliance starts one node.
-var starting sync.Mutex
-
-// startNode starts an embedded node that ends with the test.
 func startNode(t testing.TB, dir string) *node.Node {
 	t.Helper()
-	starting.Lock()
-	n, err := node.Start(t.Context(), node.Config{Dir: dir})
-	starting.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Errorf("close node: %v", err)
-		}
-	})
-	return n
+	return rqlite.StartNode(t, dir)
 }
 
 // embedded opens a store over a node in memory.

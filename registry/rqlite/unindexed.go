@@ -11,8 +11,8 @@ import (
 // search reads those that are unindexed one by one, so there are never very many.
 const (
 	indexSome    = 256    // are worth a transaction when nobody writes
-	indexMost    = 1000   // at once, which keeps others waiting
-	maxUnindexed = 16_000 // with more, they are indexed while others wait to write
+	indexMost    = 1000   // at once, which keeps others waiting some 6 ms
+	maxUnindexed = 16_000 // with more, up to five times as many at once, while others wait
 )
 
 // index takes some machines into the index of trigrams, the oldest first. It can be done

@@ -11,23 +11,7 @@ import (
 
 	"dragonfly/registry"
 	"dragonfly/registry/registrytest"
-	"dragonfly/registry/rqlite/node"
 )
-
-// startStore is a store over a node of its own.
-func startStore(t *testing.T) *Store {
-	t.Helper()
-	n, err := node.Start(t.Context(), node.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = n.Close() })
-	s, err := Open(t.Context(), Embedded(n))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // indexing is a store whose machines are all in the index of searches: those of the
 // contract are too few to be taken into it.
