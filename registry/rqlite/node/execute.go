@@ -23,28 +23,21 @@ func (n *Node) Execute(ctx context.Context, sql []string, params [][]any) (tried
 	if err != nil {
 		return 0, "", err
 	}
-	if err := n.gate.enter(); err != nil {
-		return 0, "", err
-	}
 	type answer struct {
 		results []*proto.ExecuteQueryResponse
 		err     error
 	}
-	done := make(chan answer, 1)
-	go func() { // a write that has begun cannot be taken back
-		defer n.gate.leave()
+	a, err := inside(ctx, n.gate, func() answer {
 		results, _, err := n.store.Execute(request)
-		done <- answer{results, err}
-	}()
-	select {
-	case a := <-done:
-		if errors.Is(a.err, store.ErrNotLeader) || a.err != nil && n.member != nil {
-			return 0, "", errors.ErrUnsupported
-		}
-		return len(a.results), refusal(a.results), a.err
-	case <-ctx.Done():
-		return 0, "", context.Cause(ctx)
+		return answer{results, err}
+	})
+	switch {
+	case err != nil:
+		return 0, "", err
+	case errors.Is(a.err, store.ErrNotLeader) || a.err != nil && n.member != nil:
+		return 0, "", errors.ErrUnsupported
 	}
+	return len(a.results), refusal(a.results), a.err
 }
 
 // refusal is what SQLite said of the last statement; rqlite stops at one that is

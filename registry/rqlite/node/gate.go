@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,34 +38,42 @@ func newGate(h http.Handler) *gate { return &gate{handler: h, empty: make(chan s
 // parts that only start with it, and would panic.
 var served = [...]string{"/db/query", "/db/execute", "/db/request", "/readyz"}
 
-// RoundTrip answers req, or gives up when its context ends. The handler then
-// still finishes: a write that has begun cannot be taken back.
+// RoundTrip answers req, or gives up when its context ends.
 func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !slices.Contains(served[:], req.URL.Path) || req.URL.Query().Has("queue") {
 		return nil, fmt.Errorf("%s: not served by the embedded database", req.URL.Path)
 	}
-	if err := g.enter(); err != nil {
-		return nil, err
-	}
 	// The body is read here, since a RoundTripper may not touch it after returning.
 	body, err := readBody(req)
 	if err != nil {
-		g.leave()
 		return nil, err
 	}
 	inner := req.Clone(req.Context())
 	inner.Body = io.NopCloser(bytes.NewReader(body))
-	answer := make(chan *http.Response, 1)
+	return inside(req.Context(), g, func() *http.Response { return g.call(inner).response(req) })
+}
+
+// inside runs do while the gate is open, and returns its answer, or why ctx ended
+// before. What has begun then still finishes: a write cannot be taken back. Once ctx has
+// ended nothing begins.
+func inside[T any](ctx context.Context, g *gate, do func() T) (T, error) {
+	var none T
+	if ctx.Err() != nil {
+		return none, context.Cause(ctx)
+	}
+	if err := g.enter(); err != nil {
+		return none, err
+	}
+	answer := make(chan T, 1)
 	go func() {
 		defer g.leave()
-		rec := g.call(inner)
-		answer <- rec.response(req)
+		answer <- do()
 	}()
 	select {
-	case resp := <-answer:
-		return resp, nil
-	case <-req.Context().Done():
-		return nil, req.Context().Err()
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
 	}
 }
 

@@ -83,6 +83,19 @@ func TestGateLetsGoWithTheContext(t *testing.T) {
 	})
 }
 
+func TestGateIsShutToAContextThatHasEnded(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	g := newGate(nil)
+	_, err := inside(ended, g, func() bool { t.Error("what was asked for began"); return true })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("it is let in: %v", err)
+	}
+	if err := g.shut(time.Second); err != nil { // which waits for it
+		t.Error(err)
+	}
+}
+
 func TestGateSurvivesAPanic(t *testing.T) {
 	g := newGate(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }))
 	resp, err := pass(t.Context(), g)

@@ -23,28 +23,21 @@ func (n *Node) Query(ctx context.Context, sql string, params []any, latest bool)
 	if err != nil {
 		return nil, "", err
 	}
-	if err := n.gate.enter(); err != nil {
-		return nil, "", err
-	}
 	type answer struct {
 		results []*proto.QueryRows
 		err     error
 	}
-	done := make(chan answer, 1)
-	go func() { // a query that has begun cannot be broken off
-		defer n.gate.leave()
+	a, err := inside(ctx, n.gate, func() answer {
 		results, _, err := n.store.Query(request)
-		done <- answer{results, err}
-	}()
-	select {
-	case a := <-done:
-		if a.err != nil || len(a.results) != 1 {
-			return nil, "", errors.ErrUnsupported
-		}
-		return values(a.results[0]), a.results[0].GetError(), nil
-	case <-ctx.Done():
-		return nil, "", context.Cause(ctx)
+		return answer{results, err}
+	})
+	switch {
+	case err != nil:
+		return nil, "", err
+	case a.err != nil || len(a.results) != 1:
+		return nil, "", errors.ErrUnsupported
 	}
+	return values(a.results[0]), a.results[0].GetError(), nil
 }
 
 func queryRequest(sql string, params []any, latest bool) (*proto.QueryRequest, error) {
