@@ -74,6 +74,7 @@ func TestBrowserPalette(t *testing.T) {
 	w.Eval(open)
 	w.Wait(`document.getElementById("palette").open && document.activeElement.id === "sought"`)
 	w.Do(chromedp.KeyEvent("heron"))
+	w.Wait(`document.querySelectorAll("#palette [role=option]")[1]?.textContent.includes("amber-heron-0017")`)
 	picked("amber-heron-0007")
 	w.Do(chromedp.KeyEvent("\u0301")) // arrow down
 	picked("amber-heron-0017")
@@ -93,6 +94,44 @@ func TestBrowserPalette(t *testing.T) {
 	picked("API reference")
 	w.Do(chromedp.KeyEvent("\r"))
 	w.Wait(`location.pathname === "/docs"`)
+}
+
+// Who types and goes on by arrow and Enter before the answer is there gets what the text
+// finds, and never what the list had before.
+func TestBrowserPaletteTakesKeysEarly(t *testing.T) {
+	u := newUI(t, newRack(30))
+	held, went := make(chan struct{}), make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/palette" && r.FormValue("q") == "heron":
+			select {
+			case <-held:
+			case <-r.Context().Done():
+			}
+		case strings.HasPrefix(r.URL.Path, "/machines/m-"):
+			went <- r.URL.Path
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		u.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(server.URL+"/machines"), chromedp.WaitVisible(chromedp.CSS("[data-open=palette]")))
+	w.Eval(`document.dispatchEvent(new KeyboardEvent("keydown", {key: "k", ctrlKey: true, bubbles: true, cancelable: true}))`)
+	w.Says("#palette [aria-selected=true]", "Machines")
+	w.Do(chromedp.KeyEvent("hero"))
+	w.Says("#palette [aria-selected=true]", "amber-heron-0007")
+	w.Do(chromedp.KeyEvent("n\u0301\r")) // arrow down, Enter
+	time.Sleep(100 * time.Millisecond)   // in which nothing may happen
+	if len(went) > 0 {
+		t.Fatalf("Enter did not wait for the answer: %s", <-went)
+	}
+	close(held)
+	if at := <-went; at != "/machines/"+testMachine(17).ID {
+		t.Errorf("Enter led to %s", at)
+	}
 }
 
 // An Enter that is pressed again while a page is on its way goes to the palette, and not

@@ -2,8 +2,11 @@ import { chosenCount } from "./choose.js";
 
 // The palette: a text narrows what can be done, arrows go through it, Enter does it. The
 // server knows what there is; nothing is shown twice or in the wrong order when answers
-// overtake each other, because an older question is dropped.
+// overtake each other, because an older question is dropped. Keys do not wait for answers:
+// what an arrow leads to stays chosen, and an Enter is for what the text finds.
 let asked = null;
+let answered = Promise.resolve(false); // whether the list is of what was asked last
+let picked = ""; // where the line leads that arrows led to since
 let at = ""; // the path of the machine that has the focus
 
 const dialog = () => document.getElementById("palette");
@@ -13,6 +16,8 @@ const options = () => [...dialog().querySelectorAll("[role=option]:not([aria-dis
 function say(text) {
   document.getElementById("palette-says").textContent = text;
 }
+
+const goal = ({ dataset }) => dataset.href ?? dataset.press;
 
 function select(option) {
   dialog().querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
@@ -31,20 +36,27 @@ function show(html) {
   const fault = list.querySelector("[data-fault]");
   fault?.remove();
   const all = options();
-  select(all[0]);
+  select(all.find((option) => goal(option) === picked) ?? all[0]);
   say(fault?.textContent ?? (all.length ? "" : "Nothing matches. Part of a name, a serial number or an address will do, or a filter such as state:failed."));
 }
 
-async function seek() {
+function seek() {
   asked?.abort();
   asked = new AbortController();
+  picked = "";
+  answered = answer(asked.signal);
+}
+
+async function answer(signal) {
   const query = new URLSearchParams({ q: box().value, at, chosen: String(chosenCount()) });
   try {
-    const answer = await fetch("/palette?" + query, { signal: asked.signal });
-    if (answer.ok) return show(await answer.text());
-    say(answer.status === 401 ? "Your session has ended. Reload the page and sign in." : "The server cannot answer now.");
+    const found = await fetch("/palette?" + query, { signal });
+    if (found.ok) show(await found.text());
+    else say(found.status === 401 ? "Your session has ended. Reload the page and sign in." : "The server cannot answer now.");
+    return found.ok;
   } catch (error) {
     if (error.name !== "AbortError") say("The server does not answer.");
+    return false;
   }
 }
 
@@ -63,7 +75,15 @@ function choose(option, apart) {
 function move(by) {
   const all = options();
   const now = all.findIndex((option) => option.getAttribute("aria-selected") === "true");
-  select(all[(now + by + all.length) % all.length]);
+  const option = all[(now + by + all.length) % all.length];
+  select(option);
+  if (option) picked = goal(option);
+}
+
+// enter chooses what is selected once the list is of what the text asks for.
+async function enter(apart) {
+  const { signal } = asked;
+  if ((await answered) && !signal.aborted && dialog().open) choose(dialog().querySelector("[aria-selected=true]"), apart);
 }
 
 const steps = { ArrowDown: 1, ArrowUp: -1 };
@@ -96,7 +116,7 @@ export function followPalette() {
   box().addEventListener("input", seek);
   box().addEventListener("keydown", (event) => {
     if (event.isComposing) return;
-    if (event.key === "Enter") choose(dialog().querySelector("[aria-selected=true]"), event.ctrlKey || event.metaKey);
+    if (event.key === "Enter") enter(event.ctrlKey || event.metaKey);
     else if (steps[event.key]) move(steps[event.key]);
     else return;
     event.preventDefault();
