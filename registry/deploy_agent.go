@@ -17,6 +17,12 @@ type AgentBoot struct {
 	ID    string // what its kernel calls it
 }
 
+// BootToken is what the token says that a boot script gives to the agent.
+type BootToken struct {
+	MAC  MAC    // the machine boots from
+	Boot string // the Token of an [AgentBoot]
+}
+
 // MachineToken is what the token of an agent says that has registered.
 type MachineToken struct {
 	ID      string // of the machine

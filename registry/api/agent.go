@@ -28,7 +28,7 @@ func (s *Server) mountAgent(api huma.API) {
 		OperationID: "next", Method: http.MethodGet, Path: "/api/v1/agent/next",
 		Summary: "Wait for the next instruction (machine token)", Tags: []string{"agent"}, Security: security,
 		Errors:      []int{401, 422, 503},
-		Middlewares: huma.Middlewares{authorise(api, s.checkMachine)},
+		Middlewares: huma.Middlewares{authorise(api, s.tokens.CheckMachine)},
 	}, s.next)
 	s.mountAgentDeployment(api, security)
 }
@@ -52,13 +52,9 @@ func authorise[T any](api huma.API, check func(token string) (T, error)) func(hu
 			_ = huma.WriteErr(api, ctx, http.StatusUnauthorized, err.Error())
 			return
 		}
-		ctx = huma.WithValue(huma.WithValue(ctx, bearerKey{}, who), tokenKey{}, strings.TrimSpace(token))
-		next(huma.WithValue(ctx, remoteKey{}, ctx.RemoteAddr()))
+		next(huma.WithValue(huma.WithValue(ctx, bearerKey{}, who), remoteKey{}, ctx.RemoteAddr()))
 	}
 }
-
-// tokenKey is the token itself.
-type tokenKey struct{}
 
 type remoteKey struct{}
 
@@ -72,14 +68,6 @@ func remote(ctx context.Context) netip.Addr {
 	return peer.Addr().Unmap()
 }
 
-// machineBearer is the machine, and the boot of it, that a token was given to.
-type machineBearer struct{ id, boot, renewed string }
-
-func (s *Server) checkMachine(token string) (machineBearer, error) {
-	m, err := s.tokens.CheckMachine(token)
-	return machineBearer{m.ID, m.Boot, m.Renewed}, err
-}
-
 type registerInput struct {
 	Body registerBody
 }
@@ -90,23 +78,23 @@ type registerOutput struct {
 }
 
 func (s *Server) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
-	if mac := bearer[registry.MAC](ctx); in.Body.MAC != mac {
-		return nil, huma.Error403Forbidden(fmt.Sprintf("the boot token was given to %s, not to %s", mac, in.Body.MAC))
+	token := bearer[registry.BootToken](ctx)
+	if in.Body.MAC != token.MAC {
+		return nil, huma.Error403Forbidden(fmt.Sprintf("the boot token was given to %s, not to %s", token.MAC, in.Body.MAC))
 	}
-	token, _ := ctx.Value(tokenKey{}).(string)
 	system := in.Body.Hardware.System
-	if _, err := s.tokens.BindBoot(token, system.UUID+"/"+system.Serial); err != nil {
+	if err := s.tokens.BindBoot(token, system.UUID+"/"+system.Serial); err != nil {
 		return nil, huma.Error401Unauthorized(err.Error())
 	}
 	m, created, err := s.registry.Register(ctx, registry.Registration{
 		MAC: in.Body.MAC, MACs: in.Body.MACs, Hostname: in.Body.Hostname,
-		Address: remote(ctx), Hardware: in.Body.Hardware, Boot: s.tokens.BootOf(token),
+		Address: remote(ctx), Hardware: in.Body.Hardware, Boot: token.Boot,
 	})
 	if err != nil {
 		return nil, s.problem(err)
 	}
 	out := &registerOutput{Status: http.StatusOK, Body: RegisterReply{
-		Status: "committed", ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID, s.tokens.BootOf(token)), Next: registry.Wait,
+		Status: "committed", ID: m.ID, Name: m.Name, State: m.State, Token: s.tokens.Machine(m.ID, token.Boot), Next: registry.Wait,
 	}}
 	if m.Deployment != "" && m.BootNext == registry.BootAgent && !m.Journaled {
 		out.Body.Next = registry.Deploy
@@ -134,13 +122,13 @@ func (s *Server) next(ctx context.Context, in *nextInput) (*nextOutput, error) {
 		return nil, huma.Error422UnprocessableEntity("wait: want a duration such as 30s",
 			&huma.ErrorDetail{Location: "query.wait", Message: "want a duration such as 30s", Value: in.Wait})
 	}
-	who := bearer[machineBearer](ctx)
-	m, what, err := s.registry.Next(ctx, who.id, who.boot, wait)
+	who := bearer[registry.MachineToken](ctx)
+	m, what, err := s.registry.Next(ctx, who.ID, who.Boot, wait)
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, huma.Error401Unauthorized("this machine's record was removed; boot it again to register")
 	}
 	if err != nil {
 		return nil, s.problem(err)
 	}
-	return &nextOutput{Body: NextReply{Name: m.Name, State: m.State, Token: who.renewed, Next: what}}, nil
+	return &nextOutput{Body: NextReply{Name: m.Name, State: m.State, Token: who.Renewed, Next: what}}, nil
 }

@@ -65,7 +65,7 @@ const (
 const agentDeployment = agentPath + "deployment/"
 
 func (s *Server) mountAgentDeployment(api huma.API, security []map[string][]string) {
-	check := huma.Middlewares{authorise(api, s.checkMachine)}
+	check := huma.Middlewares{authorise(api, s.tokens.CheckMachine)}
 	huma.Register(api, huma.Operation{
 		OperationID: "claim-deployment", Method: http.MethodPost, Path: agentDeployment + "claim",
 		Summary: "Take up the machine's deployment (machine token)", Tags: []string{"agent"}, Security: security,
@@ -81,8 +81,8 @@ func (s *Server) mountAgentDeployment(api huma.API, security []map[string][]stri
 type workOutput struct{ Body Work }
 
 func (s *Server) claimDeployment(ctx context.Context, in *struct{ Body ClaimRequest }) (*workOutput, error) {
-	who := bearer[machineBearer](ctx)
-	d, recipe, err := s.registry.ClaimByAgent(ctx, who.id, registry.AgentBoot{Token: who.boot, ID: in.Body.BootID})
+	who := bearer[registry.MachineToken](ctx)
+	d, recipe, err := s.registry.ClaimByAgent(ctx, who.ID, registry.AgentBoot{Token: who.Boot, ID: in.Body.BootID})
 	if stale, is := errors.AsType[*registry.StaleBootError](err); is { // its agent restarts, and registers again
 		return nil, huma.Error401Unauthorized(stale.Error())
 	}
@@ -92,22 +92,22 @@ func (s *Server) claimDeployment(ctx context.Context, in *struct{ Body ClaimRequ
 	if err != nil {
 		return nil, s.problem(err)
 	}
-	return &workOutput{Work{Deployment: d.ID, Kind: d.Kind, Attempt: d.Attempt, Disk: d.Disk, Actions: recipe.Actions, ResumeFrom: d.Action, Wrote: d.Wrote, Token: who.renewed}}, nil
+	return &workOutput{Work{Deployment: d.ID, Kind: d.Kind, Attempt: d.Attempt, Disk: d.Disk, Actions: recipe.Actions, ResumeFrom: d.Action, Wrote: d.Wrote, Token: who.Renewed}}, nil
 }
 
 type reportOutput struct{ Body ReportReply }
 
 func (s *Server) reportDeployment(ctx context.Context, in *struct{ Body ReportRequest }) (*reportOutput, error) {
-	r, who := in.Body, bearer[machineBearer](ctx)
-	cancel, err := s.registry.Report(ctx, who.id, registry.ActionReport{Deployment: r.Deployment, Boot: who.boot, Attempt: r.Attempt,
+	r, who := in.Body, bearer[registry.MachineToken](ctx)
+	cancel, err := s.registry.Report(ctx, who.ID, registry.ActionReport{Deployment: r.Deployment, Boot: who.Boot, Attempt: r.Attempt,
 		Action: r.Action, State: r.State, Message: r.Message, Wrote: r.Wrote, Progress: r.Progress, LinesFrom: r.LinesFrom, Lines: r.Lines})
 	if err != nil {
 		return nil, s.problem(err)
 	}
 	if cancel != "" {
-		return &reportOutput{ReportReply{Do: ReportCancel, Reason: cancel, Token: who.renewed}}, nil
+		return &reportOutput{ReportReply{Do: ReportCancel, Reason: cancel, Token: who.Renewed}}, nil
 	}
-	return &reportOutput{ReportReply{Do: ReportContinue, Token: who.renewed}}, nil
+	return &reportOutput{ReportReply{Do: ReportContinue, Token: who.Renewed}}, nil
 }
 
 // Claim takes up the machine's deployment; 409 where there is none to take up. The

@@ -13,12 +13,10 @@ import (
 
 // Tokens checks and issues the tokens of machines.
 type Tokens interface {
-	CheckBoot(token string) (registry.MAC, error)
-	// BindBoot is CheckBoot, and makes a boot token good for one machine only.
-	BindBoot(token, identity string) (registry.MAC, error)
+	CheckBoot(token string) (registry.BootToken, error)
+	// BindBoot makes a boot token, which was checked, good for one machine only.
+	BindBoot(token registry.BootToken, identity string) error
 	CheckMachine(token string) (registry.MachineToken, error)
-	// BootOf names the boot that a boot token was given to, which was checked.
-	BootOf(token string) string
 	// Machine is a token for the agent of a machine, in the boot it registered from.
 	Machine(id, boot string) string
 }

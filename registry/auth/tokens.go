@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
 	"sync"
 	"time"
@@ -56,13 +57,15 @@ const (
 	tokenHead = 1 + 8
 	tokenTail = 16
 	bootNonce = 8
+
+	bootSubject = len(registry.MAC{}) + bootNonce
 )
 
 // Tokens issues and checks the tokens of machines. Every server on one database
 // shares the key.
 type Tokens struct {
-	key []byte
-	now func() time.Time
+	macs sync.Pool // of [hash.Hash], ready for what is to be signed
+	now  func() time.Time
 
 	mu    sync.Mutex
 	bound bindings
@@ -80,35 +83,30 @@ func NewTokens(ctx context.Context, secrets Secrets) (*Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the token key: %w", err)
 	}
-	return &Tokens{key: []byte(key), now: time.Now}, nil
+	t := &Tokens{now: time.Now}
+	t.macs.New = func() any { return hmac.New(sha256.New, []byte(key)) }
+	return t, nil
 }
 
 // Boot is a token for the agent that boots on the machine with mac.
 func (t *Tokens) Boot(mac registry.MAC) string {
-	subject := make([]byte, len(mac)+bootNonce)
+	subject := make([]byte, bootSubject)
 	rand.Read(subject[copy(subject, mac[:]):]) //nolint:errcheck // it never fails
 	return t.issue(bootKind, subject, bootTokenLife)
 }
 
-// CheckBoot returns the address that a boot token was given to, or [ErrToken].
-func (t *Tokens) CheckBoot(token string) (registry.MAC, error) {
+// CheckBoot returns what a boot token says, or [ErrToken].
+func (t *Tokens) CheckBoot(token string) (b registry.BootToken, err error) {
 	subject, _, err := t.check(bootKind, token)
-	if err == nil && len(subject) != len(registry.MAC{})+bootNonce {
+	if err == nil && len(subject) != bootSubject {
 		err = ErrToken
 	}
 	if err != nil {
-		return registry.MAC{}, err
+		return b, err
 	}
-	return registry.MAC(subject[:len(registry.MAC{})]), nil
-}
-
-// BootOf names the boot that a boot token was given to, which was checked.
-func (*Tokens) BootOf(token string) string {
-	b, err := base64.RawURLEncoding.DecodeString(token)
-	if at := len(b) - tokenTail - bootNonce; err == nil && at >= tokenHead {
-		return hex.EncodeToString(b[at : at+bootNonce])
-	}
-	return ""
+	nonce := subject[copy(b.MAC[:], subject):]
+	b.Boot = hex.EncodeToString(nonce)
+	return b, nil
 }
 
 // Machine is a token for the agent of a registered machine, in the boot that it
@@ -173,7 +171,9 @@ func (t *Tokens) check(want kind, token string) (subject []byte, left time.Durat
 }
 
 func (t *Tokens) sign(body []byte) []byte {
-	h := hmac.New(sha256.New, t.key)
+	h := t.macs.Get().(hash.Hash)
+	defer t.macs.Put(h)
+	h.Reset()
 	h.Write(body)
 	return h.Sum(nil)[:tokenTail]
 }

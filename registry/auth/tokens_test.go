@@ -23,8 +23,12 @@ func TestBootToken(t *testing.T) {
 	mac := registry.MAC{0x52, 0x54, 0, 1, 2, 3}
 	tokens := newTokens(t)
 	token := tokens.Boot(mac)
-	if got, err := tokens.CheckBoot(token); err != nil || got != mac {
-		t.Fatalf("own token: %v, %v", got, err)
+	first, err := tokens.CheckBoot(token)
+	if err != nil || first.MAC != mac || len(first.Boot) != 2*bootNonce {
+		t.Fatalf("own token: %+v, %v", first, err)
+	}
+	if second, err := tokens.CheckBoot(tokens.Boot(mac)); err != nil || second.MAC != mac || second.Boot == first.Boot {
+		t.Errorf("of the next boot: %+v, %v", second, err)
 	}
 	for name, bad := range map[string]string{
 		"empty":            "",
@@ -36,7 +40,7 @@ func TestBootToken(t *testing.T) {
 		"with a long tail": token + strings.Repeat("A", 64<<10),
 	} {
 		if got, err := tokens.CheckBoot(bad); !errors.Is(err, ErrToken) {
-			t.Errorf("%s: accepted for %v, %v", name, got, err)
+			t.Errorf("%s: accepted for %+v, %v", name, got, err)
 		}
 	}
 	tokens.now = func() time.Time { return time.Now().Add(bootTokenLife + time.Second) }
@@ -71,32 +75,33 @@ func TestMachineTokenIsRenewed(t *testing.T) {
 	}
 }
 
-func TestBootOf(t *testing.T) {
-	tokens, mac := newTokens(t), registry.MAC{0x52, 0x54, 0, 1, 2, 3}
-	first, second := tokens.BootOf(tokens.Boot(mac)), tokens.BootOf(tokens.Boot(mac))
-	if len(first) != 2*bootNonce || first == second || tokens.BootOf("Yg") != "" || tokens.BootOf("no base64 !") != "" {
-		t.Errorf("boots %q and %q", first, second)
-	}
-}
-
 func TestBootTokenIsForOneMachine(t *testing.T) {
 	mac := registry.MAC{0x52, 0x54, 0, 1, 2, 3}
 	tokens := newTokens(t)
 	token := tokens.Boot(mac)
 	for range 2 { // the second time, the answer to the first got lost
-		if got, err := tokens.BindBoot(token, "uuid-1/serial-1"); err != nil || got != mac {
-			t.Fatalf("the machine that boots: %v, %v", got, err)
+		if err := bind(tokens, token, "uuid-1/serial-1"); err != nil {
+			t.Fatalf("the machine that boots: %v", err)
 		}
 	}
-	if _, err := tokens.BindBoot(token, "uuid-2/serial-2"); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "another machine has used it") {
+	if err := bind(tokens, token, "uuid-2/serial-2"); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "another machine has used it") {
 		t.Errorf("another machine: %v", err)
 	}
-	if _, err := tokens.BindBoot(tokens.Boot(mac), "uuid-2/serial-2"); err != nil {
+	if err := bind(tokens, tokens.Boot(mac), "uuid-2/serial-2"); err != nil {
 		t.Errorf("the next boot from that address: %v", err)
 	}
-	if _, err := tokens.BindBoot("nonsense", "uuid-1/serial-1"); !errors.Is(err, ErrToken) {
+	if err := tokens.BindBoot(registry.BootToken{MAC: mac, Boot: "nonsense"}, "uuid-1/serial-1"); !errors.Is(err, ErrToken) {
 		t.Errorf("nonsense: %v", err)
 	}
+}
+
+// bind is what a registration with a token does.
+func bind(tokens *Tokens, token, identity string) error {
+	b, err := tokens.CheckBoot(token)
+	if err != nil {
+		return err
+	}
+	return tokens.BindBoot(b, identity)
 }
 
 // TestStrangerCannotUseUpABootToken has a stranger ask for a machine's script at
@@ -106,10 +111,10 @@ func TestStrangerCannotUseUpABootToken(t *testing.T) {
 	tokens, now := newTokens(t), time.Now()
 	tokens.now = func() time.Time { return now }
 	own, strangers := tokens.Boot(mac), tokens.Boot(mac)
-	if _, err := tokens.BindBoot(strangers, "stranger/stranger"); err != nil {
+	if err := bind(tokens, strangers, "stranger/stranger"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tokens.BindBoot(own, "uuid-1/serial-1"); err != nil {
+	if err := bind(tokens, own, "uuid-1/serial-1"); err != nil {
 		t.Errorf("the machine's own token: %v", err)
 	}
 }
@@ -121,7 +126,7 @@ func TestBindingsAreBounded(t *testing.T) {
 	var newest []string
 	for i := range maxBound + maxBound/4 {
 		token := tokens.Boot(registry.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)})
-		if _, err := tokens.BindBoot(token, "x"); err != nil {
+		if err := bind(tokens, token, "x"); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(tokens.bound.newer) + len(tokens.bound.older); n > maxBound {
@@ -132,7 +137,7 @@ func TestBindingsAreBounded(t *testing.T) {
 		}
 	}
 	for _, token := range newest {
-		if _, err := tokens.BindBoot(token, "another"); !errors.Is(err, ErrToken) {
+		if err := bind(tokens, token, "another"); !errors.Is(err, ErrToken) {
 			t.Fatalf("a token that was just used, by another machine: %v", err)
 		}
 	}
