@@ -10,7 +10,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +28,9 @@ import (
 // every address, serial number and UUID has it.
 type fleet struct {
 	tokens *auth.Tokens // nil: without a token
-	before []byte       // of the body, as text in pieces: between them goes the number
+	body   []byte
+	digits []int // where the number is in it
+	inMACs []int // where it is in an address
 	next   atomic.Int64
 }
 
@@ -43,7 +47,15 @@ func newFleet(tokens *auth.Tokens) *fleet {
 	if err != nil {
 		panic(err) // a constant
 	}
-	return &fleet{tokens: tokens, before: body}
+	return &fleet{tokens: tokens, body: body, digits: places(body, number), inMACs: places(body, numberInMAC)}
+}
+
+// places is where a text has a part.
+func places(text []byte, part string) (all []int) {
+	for _, found := range regexp.MustCompile(part).FindAllIndex(text, -1) {
+		all = append(all, found[0])
+	}
+	return all
 }
 
 // server is a rack server of the common kind, as its agent reports it.
@@ -73,16 +85,26 @@ func server() api.RegisterRequest {
 	return api.RegisterRequest{MAC: mac(0), MACs: []registry.MAC{mac(0), mac(1), mac(2), mac(3)}, Hostname: "host-" + number, Hardware: h}
 }
 
-// request is the whole HTTP request that registers the n-th machine.
-func (f *fleet) request(n int64) []byte {
+// request appends the whole HTTP request that registers the n-th machine.
+func (f *fleet) request(text []byte, n int64) []byte {
 	digits := fmt.Sprintf("%06x", n)
-	body := bytes.ReplaceAll(f.before, []byte(number), []byte(digits))
-	body = bytes.ReplaceAll(body, []byte(numberInMAC), []byte(digits[:2]+":"+digits[2:4]+":"+digits[4:]))
-	head := "POST /api/v1/agent/register HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+	inMAC := digits[:2] + ":" + digits[2:4] + ":" + digits[4:]
+	text = append(text, "POST /api/v1/agent/register HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"...)
 	if f.tokens != nil {
-		head += "Authorization: Bearer " + f.tokens.Boot(registry.MAC{0x52, 0x54, 0, byte(n >> 16), byte(n >> 8), byte(n)}) + "\r\n"
+		text = append(text, "Authorization: Bearer "...)
+		text = append(text, f.tokens.Boot(registry.MAC{0x52, 0x54, 0, byte(n >> 16), byte(n >> 8), byte(n)})...)
+		text = append(text, "\r\n"...)
 	}
-	return fmt.Appendf(nil, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
+	text = fmt.Appendf(text, "Content-Length: %d\r\n\r\n", len(f.body))
+	body := len(text)
+	text = append(text, f.body...)
+	for _, at := range f.digits {
+		copy(text[body+at:], digits)
+	}
+	for _, at := range f.inMACs {
+		copy(text[body+at:], inMAC)
+	}
+	return text
 }
 
 // caller is a client with one connection. It costs as little as it can, since it
@@ -105,11 +127,11 @@ func (c *caller) call(request []byte) error {
 	if _, err := c.conn.Write(request); err != nil {
 		return err
 	}
-	status, err := c.in.ReadString('\n')
+	line, err := c.in.ReadSlice('\n')
 	if err != nil {
 		return err
 	}
-	length := 0
+	status, length := string(line), 0
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
@@ -119,19 +141,17 @@ func (c *caller) call(request []byte) error {
 			break
 		}
 		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			if _, err := fmt.Sscan(string(value), &length); err != nil {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return err
 			}
 		}
 	}
-	body := make([]byte, length)
-	if _, err := io.ReadFull(c.in, body); err != nil {
+	if strings.HasPrefix(status, "HTTP/1.1 2") {
+		_, err := c.in.Discard(length)
 		return err
 	}
-	if !strings.HasPrefix(status, "HTTP/1.1 2") {
-		return fmt.Errorf("%s: %.300s", strings.TrimSpace(status), body)
-	}
-	return nil
+	body, err := io.ReadAll(io.LimitReader(c.in, int64(length)))
+	return errors.Join(err, fmt.Errorf("%s: %.300s", strings.TrimSpace(status), body))
 }
 
 // outcome is what a load got.
@@ -151,8 +171,9 @@ func (o outcome) quantile(share float64) time.Duration {
 }
 
 // press lets clients call at once, each with what work gives it, until that gives
-// nothing. What work returns is when the request was due; zero: now.
-func press(tb testing.TB, address string, clients int, work func() (request []byte, due time.Time)) outcome {
+// nothing. What work returns beside the request is when that was due; zero: now. It may
+// write the request over the client's last one.
+func press(tb testing.TB, address string, clients int, work func(last []byte) (request []byte, due time.Time)) outcome {
 	tb.Helper()
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -172,7 +193,7 @@ func press(tb testing.TB, address string, clients int, work func() (request []by
 		all.Go(func() {
 			var took []time.Duration
 			var err error
-			for request, due := work(); request != nil && err == nil; request, due = work() {
+			for request, due := work(nil); request != nil && err == nil; request, due = work(request[:0]) {
 				from := cmp.Or(due, time.Now())
 				err = c.call(request)
 				took = append(took, time.Since(from))
@@ -194,11 +215,11 @@ func press(tb testing.TB, address string, clients int, work func() (request []by
 // closed registers machine after machine for a time, without a pause.
 func (f *fleet) closed(tb testing.TB, address string, clients int, long time.Duration) outcome {
 	end := time.Now().Add(long)
-	return press(tb, address, clients, func() ([]byte, time.Time) {
+	return press(tb, address, clients, func(last []byte) ([]byte, time.Time) {
 		if time.Now().After(end) {
 			return nil, time.Time{}
 		}
-		return f.request(f.next.Add(1)), time.Time{}
+		return f.request(last, f.next.Add(1)), time.Time{}
 	})
 }
 
@@ -208,12 +229,12 @@ func (f *fleet) open(tb testing.TB, address string, rate int, long time.Duration
 	const clients = 200
 	begin, every := time.Now(), time.Second/time.Duration(rate)
 	var sent atomic.Int64
-	return press(tb, address, clients, func() ([]byte, time.Time) {
+	return press(tb, address, clients, func(last []byte) ([]byte, time.Time) {
 		due := begin.Add(every * time.Duration(sent.Add(1)))
 		if due.Sub(begin) > long {
 			return nil, time.Time{}
 		}
-		request := f.request(f.next.Add(1))
+		request := f.request(last, f.next.Add(1))
 		time.Sleep(time.Until(due))
 		return request, due
 	})
@@ -224,20 +245,20 @@ func (f *fleet) open(tb testing.TB, address string, rate int, long time.Duration
 func (f *fleet) storm(tb testing.TB, address string, clients, count int) outcome {
 	requests := make(chan []byte, count)
 	for range count {
-		requests <- f.request(f.next.Add(1))
+		requests <- f.request(nil, f.next.Add(1))
 	}
 	close(requests)
-	return press(tb, address, clients, func() ([]byte, time.Time) { return <-requests, time.Time{} })
+	return press(tb, address, clients, func([]byte) ([]byte, time.Time) { return <-requests, time.Time{} })
 }
 
 // again registers the first machines of the fleet once more, for a time.
 func (f *fleet) again(tb testing.TB, address string, clients, count int, long time.Duration) outcome {
 	end := time.Now().Add(long)
 	var sent atomic.Int64
-	return press(tb, address, clients, func() ([]byte, time.Time) {
+	return press(tb, address, clients, func(last []byte) ([]byte, time.Time) {
 		if time.Now().After(end) {
 			return nil, time.Time{}
 		}
-		return f.request(1 + sent.Add(1)%int64(count)), time.Time{}
+		return f.request(last, 1+sent.Add(1)%int64(count)), time.Time{}
 	})
 }

@@ -222,7 +222,7 @@ func BenchmarkRegistrations(b *testing.B) {
 			t.addOutcome(p, ", 1,000/s", 200, func() outcome { return p.fleet.open(b, p.address, 1000, slice) })
 		}
 	}
-	b.Logf("registrations of %d bytes\n%s", len(ours.fleet.request(1)), t.render())
+	b.Logf("registrations of %d bytes\n%s", len(ours.fleet.request(nil, 1)), t.render())
 	b.ReportMetric(0, "ns/op") // the table says it
 }
 
