@@ -14,7 +14,7 @@ const (
 	feedMemory = 4096                   // events kept in memory for listeners that follow closely
 	feedBatch  = 500                    // events read from the store at once
 	feedPoll   = 250 * time.Millisecond // other processes write to the same store
-	feedGather = 10 * time.Millisecond  // changes that are written together are read together
+	feedGather = 25 * time.Millisecond  // changes that are written together are read together
 )
 
 // Feed is the stream of events as every listener reads it: at its own pace, from
@@ -186,6 +186,9 @@ func (f *Feed) poll(ctx context.Context, apply func(context.Context, []Event) er
 			return err
 		}
 		f.append(events)
+		if len(events) < feedBatch { // what came meanwhile is told of
+			return nil
+		}
 	}
 }
 
