@@ -30,9 +30,9 @@ func (x *Index) entries(ids []string) []Entry {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if len(ids) == 0 {
-		all := make([]Entry, 0, len(x.byID))
-		for _, at := range x.byID {
-			all = append(all, x.kept.all[at].Entry)
+		all := make([]Entry, 0, x.kept.count())
+		for m := range x.kept.each() {
+			all = append(all, m.Entry)
 		}
 		return all
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -22,16 +23,16 @@ type Entry struct {
 // Index answers "which machine has this address" from memory, so that a boot
 // never waits for the database. It is safe for concurrent use.
 //
-// What finds a machine has its [place] and no pointer: with 100,000 machines, following
-// those is most of what the garbage collector does, and it has to whenever somebody reads
-// a few lists.
+// What finds a machine has its [place] and no pointer, and its texts are one: with 100,000
+// machines, following pointers is most of what the garbage collector does, and it has to
+// whenever somebody reads a few lists.
 type Index struct {
 	mu    sync.RWMutex
 	kept  places
 	byMAC map[MAC]place
-	byID  map[string]place
-	named map[string]place
-	alike marked // by what tells machines apart beside addresses
+	byID  hashed
+	named hashed // the machine that took the name last
+	alike hashed // by what tells machines apart beside addresses
 	state map[State]int
 	due   map[string]time.Time // the deadlines by ID
 	names
@@ -42,8 +43,8 @@ type Index struct {
 // indexed is a machine, the same for all it is found by.
 type indexed struct {
 	Entry
-	macs    []MAC // to drop those that moved away
-	marks   hashes
+	macs    string    // the bytes of its addresses, to drop those that moved away
+	marks   [2]uint64 // the hashes of its [marks]; 0 stands for one that it lacks
 	version int64
 
 	stranger bool // nothing tells but the wire that it is there
@@ -51,7 +52,7 @@ type indexed struct {
 
 // NewIndex returns an empty index.
 func NewIndex() *Index {
-	return &Index{byMAC: map[MAC]place{}, byID: map[string]place{}, named: map[string]place{}, alike: newMarked(),
+	return &Index{byMAC: map[MAC]place{}, byID: newHashed(), named: newHashed(), alike: newHashed(),
 		names: newNames(), state: map[State]int{}, due: map[string]time.Time{}}
 }
 
@@ -69,14 +70,29 @@ func (x *Index) Lookup(mac MAC) (Entry, bool) {
 func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return len(x.byID)
+	return x.kept.count()
 }
 
 // ids are those of all machines, in their order.
 func (x *Index) ids() []string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return slices.Sorted(maps.Keys(x.byID))
+	ids := make([]string, 0, x.kept.count())
+	for m := range x.kept.each() {
+		ids = append(ids, m.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// own is an ID as it is kept here, for who keeps it, too.
+func (x *Index) own(id string) string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if m, ok := x.machine(id); ok {
+		return m.ID
+	}
+	return id
 }
 
 // find returns the IDs of the machines that have one of the names or addresses.
@@ -93,8 +109,7 @@ func (x *Index) find(names []string, macs []MAC) (ids []string) {
 		found(at, ok)
 	}
 	for _, name := range names {
-		at, ok := x.named[name]
-		found(at, ok)
+		found(x.withName(name))
 	}
 	return ids
 }
@@ -105,11 +120,13 @@ func (x *Index) candidates(reg Registration) []string {
 	ids := x.find(nil, reg.MACs)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	x.alike.find(reg.Hardware.System, func(at place) {
-		if id := x.kept.all[at].ID; !slices.Contains(ids, id) {
-			ids = append(ids, id)
+	for _, hash := range x.marksOf(reg.Hardware.System) {
+		for at := range x.alike.find(hash) {
+			if id := x.kept.all[at].ID; !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
 		}
-	})
+	}
 	return ids
 }
 
@@ -127,8 +144,8 @@ func (x *Index) clear() {
 	defer x.mu.Unlock()
 	x.kept.clear()
 	clear(x.byMAC)
-	clear(x.byID)
-	clear(x.named)
+	x.byID.clear()
+	x.named.clear()
 	x.alike.clear()
 	clear(x.state)
 	clear(x.due)
@@ -178,17 +195,14 @@ func (x *Index) bootsNext(id string) BootTarget {
 func (x *Index) isNamed(name string) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	_, named := x.named[name]
+	_, named := x.withName(name)
 	return named
 }
 
 // put replaces what is known of m, unless something newer is: a write here and
 // what is read of the database may overtake one another.
 func (x *Index) put(m Machine) {
-	name := strings.Clone(m.Name) // which may be a piece of a registration, and would keep all of it
-	entry := indexed{Entry: Entry{ID: m.ID, Name: name, State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext, Boots: m.BootMAC()},
-		macs: slices.Clone(m.MACs), marks: x.alike.hashes(m.Hardware.System), version: m.Version}
-	entry.stranger = m.State == Discovered && entry.marks == (hashes{}) && hasGivenName(m, Registration{})
+	entry := x.entry(m)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	old, ok := x.machine(m.ID)
@@ -203,15 +217,50 @@ func (x *Index) put(m Machine) {
 	for _, mac := range m.MACs {
 		x.byMAC[mac] = at
 	}
-	x.alike.add(entry.marks, at)
-	x.named[name], x.byID[m.ID] = at, at
+	for _, hash := range entry.marks {
+		if hash != 0 {
+			x.alike.add(hash, at)
+		}
+	}
+	name := x.named.of(m.Name)
+	if other, taken := x.withName(m.Name); taken {
+		x.named.remove(name, other)
+	}
+	x.named.add(name, at)
+	x.byID.add(x.byID.of(m.ID), at)
 	x.state[m.State]++
 	if entry.stranger {
 		x.strangers++
 	}
 	if !m.Deadline.IsZero() {
-		x.due[m.ID] = m.Deadline
+		x.due[entry.ID] = m.Deadline
 	}
+}
+
+// entry is what is kept of m. Its texts are copies, since they may be pieces of a
+// registration, and would keep all of it; and they are one, which is found dead or alive
+// at once.
+func (x *Index) entry(m Machine) indexed {
+	var texts strings.Builder
+	texts.Grow(len(m.ID) + len(m.Name) + len(MAC{})*len(m.MACs))
+	texts.WriteString(m.ID)
+	texts.WriteString(m.Name)
+	for _, mac := range m.MACs {
+		texts.Write(mac[:])
+	}
+	id, rest := texts.String()[:len(m.ID)], texts.String()[len(m.ID):]
+	e := indexed{Entry: Entry{ID: id, Name: rest[:len(m.Name)], State: State(unique.Make(string(m.State)).Value()), Next: m.BootNext, Boots: m.BootMAC()},
+		macs: rest[len(m.Name):], marks: x.marksOf(m.Hardware.System), version: m.Version}
+	e.stranger = m.State == Discovered && e.marks == [2]uint64{} && hasGivenName(m, Registration{})
+	return e
+}
+
+// marksOf are the hashes of the [marks] of a system, of which there are two at most.
+func (x *Index) marksOf(s System) (all [2]uint64) {
+	for i, mark := range marks(s) {
+		all[i] = x.alike.of(mark)
+	}
+	return all
 }
 
 // remove forgets the machine.
@@ -225,44 +274,58 @@ func (x *Index) remove(id string) {
 }
 
 func (x *Index) drop(id string) {
-	at, ok := x.byID[id]
+	at, ok := x.withID(id)
 	if !ok {
 		return
 	}
 	old := x.kept.take(at)
-	for _, mac := range old.macs {
-		if x.byMAC[mac] == at { // the address may have moved to another machine
+	for macs := []byte(old.macs); len(macs) > 0; macs = macs[len(MAC{}):] {
+		if mac := MAC(macs); x.byMAC[mac] == at { // the address may have moved to another machine
 			delete(x.byMAC, mac)
 		}
 	}
-	if x.named[old.Name] == at { // the name, too
-		delete(x.named, old.Name)
+	x.named.remove(x.named.of(old.Name), at) // unless that moved, too
+	for _, hash := range old.marks {
+		x.alike.remove(hash, at)
 	}
-	x.alike.remove(old.marks, at)
 	x.state[old.State]--
 	if old.stranger {
 		x.strangers--
 	}
 	delete(x.due, id)
-	delete(x.byID, id)
+	x.byID.remove(x.byID.of(id), at)
 }
 
 // machine is what is kept of a machine; the caller has the lock.
 func (x *Index) machine(id string) (m indexed, ok bool) {
-	at, ok := x.byID[id]
-	if !ok {
-		return indexed{}, false
+	at, ok := x.withID(id)
+	return x.kept.at(at), ok
+}
+
+// withID is where the machine is kept; the caller has the lock.
+func (x *Index) withID(id string) (at place, ok bool) {
+	for at := range x.byID.find(x.byID.of(id)) {
+		if x.kept.all[at].ID == id {
+			return at, true
+		}
 	}
-	return x.kept.all[at], true
+	return 0, false
+}
+
+// withName is where the machine is kept that has a name; the caller has the lock.
+func (x *Index) withName(name string) (at place, ok bool) {
+	for at := range x.named.find(x.named.of(name)) {
+		if x.kept.all[at].Name == name {
+			return at, true
+		}
+	}
+	return 0, false
 }
 
 // holder is the ID of the machine that has a name; the caller has the lock.
 func (x *Index) holder(name string) (id string, taken bool) {
-	at, taken := x.named[name]
-	if !taken {
-		return "", false
-	}
-	return x.kept.all[at].ID, true
+	at, taken := x.withName(name)
+	return x.kept.at(at).ID, taken
 }
 
 // place is where a machine is kept; 0 is nowhere.
@@ -292,6 +355,27 @@ func (p *places) take(at place) (m indexed) {
 	m, p.all[at] = p.all[at], indexed{}
 	p.spare = append(p.spare, at)
 	return m
+}
+
+// at is what is kept in a place; none is nowhere.
+func (p *places) at(at place) (m indexed) {
+	if int(at) < len(p.all) {
+		m = p.all[at]
+	}
+	return m
+}
+
+func (p *places) count() int { return max(0, len(p.all)-1) - len(p.spare) }
+
+// each yields every machine.
+func (p *places) each() iter.Seq[*indexed] {
+	return func(yield func(*indexed) bool) {
+		for i := range p.all {
+			if m := &p.all[i]; m.ID != "" && !yield(m) {
+				return
+			}
+		}
+	}
 }
 
 func (p *places) clear() { p.all, p.spare = nil, nil }

@@ -39,8 +39,10 @@ const fullFrom = 32
 func (x *Index) claim(id string, text nameText, passOver int) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if m, ok := x.machine(id); ok && passOver == 0 && text.has(m.Name) && x.named[m.Name] == x.byID[id] {
-		return x.keep(id, m.Name)
+	if m, ok := x.machine(id); ok && passOver == 0 && text.has(m.Name) {
+		if holder, _ := x.holder(m.Name); holder == id {
+			return x.keep(id, m.Name)
+		}
 	}
 	full := x.full[text]
 	for n := full + 1; ; n++ {

@@ -52,7 +52,7 @@ func TestIndexForgets(t *testing.T) {
 				t.Fatalf("step %d: %s is the name of %q, want %q", n, name, holder, names[name])
 			}
 		}
-		if x.Len() != len(machines) || x.count(Ready) != len(machines) || len(x.kept.all)-1-len(x.kept.spare) != len(machines) {
+		if x.Len() != len(machines) || x.count(Ready) != len(machines) || x.kept.count() != len(machines) {
 			t.Fatalf("step %d: %d machines, %d ready, %d of %d places spare, want %d", n, x.Len(), x.count(Ready), len(x.kept.spare), len(x.kept.all), len(machines))
 		}
 	}

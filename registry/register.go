@@ -25,7 +25,7 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (m Machine, c
 	if err != nil {
 		return Machine{}, false, fmt.Errorf("register %s: %w", reg.MAC, err)
 	}
-	r.presence.hear(m.ID, sign{m.SeenAt, true}) // which is stored with the rest
+	r.presence.hear(r.index.own(m.ID), sign{m.SeenAt, true}) // which is stored with the rest
 	r.log.Info("machine registered", "machine", m.Name, "id", m.ID, "mac", reg.MAC, "new", created, "journaled", m.Journaled)
 	return m, created, nil
 }
