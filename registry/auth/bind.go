@@ -49,9 +49,11 @@ func (b *bindings) put(token [bootSubject]byte, machine [sha256.Size]byte) {
 // can be bound anew, within its minutes.
 func (t *Tokens) BindBoot(b registry.BootToken, identity string) error {
 	var subject [bootSubject]byte
-	if _, err := hex.Decode(subject[copy(subject[:], b.MAC[:]):], []byte(b.Boot)); err != nil {
+	nonce, err := hex.DecodeString(b.Boot)
+	if err != nil {
 		return ErrToken
 	}
+	copy(subject[copy(subject[:], b.MAC[:]):], nonce)
 	machine := sha256.Sum256([]byte(identity))
 	t.mu.Lock()
 	defer t.mu.Unlock()
