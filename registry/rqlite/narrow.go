@@ -1,7 +1,6 @@
 package rqlite
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,7 +24,8 @@ type narrowed struct {
 }
 
 // narrow looks up the terms of a filter that select few machines, each by itself. Where
-// none does, it looks up what they select together. Terms without an index are left out.
+// none does, it looks up what they select together, and where that is not few either, it
+// reads indexes through for the other terms. Those without an index are left out.
 func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (narrowed, error) {
 	n := narrowed{any: true}
 	var many registry.Filter
@@ -43,18 +43,32 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 			many = append(many, t)
 		}
 	}
-	if !n.any || len(many) < 2 {
-		return n, nil
+	var tries []registry.Filter
+	if len(many) > 1 {
+		tries = append(tries, many)
 	}
-	rows, isFew, err := s.fewOf(ctx, many, now)
-	if isFew {
-		n.only(rows)
+	for _, t := range f {
+		if !t.Not && !byRow.knows(now, t) && hasColumn(t) {
+			tries = append(tries, registry.Filter{t})
+		}
 	}
-	return n, err
+	for _, terms := range tries {
+		if !n.any {
+			break
+		}
+		rows, isFew, err := s.fewOf(ctx, terms, now)
+		if err != nil {
+			return n, err
+		}
+		if isFew {
+			n.only(rows)
+		}
+	}
+	return n, nil
 }
 
 // fewOf returns the rows that may match all of some terms, of each of which an index
-// knows; not few: there are more than [few].
+// knows, or one that is read through; not few: there are more than [few].
 func (s *Store) fewOf(ctx context.Context, terms registry.Filter, now time.Time) (rows []int64, isFew bool, err error) {
 	if s.common.has(terms) {
 		return nil, false, nil
@@ -166,130 +180,4 @@ func (s *Store) rowsOf(ctx context.Context, stmt statement) ([]int64, error) {
 		rows = append(rows, row)
 	}
 	return rows, nil
-}
-
-// key is what an index tells a machine by.
-type key string
-
-const (
-	byRow key = "row"
-	byID  key = "id"
-)
-
-// selects are queries of what each of some terms selects, those of few machines first.
-func (k key) selects(terms registry.Filter, now time.Time, b *builder) (selects []string) {
-	terms = slices.Clone(terms)
-	slices.SortStableFunc(terms, func(a, b registry.Term) int { return cmp.Compare(breadth(a), breadth(b)) })
-	for _, t := range terms {
-		from, _ := lookups(t, now, k, b)
-		if len(from) > 1 {
-			from = []string{"SELECT " + string(k) + " FROM (" + strings.Join(from, " UNION ALL ") + ")"}
-		}
-		selects = append(selects, from...)
-	}
-	return selects
-}
-
-// breadth is less for what selects fewer machines, in all likelihood. A machine has few of
-// all tags there are.
-func breadth(t registry.Term) int {
-	if t.Field == registry.FieldTag || t.Field == registry.FieldLabel {
-		return len(t.Values)
-	}
-	return 2 * len(t.Values)
-}
-
-// knows reports whether an index tells by that key what a term selects.
-func (k key) knows(now time.Time, t registry.Term) bool {
-	_, ok := lookups(t, now, k, &builder{})
-	return ok
-}
-
-// beside is a query of the machines of a table beside that of machines.
-func (k key) beside(table, machine, where string) string {
-	if k == byID {
-		return "SELECT " + machine + " AS id FROM " + table + " WHERE " + where
-	}
-	return "SELECT m.row FROM " + table + " JOIN machines m ON m.id = " + machine + " WHERE " + where
-}
-
-// lookups are queries of the machines that a term may match, one for each value, each
-// answered from an index; more than match, in doubt. There are none for a field
-// without an index.
-func lookups(t registry.Term, now time.Time, k key, b *builder) (from []string, ok bool) {
-	if t.Field == registry.FieldOnline {
-		if len(t.Values) != 1 || t.Part || registry.Fold(t.Values[0]) != "yes" {
-			return nil, false
-		}
-		since := b.param(now.Add(-registry.OnlineFor).UnixMilli())
-		return []string{k.beside("machine_seen s", "s.id", "s.seen_ms > "+since)}, true
-	}
-	for _, value := range t.Values {
-		query := lookup(t, registry.Fold(value), k, b)
-		if query == "" {
-			return nil, false
-		}
-		from = append(from, query)
-	}
-	return from, len(from) > 0
-}
-
-func lookup(t registry.Term, value string, k key, b *builder) string {
-	if t.Part {
-		return lookupPart(t.Field, value, k, b)
-	}
-	of := "SELECT " + string(k) + " FROM machines WHERE "
-	switch t.Field { // whose indexes have the machines without one, too
-	case registry.FieldState:
-		return of + "state = " + b.text(value)
-	case registry.FieldSerial, registry.FieldUUID, registry.FieldVendor, registry.FieldModel:
-		return of + string(t.Field) + " COLLATE NOCASE = " + b.text(value)
-	}
-	if value == "" {
-		return ""
-	}
-	switch t.Field {
-	case registry.FieldMAC:
-		return k.beside("machine_macs a", "a.machine", "a.mac = "+b.text(value))
-	case registry.FieldTag:
-		return k.beside("machine_tags t", "t.machine", "t.tag = "+b.text(value))
-	case registry.FieldLabel:
-		return k.beside("machine_labels l", "l.machine", "l.key = "+b.text(t.Key)+" AND l.value = "+b.text(value))
-	case registry.FieldOwner:
-		return of + "owner <> '' AND owner COLLATE NOCASE = " + b.text(value)
-	case registry.FieldOS: // the expression is that of its index
-		const os = "operator ->> '$.os'"
-		return of + os + " IS NOT NULL AND (" + os + ") COLLATE NOCASE = " + b.text(value)
-	}
-	return lookupPart(t.Field, value, k, b)
-}
-
-// lookupPart finds what may have a part in the text that bare words are looked for in.
-func lookupPart(f registry.Field, value string, k key, b *builder) string {
-	if k == byID {
-		return ""
-	}
-	switch f {
-	case registry.FieldAny, registry.FieldName, registry.FieldSerial, registry.FieldModel,
-		registry.FieldMAC, registry.FieldIP, registry.FieldBMC, registry.FieldTag:
-		if query := trigrams(value); query != "" {
-			return "SELECT row FROM (SELECT rowid AS row FROM machine_trigrams WHERE machine_trigrams MATCH " + b.text(query) + " UNION ALL " + searchUnindexed(value, b) + ")"
-		}
-	}
-	return ""
-}
-
-// maxTrigrams is how many of a text are asked for: more of them would hardly leave out
-// anything else.
-const maxTrigrams = 32
-
-// trigrams is the query, in the language of FTS5, of what has each three characters of
-// text that follow one another: the index does not know where they are. It is empty for
-// a shorter text.
-func trigrams(text string) string {
-	runes, all := []rune(text), []string(nil)
-	for i := 0; i+3 <= len(runes) && i < maxTrigrams; i++ {
-		all = append(all, `"`+strings.ReplaceAll(string(runes[i:i+3]), `"`, `""`)+`"`)
-	}
-	return strings.Join(all, " AND ")
 }

@@ -25,8 +25,10 @@ func TestFilterOfMany(t *testing.T) {
 			if n >= 600 { // so 4,800 are both, and neither is few
 				m.Labels["late"], m.Hardware.System.Product = "yes", "Late Rocket"
 			}
+			m.Hostname, m.Hardware.CPU.Arch = fmt.Sprintf("Host-%d.fra2.example", n), "amd64"
 			if n%1000 == 7 {
 				m.State, m.Tags = registry.Failed, []string{"Rare", "common"}
+				m.Owner, m.Hardware.CPU.Arch, m.Lock = "Ana Ray", "arm64", &registry.Lock{}
 			}
 			c.Put = append(c.Put, m)
 			c.Events = append(c.Events, registry.Event{Kind: registry.MachineRegistered, Machine: m.ID})
@@ -39,7 +41,9 @@ func TestFilterOfMany(t *testing.T) {
 	for _, filter := range []string{
 		"state:ready", "state:failed", "tag:common", "tag:rare", "tag:common state:failed", "tag:common state:ready", "tag:common state:ready vendor:acme -tag:rare", "tag:common state:ready,failed rocket", "tag:rare state:ready", "state:ready,failed",
 		"vendor:acme tag:rare", "rocket", "rocket tag:rare", "rocket -tag:rare", "sn00", "sn00007", "sn00007,sn01007", "00", "label.half:1", "label.half:1 tag:rare",
-		"model:~rock state:failed", "label.early:yes label.late:yes", "late label.early:yes", "label.early:yes label.late:yes -state:failed", "late label.early:yes state:ready", "model:~nothing", "serial:~0100 -state:failed", "serial:SN00012", "uuid:UUID-0012", "uuid:~d-0012", "owner:nobody", "vendor:acme", "model:rocket", "-tag:common", "online:yes", "name:" + all[5].Name,
+		"model:~rock state:failed", "label.early:yes label.late:yes", "late label.early:yes", "label.early:yes label.late:yes -state:failed", "late label.early:yes state:ready", "model:~nothing", "serial:~0100 -state:failed", "serial:SN00012", "uuid:UUID-0012", "uuid:~d-0012", "owner:nobody", "vendor:acme", "model:rocket", "-tag:common", "online:yes", "locked:yes", "locked:no", "arch:ARM64", "arch:amd64", "host:~.FRA2. arch:~arm", "host:~.fra2. vendor:~acm", "host:~-1007.",
+		"host:~-1007.,~-2007. tag:common", "host:host-12.fra2.example", "host:nowhere", "host:~st_1", "host:~st%1", `host:~\\`, "owner:~ana", "tag:~rar", "tag:~ra vendor:~cm", "label.early:~ye", "label.half:~x", "vendor:~nothing", "id:" + all[5].ID, "id:~" + all[5].ID[2:], "uuid:~-000", "model:~et label.late:~y",
+		"name:" + all[5].Name,
 	} {
 		for _, sort := range []string{"name", "-name", "model", "-registered", "state"} {
 			q := registry.Query{Limit: 40, Brief: true}
