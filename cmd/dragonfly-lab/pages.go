@@ -72,7 +72,7 @@ func (b *bench) questions() []question {
 		{name: "API: filter model:~poweredge", limit: pageLimit, path: listed("filter", "model:~poweredge")},
 		{name: "API: filter model:~nothing", limit: pageLimit, path: listed("filter", "model:~nothing"), empty: true},
 		{name: "API: filter host:~.fra2. online:no", limit: pageLimit, path: listed("filter", "host:~.fra2. online:no")},
-		{name: "API: filter host:~-004242.", limit: pageLimit, path: listed("filter", "host:~-004242.")},
+		{name: "API: filter host:~-000042.", limit: pageLimit, path: listed("filter", "host:~-000042.")},
 		{name: "API: filter vendor:~nothing", limit: pageLimit, path: listed("filter", "vendor:~nothing"), empty: true},
 		{name: "API: filter label.rack:~nothing", limit: pageLimit, path: listed("filter", "label.rack:~nothing"), empty: true},
 		{name: "API: filter arch:arm64", limit: pageLimit, path: listed("filter", "arch:arm64")},
