@@ -9,7 +9,8 @@ import (
 	"dragonfly/registry"
 )
 
-// separator stands between the texts that a bare word is looked for in.
+// separator stands between the texts that a bare word is looked for in, and twice at their
+// end: so each character of them begins a trigram.
 const separator = "\x1f"
 
 // column is where machines m has a field; empty for those kept elsewhere.
@@ -119,7 +120,8 @@ func searched(m registry.Machine) string {
 		texts = append(texts, m.Address.String())
 	}
 	texts = append(texts, bmc(m))
-	return registry.Fold(strings.Join(append(texts, m.Tags...), separator))
+	texts = append(append(texts, m.Tags...), "", "")
+	return registry.Fold(strings.Join(texts, separator))
 }
 
 // bmc is the address of the management controller; empty where there is none.

@@ -65,7 +65,7 @@ func TestSearchOfAnOlderDatabase(t *testing.T) {
 	for trigger, when := range map[string]string{"machines_insert": "INSERT", "machines_search": "UPDATE", "machines_delete": "DELETE"} {
 		undo = append(undo, "DROP TRIGGER "+trigger, "CREATE TRIGGER "+trigger+" AFTER "+when+" ON machines BEGIN SELECT 1; END")
 	}
-	execute(t, rqlite.Config{HTTP: n.Client()}, append(undo, `DROP INDEX machines_hostname`, `DROP INDEX machines_arch`, `DROP INDEX machines_locked`, `DROP TABLE machine_unindexed`, `DROP TABLE machine_trigrams`,
+	execute(t, rqlite.Config{HTTP: n.Client()}, append(undo, `DROP INDEX machines_hostname`, `DROP INDEX machines_arch`, `DROP INDEX machines_locked`, `DROP TABLE machine_unindexed`, `DROP TABLE machine_vocabulary`, `DROP TABLE machine_trigrams`,
 		`CREATE VIRTUAL TABLE machine_trigrams USING fts5 (search, content = 'machines', content_rowid = 'row', tokenize = 'trigram')`,
 		`INSERT INTO machine_trigrams (machine_trigrams) VALUES ('rebuild')`, `DELETE FROM schema_migrations WHERE version >= 7`)...)
 	s := embedded(t, n)

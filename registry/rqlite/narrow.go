@@ -28,9 +28,10 @@ type narrowed struct {
 // reads indexes through for the other terms. Those without an index are left out.
 func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (narrowed, error) {
 	n := narrowed{any: true}
-	var many registry.Filter
+	var many, others registry.Filter
 	for _, t := range f {
-		if t.Not || !byRow.knows(now, t) {
+		if t = affirmed(t); !byRow.knows(now, t) {
+			others = join(others, t)
 			continue
 		}
 		rows, isFew, err := s.fewOf(ctx, registry.Filter{t}, now)
@@ -39,7 +40,7 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 		}
 		if isFew {
 			n.only(rows)
-		} else {
+		} else if !isShort(t) {
 			many = append(many, t)
 		}
 	}
@@ -47,8 +48,8 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 	if len(many) > 1 {
 		tries = append(tries, many)
 	}
-	for _, t := range f {
-		if !t.Not && !byRow.knows(now, t) && hasColumn(t) {
+	for _, t := range others {
+		if canRead(t, now) {
 			tries = append(tries, registry.Filter{t})
 		}
 	}
@@ -65,6 +66,26 @@ func (s *Store) narrow(ctx context.Context, f registry.Filter, now time.Time) (n
 		}
 	}
 	return n, nil
+}
+
+// affirmed says of a yes or no what is: online:no is -online:yes.
+func affirmed(t registry.Term) registry.Term {
+	about := t.Field == registry.FieldOnline || t.Field == registry.FieldLocked
+	if about && !t.Part && len(t.Values) == 1 && registry.Fold(t.Values[0]) == "no" {
+		t.Not, t.Values = !t.Not, []string{"yes"}
+	}
+	return t
+}
+
+// join adds a term to others, or to one of them: -tag:a -tag:b is -tag:a,b.
+func join(others registry.Filter, t registry.Term) registry.Filter {
+	for i, o := range others {
+		if t.Not && o.Not && t.Field == o.Field && t.Key == o.Key && t.Part == o.Part {
+			others[i].Values = slices.Concat(o.Values, t.Values)
+			return others
+		}
+	}
+	return append(others, t)
 }
 
 // fewOf returns the rows that may match all of some terms, of each of which an index
