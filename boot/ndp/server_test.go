@@ -102,20 +102,20 @@ func TestRecent(t *testing.T) {
 
 // TestOnlyTheExpected asks as machines that were and were not given a boot file.
 func TestOnlyTheExpected(t *testing.T) {
-	s, now := &Server{}, time.Now()
+	s := &Server{}
 	from := &net.IPAddr{IP: linkLocal.AsSlice(), Zone: "eth0"}
 	control := &ipv6.ControlMessage{HopLimit: 255}
-	if _, err := s.judge(asks, control, from, now); err == nil {
+	if _, err := s.judge(asks, control, from, time.Now()); err == nil {
 		t.Error("a machine that nobody expects is answered")
 	}
 	s.Expect(mac)
-	if got, err := s.judge(asks, control, from, now); err != nil || got.MAC != mac {
+	if got, err := s.judge(asks, control, from, time.Now()); err != nil || got.MAC != mac {
 		t.Errorf("an expected machine: %+v, %v", got, err)
 	}
-	if _, err := s.judge(asks, nil, from, now); err == nil {
+	if _, err := s.judge(asks, nil, from, time.Now()); err == nil {
 		t.Error("a message without its hop limit is answered")
 	}
-	if _, err := s.judge(asks, control, &net.UDPAddr{}, now); err == nil {
+	if _, err := s.judge(asks, control, &net.UDPAddr{}, time.Now()); err == nil {
 		t.Error("a message from no IP address is answered")
 	}
 	if allocs := testing.AllocsPerRun(100, func() { s.Expect(mac) }); allocs != 0 {
