@@ -210,7 +210,7 @@ func TestSizeProbe(t *testing.T) {
 	}
 	send("\x00\x01undionly.kpxe\x00octet\x00tsize\x000\x00blksize\x001468\x00", f.addr)
 	buffer := make([]byte, 1500)
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	n, from, err := conn.ReadFromUDPAddrPort(buffer)
 	if err != nil || !strings.Contains(string(buffer[:n]), "tsize\x0020000\x00") {
 		t.Fatalf("got %q, %v", buffer[:n], err)
