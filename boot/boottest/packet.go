@@ -21,8 +21,8 @@ type Answer struct {
 	File   string // name or URL; empty where the client is to ask on port 4011
 }
 
-// patience is how long a ROM waits for one answer.
-const patience = 2 * time.Second
+// patience is how long a ROM waits for one answer, on a host that is busy, too.
+const patience = 20 * time.Second
 
 // Discover sends a DISCOVER and reads the OFFER.
 func (r ROM) Discover(ctx context.Context) (Answer, error) {

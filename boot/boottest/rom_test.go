@@ -39,7 +39,8 @@ func start(t *testing.T, policy boot.Policy) *appliance {
 		Token:  func(registry.MAC) string { return "token" }})
 	t.Cleanup(web.Close)
 	http := web.Listener.Addr().(*net.TCPAddr).AddrPort()
-	sockets, programs, card := dhcp.Sockets{ProxyDHCP: udp(t), BINL: udp(t)}, udp(t), udp(t)
+	sockets, programs := dhcp.Sockets{ProxyDHCP: udp(t, 1), BINL: udp(t, 1)}, udp(t, 1)
+	card := udp(t, 68) // where no transfer can take its port
 	local := addrOf(card)
 	card.Close() // the ROM opens it again for each answer
 	a.dhcp = &dhcp.Server{Sockets: sockets, Self: dhcp.Self{Addr: http.Addr(), HTTPPort: http.Port()},
@@ -71,8 +72,9 @@ func files(t *testing.T) string {
 	return dir
 }
 
-func udp(t *testing.T) *net.UDPConn {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+// udp opens a port of 127.0.0.HOST.
+func udp(t *testing.T, host byte) *net.UDPConn {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, host)})
 	if err != nil {
 		t.Fatal(err)
 	}
