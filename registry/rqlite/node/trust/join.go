@@ -155,7 +155,7 @@ type Host struct {
 // It returns the ID of the member-to-be, or why there is none.
 func (h Host) Answer(conn net.Conn) (id string, err error) {
 	defer conn.Close() //nolint:errcheck // everything was said
-	if err := conn.SetDeadline(h.Folder.now().Add(joinTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(joinTimeout)); err != nil {
 		return "", err
 	}
 	var request joinRequest
