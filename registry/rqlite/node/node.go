@@ -174,6 +174,9 @@ func newStore(cfg store.Config, network store.Layer) *store.Store {
 func (n *Node) awaitWhole(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	if ctx.Err() != nil {
+		return fmt.Errorf("wait for a leader: %w", context.Cause(ctx))
+	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
