@@ -31,6 +31,7 @@ type port struct {
 	join     func(*tls.Conn) // answers whoever wants to join
 	log      *slog.Logger
 	queue    *queue
+	patience time.Duration // handshakeTimeout, but for tests
 
 	mu     sync.Mutex
 	closed bool
@@ -47,7 +48,7 @@ type link struct {
 }
 
 func newPort(l net.Listener, f *trust.Folder, log *slog.Logger) *port {
-	return &port{folder: f, listener: l, log: log, queue: newQueue(), lanes: map[byte]*lane{}, open: map[net.Conn]link{}}
+	return &port{folder: f, listener: l, log: log, queue: newQueue(), patience: handshakeTimeout, lanes: map[byte]*lane{}, open: map[net.Conn]link{}}
 }
 
 // lane makes the part of the port that a first byte leads to, instead of the one
@@ -96,7 +97,7 @@ const handshakeTimeout = 5 * time.Second
 // receive finds out who is there and passes the connection on; not ok when it is
 // to be closed.
 func (p *port) receive(conn *tls.Conn) bool {
-	err := conn.SetDeadline(time.Now().Add(handshakeTimeout))
+	err := conn.SetDeadline(time.Now().Add(p.patience))
 	if err == nil {
 		err = conn.Handshake()
 	}
