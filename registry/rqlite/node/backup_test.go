@@ -16,7 +16,8 @@ const sample = `["CREATE TABLE schema_migrations (version)", "INSERT INTO schema
 func copied(t *testing.T, n *node.Node) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := n.Copy(t.Context(), &out); err != nil {
+	err := underLeader(t, func() error { out.Reset(); return n.Copy(t.Context(), &out) })
+	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "a b?.sqlite")
