@@ -3,6 +3,7 @@ package rqlite
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"dragonfly/registry/rqlite/node"
 )
@@ -35,5 +36,23 @@ func startStore(t testing.TB) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	AwaitRest(t, s)
 	return s
+}
+
+// AwaitRest has the end of the test wait, before it closes the node, until the store
+// writes nothing any more: machines are indexed when their commit has returned, and Close
+// does not wait for long.
+func AwaitRest(t testing.TB, s *Store) {
+	t.Cleanup(func() {
+		for s.batch.writing() {
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+func (b *batcher) writing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.writers > 0
 }

@@ -23,6 +23,7 @@ func embedded(t testing.TB, n *node.Node) *rqlite.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rqlite.AwaitRest(t, s)
 	return s
 }
 
@@ -48,6 +49,7 @@ func remote(t testing.TB, address string) *rqlite.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rqlite.AwaitRest(t, s)
 	return s
 }
 
