@@ -41,8 +41,15 @@ func startLogged(t *testing.T, cfg config) (*rig, *testLog) {
 	log := &testLog{}
 	ctx, stop := context.WithCancel(t.Context())
 	r := &rig{cfg: cfg, url: fmt.Sprintf("http://127.0.0.1:%d", cfg.Port), stop: stop, done: make(chan error, 1)}
-	go func() { r.done <- serve(ctx, cfg, slog.New(slog.NewTextHandler(log, nil))) }()
-	t.Cleanup(stop)
+	go func() {
+		defer close(r.done)
+		r.done <- serve(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)))
+	}()
+	t.Cleanup(func() { // as in start
+		stop()
+		for range r.done {
+		}
+	})
 	for { // until its port is bound; from then on it waits for the answer
 		resp, err := http.Get(r.url + "/healthz")
 		if err == nil {
