@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
+	"dragonfly/registry/lastknown"
 )
 
 // envHost tells this binary to be a host of a cluster: its command line.
@@ -144,7 +146,7 @@ func (h *host) members(t *testing.T) (status api.ClusterStatus) {
 func (h *host) awaitMembers(t *testing.T, want int) {
 	t.Helper()
 	var status api.ClusterStatus
-	for range 300 {
+	for range 2000 {
 		status = h.members(t)
 		voters, leaders := 0, 0
 		for _, m := range status.Members {
@@ -163,10 +165,33 @@ func (h *host) awaitMembers(t *testing.T, want int) {
 	t.Fatalf("the cluster never has %d voters: %+v", want, status)
 }
 
+// awaitLastKnown waits until a machine is in the last known state that a host has on its
+// disk.
+func (h *host) awaitLastKnown(t *testing.T, id string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "lastknown.db")
+	err := waitFor(t.Context(), func() bool {
+		now, err := os.ReadFile(filepath.Join(h.cfg.DataDir, "lastknown.db"))
+		if err := errors.Join(err, os.WriteFile(file, now, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		known, err := lastknown.Open(file, slog.New(slog.DiscardHandler))
+		if err != nil { // it was being written
+			return false
+		}
+		defer known.Close()
+		machines, err := known.Machines(t.Context(), registry.Query{IDs: []string{id}})
+		return err == nil && len(machines) == 1
+	})
+	if err != nil {
+		t.Fatalf("the last known state of %s never has %s", h.cfg.Host, id)
+	}
+}
+
 // leader is the host that leads, as one of those that run sees it.
 func leader(t *testing.T, hosts []*host) (at int) {
 	t.Helper()
-	for range 100 {
+	for range 2000 {
 		for _, h := range hosts {
 			if h.cmd == nil {
 				continue
@@ -200,10 +225,20 @@ func TestClusterOfThree(t *testing.T) {
 			}
 		}
 	}
-	if _, out, _ := hosts[1].cli(t, "", "cluster", "status"); strings.Count(out, "follower") != 2 || strings.Count(out, "leader") != 1 {
+	var out string
+	err := waitFor(t.Context(), func() bool { // a busy host may have to elect another leader
+		_, out, _ = hosts[1].cli(t, "", "cluster", "status")
+		return strings.Count(out, "follower") == 2 && strings.Count(out, "leader") == 1
+	})
+	if err != nil {
 		t.Errorf("status:\n%s", out)
 	}
-	if code, body := hosts[1].ask(t, token, "/metrics"); code != http.StatusOK || !strings.Contains(body, "dragonfly_cluster_members_reachable 3") {
+	code, body := 0, ""
+	err = waitFor(t.Context(), func() bool {
+		code, body = hosts[1].ask(t, token, "/metrics")
+		return code == http.StatusOK && strings.Contains(body, "dragonfly_cluster_members_reachable 3")
+	})
+	if err != nil {
 		t.Errorf("metrics of a member: %d", code)
 	}
 }
@@ -323,7 +358,7 @@ func TestClusterWithoutQuorum(t *testing.T) {
 	last := hosts[leader(t, hosts)]
 	before := last.register(t, registry.MAC{0x52, 0x54, 0, 0, 8, 1})
 	last.await(t, "ready")
-	time.Sleep(time.Second) // until the last known state has it
+	last.awaitLastKnown(t, before.ID)
 	for _, h := range hosts {
 		if h != last {
 			h.kill(t)
@@ -332,6 +367,7 @@ func TestClusterWithoutQuorum(t *testing.T) {
 	last.await(t, "degraded")
 	during := loadRacks(last.url, 1)
 	time.Sleep(time.Second)
+	during.awaitJournaled(t)
 	during.end(t)
 	last.kill(t)
 
@@ -351,6 +387,7 @@ func TestClusterWithoutQuorum(t *testing.T) {
 	}
 	after := loadRacks(last.url, 2)
 	time.Sleep(time.Second)
+	after.awaitJournaled(t)
 	after.end(t)
 	if during.journaled == 0 || after.journaled == 0 || after.journaled != len(after.acked) {
 		t.Errorf("%d and %d of %d registrations were journaled", during.journaled, after.journaled, len(after.acked))
@@ -360,6 +397,7 @@ func TestClusterWithoutQuorum(t *testing.T) {
 			h.begin(t)
 		}
 	}
+	last.await(t, "ready") // its journal is applied
 	for _, h := range hosts {
 		h.await(t, "ready")
 		h.wantListed(t, token, during.acked)
@@ -372,8 +410,9 @@ func TestClusterWithoutQuorum(t *testing.T) {
 func TestRestartedFollowerIsNeverEmpty(t *testing.T) {
 	t.Parallel()
 	hosts, token := newCluster(t, 3)
-	hosts[0].register(t, registry.MAC{0x52, 0x54, 0, 0, 8, 1})
+	reply := hosts[0].register(t, registry.MAC{0x52, 0x54, 0, 0, 8, 1})
 	follower := hosts[(leader(t, hosts)+1)%3]
+	follower.awaitLastKnown(t, reply.ID) // which it shows while it has not found the others
 	follower.kill(t)
 	time.Sleep(3 * time.Second) // the leader calls less and less often
 	follower.begin(t)

@@ -166,6 +166,19 @@ func (l *racks) has(n int) bool {
 	return len(l.acked) > n
 }
 
+// awaitJournaled waits until a registration has gone to the journal.
+func (l *racks) awaitJournaled(t *testing.T) {
+	t.Helper()
+	err := waitFor(t.Context(), func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.journaled > 0
+	})
+	if err != nil {
+		t.Fatal("no registration is journaled")
+	}
+}
+
 // enlist does what a machine does from its script on.
 func enlist(url string, mac registry.MAC) (reply api.RegisterReply, err error) {
 	resp, err := http.Get(url + "/boot/" + mac.String() + "/auto.ipxe?arch=bios")
@@ -222,16 +235,21 @@ func TestOutage(t *testing.T) {
 	token := r.admin(t).Token
 	before := loadRacks(r.url, 1)
 	time.Sleep(time.Second)
+	if err := waitFor(t.Context(), func() bool { return before.has(0) }); err != nil {
+		t.Fatal(err)
+	}
 	db.end(t)
 	r.wantReadiness(t, token)
 	r.wantRefusals(t, token)
 	time.Sleep(away / 2)
+	before.awaitJournaled(t)
 	before.end(t)
 	r.end(t)
 
 	r = startDegraded(t, cfg)
 	during := loadRacks(r.url, 2)
 	time.Sleep(max(away/2, time.Second))
+	during.awaitJournaled(t)
 	db.start(t)
 	r.await(t, "ready")
 	during.end(t)
@@ -466,16 +484,23 @@ func TestDatabaseStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.await(t, "degraded")
-	from := time.Now()
-	reply, err := enlist(r.url, registry.MAC{0x52, 0x54, 0, 0, 0, 1})
-	if err != nil || reply.Status != "journaled" || time.Since(from) > 4*time.Second { // who asks the database waits for 5
-		t.Errorf("after %s: %+v, %v", time.Since(from), reply, err)
+	acked, quickest := map[registry.MAC]string{}, time.Hour
+	for n := range byte(3) {
+		mac, from := registry.MAC{0x52, 0x54, 0, 0, 0, n}, time.Now()
+		reply, err := enlist(r.url, mac)
+		if err != nil || reply.Status != "journaled" {
+			t.Errorf("%+v, %v", reply, err)
+		}
+		acked[mac], quickest = reply.ID, min(quickest, time.Since(from))
+	}
+	if quickest > 4*time.Second { // who asks the database waits for 5, and a busy host may stand still once
+		t.Errorf("each registration took %s or longer", quickest)
 	}
 	if err := db.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	r.await(t, "ready")
-	r.wantAll(t, "", map[registry.MAC]string{{0x52, 0x54, 0, 0, 0, 1}: reply.ID})
+	r.wantAll(t, "", acked)
 }
 
 // TestRemoteDatabaseIsRestored restores an rqlite where it runs, to what it was before:
@@ -500,8 +525,12 @@ func TestRemoteDatabaseIsRestored(t *testing.T) {
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
+	var once sync.Once
+	var loading sync.WaitGroup
+	defer loading.Wait()
+	told := map[registry.Kind]bool{} // of the last machine
 	rewound := errors.New("the whole story was told")
 	restored, later := false, ""
 	err = admin.Events(ctx, 0, func(e api.Event) error {
@@ -514,7 +543,12 @@ func TestRemoteDatabaseIsRestored(t *testing.T) {
 		case restored && e.Machine == later:
 			return rewound
 		case !restored && e.MAC == (registry.MAC{0x52, 0x54, 0, 0, 1, 19}):
-			go db.call(t, http.MethodPost, "/db/load", backup)
+			told[e.Kind] = true
+			if told[registry.MachineRegistered] && told[registry.MachineBoot] { // no step of a boot is written later
+				once.Do(func() {
+					loading.Go(func() { db.call(t, http.MethodPost, "/db/load", backup) })
+				})
+			}
 		}
 		return nil
 	})
