@@ -68,8 +68,12 @@ func TestImagesByCommandLine(t *testing.T) {
 	if got, err := io.ReadAll(decoder); status != http.StatusOK || err != nil || !bytes.Equal(got, raw) {
 		t.Errorf("%d, %d bytes, %v", status, len(got), err)
 	}
-	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, fmt.Sprintf("dragonfly_image_bytes_sent_total %v", float64(len(packed)))) ||
-		!strings.Contains(metrics, "dragonfly_images 1\n") || !strings.Contains(metrics, `dragonfly_image_jobs{state="succeeded"} 1`) {
+	var metrics string
+	err = waitFor(t.Context(), func() bool { // what was sent is counted when the kernel has all of it
+		_, metrics = r.get(t, "/metrics")
+		return strings.Contains(metrics, fmt.Sprintf("dragonfly_image_bytes_sent_total %v", float64(len(packed))))
+	})
+	if err != nil || !strings.Contains(metrics, "dragonfly_images 1\n") || !strings.Contains(metrics, `dragonfly_image_jobs{state="succeeded"} 1`) {
 		t.Errorf("metrics: %s", metrics)
 	}
 	for _, c := range []struct {
@@ -354,7 +358,7 @@ func TestFilesLeaveBySendfile(t *testing.T) {
 
 // waitFor waits until something is so.
 func waitFor(ctx context.Context, so func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for !so() {
 		select {
