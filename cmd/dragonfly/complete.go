@@ -14,12 +14,11 @@ import (
 	"dragonfly/registry/api"
 )
 
-const (
-	// completeWithin bounds how long somebody who pressed Tab waits for a server.
-	completeWithin = 2 * time.Second
-	// maxOffered is how many names are asked for; more are no help to choose from.
-	maxOffered = 500
-)
+// completeWithin bounds how long somebody who pressed Tab waits for a server. Tests change it.
+var completeWithin = 2 * time.Second
+
+// maxOffered is how many names are asked for; more are no help to choose from.
+const maxOffered = 500
 
 // offer is the names that may stand in one place of a command line and begin with
 // prefix, each with a word about it.
