@@ -90,7 +90,7 @@ func startVictim(t *testing.T, cfg config, url string) *exec.Cmd {
 		_ = child.Process.Kill() // it may be dead already
 		_ = child.Wait()
 	})
-	for range 2000 {
+	for range 12_000 {
 		if resp, err := http.Get(url + "/readyz"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {

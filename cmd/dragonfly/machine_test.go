@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"dragonfly/registry"
 	"dragonfly/registry/api"
@@ -130,12 +129,13 @@ func TestMachineMergeCommand(t *testing.T) {
 	one := r.boot(t, registry.MAC{2, 0, 0, 0, 0, 1}, "R1")
 	r.get(t, "/boot/02:00:00:00:00:02/auto.ipxe") // its other port is only seen
 	port := ""
-	for range 100 {
+	err := waitFor(t.Context(), func() bool {
 		_, out, _ := r.cli(t, "", "machine", "list", "mac:02:00:00:00:00:02", "-o", "name")
-		if port = strings.TrimSpace(out); port != "" {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
+		port = strings.TrimSpace(out)
+		return port != ""
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, step := range []struct {
 		args string

@@ -21,7 +21,7 @@ func TestStalledStream(t *testing.T) {
 		server := &http.Server{ConnContext: withConnection, Handler: slim(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			out := http.NewResponseController(w)
 			for n := 0; ; n += 1000 {
-				if err := errors.Join(out.SetWriteDeadline(time.Now().Add(200*time.Millisecond)), write(w, 1000), out.Flush()); err != nil {
+				if err := errors.Join(out.SetWriteDeadline(time.Now().Add(2*time.Second)), write(w, 1000), out.Flush()); err != nil {
 					if !errors.Is(err, os.ErrDeadlineExceeded) {
 						t.Error(err)
 					}
