@@ -25,13 +25,13 @@ func apart(t *testing.T, f func()) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
+		defer close(done)      // also where f ends the test
 		runtime.LockOSThread() // it ends with the goroutine, and the namespace with it
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			done <- err
 			return
 		}
 		f()
-		done <- nil
 	}()
 	if err := <-done; errors.Is(err, unix.EPERM) {
 		t.Skip("SKIPPED: a network namespace takes root")
