@@ -270,10 +270,12 @@ func TestDeleted(t *testing.T) {
 		want("while it is away", registry.ErrUnavailable)
 		h.stop()
 		store.off.Store(false)
+		store.mute.Store(true) // the journal is not applied until the database answers
 		if err := h.start(t, store); err != nil {
 			t.Fatal(err)
 		}
 		want("before the journal is applied", registry.ErrUnavailable)
+		store.mute.Store(false)
 		h.settled(t)
 		want("afterwards", nil, gone.ID)
 	})
