@@ -20,6 +20,7 @@ import (
 type house struct {
 	accounts *Accounts
 	sessions *Sessions
+	gate     *Gate
 	handler  http.Handler
 	begun    chan bool // gets a value when a stream has begun
 }
@@ -50,7 +51,7 @@ func newHouse(t *testing.T, store Store) *house {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
-	gate := &Gate{Accounts: accounts, Sessions: h.sessions, Log: slog.New(slog.DiscardHandler),
+	h.gate = &Gate{Accounts: accounts, Sessions: h.sessions, Log: slog.New(slog.DiscardHandler),
 		Policy: Policy{"GET /open": Everybody, "GET /greet": Recognised, "GET /agent": Agents, "GET /view": Viewer, "GET /stream": Viewer, "POST /operate": Operator,
 			"POST /administer": Admin, "POST /login": Everybody, "POST /logout": Everybody},
 		Route: func(r *http.Request) string {
@@ -58,9 +59,8 @@ func newHouse(t *testing.T, store Store) *house {
 			_, path, _ := strings.Cut(pattern, " ")
 			return path
 		},
-		Deny:    func(w http.ResponseWriter, _ *http.Request, status int, detail string) { http.Error(w, detail, status) },
-		recheck: time.Millisecond}
-	h.handler = gate.Wrap(mux)
+		Deny: func(w http.ResponseWriter, _ *http.Request, status int, detail string) { http.Error(w, detail, status) }}
+	h.handler = h.gate.Wrap(mux)
 	return h
 }
 
@@ -284,6 +284,7 @@ func (h *house) follow(ctx context.Context, with func(*http.Request)) (ended cha
 // A stream ends with what it was asked for with, and lasts while that is good.
 func TestStreamsEndWithTheirRight(t *testing.T) {
 	h := newHouse(t, registrytest.Memory())
+	h.gate.recheck = time.Millisecond
 	admin := as(t, "ana", registry.Admin)
 	create(t, h.accounts, registry.Admin, "ana")
 	bearer := func(want registry.Token) (header func(*http.Request), id string) {
