@@ -42,7 +42,7 @@ func TestBox(t *testing.T) {
 	}{
 		"another key file": {other, "oidc", sealed, "put back the right key file"},
 		"another name":     {box, "bmc/m-1", sealed, "was changed"},
-		"one letter":       {box, "oidc", sealed[:len(sealed)-3] + "AAA", "was changed"},
+		"one letter":       {box, "oidc", misspelt(sealed), "was changed"},
 		"cut":              {box, "oidc", sealed[:25], "damaged"},
 		"plain":            {box, "oidc", "s3cret", "not sealed"},
 		"empty":            {box, "oidc", "", "not sealed"},
@@ -52,6 +52,15 @@ func TestBox(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// misspelt is a text with another letter near its end.
+func misspelt(text string) string {
+	letter, at := "A", len(text)-3
+	if text[at:at+1] == letter {
+		letter = "B"
+	}
+	return text[:at] + letter + text[at+1:]
 }
 
 func TestKeyFilesThatAreNone(t *testing.T) {
