@@ -131,11 +131,14 @@ type desk struct {
 	browser  *http.Client
 }
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t *testing.T) *desk { return newDeskWith(t, nil) }
+
+// newDeskWith is a desk whose server asks the provider by a client; nil: by its own.
+func newDeskWith(t *testing.T, client *http.Client) *desk {
 	t.Helper()
 	d := &desk{provider: newProvider(t), accounts: accountsIn(t, registrytest.Memory())}
 	sessions, deny := NewSessions(d.accounts), func(w http.ResponseWriter, _ *http.Request, status int, detail string) { http.Error(w, detail, status) }
-	sign, err := NewOIDC(OIDCConfig{Issuer: d.provider.URL, ClientID: "dragonfly", ClientSecret: "s3cret",
+	sign, err := NewOIDC(OIDCConfig{Issuer: d.provider.URL, ClientID: "dragonfly", ClientSecret: "s3cret", HTTP: client,
 		Roles: map[string]registry.Role{"ops": registry.Admin, "everyone": registry.Viewer}},
 		OIDCParts{Sessions: sessions, Box: openBox(t, filepath.Join(t.TempDir(), "key")), Deny: deny, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -284,7 +287,7 @@ func TestOIDCProviderAway(t *testing.T) {
 
 // A sign-in to which the provider says nothing keeps nobody else from signing in.
 func TestOIDCProviderSilent(t *testing.T) {
-	d := newDesk(t)
+	d := newDeskWith(t, &http.Client{}) // which does not give up by itself
 	d.provider.silent = make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL+OIDCBeginPath, http.NoBody)
@@ -300,7 +303,7 @@ func TestOIDCProviderSilent(t *testing.T) {
 	}()
 	defer func() { cancel(); <-ended }()
 	<-d.provider.silent
-	d.browser.Timeout = 5 * time.Second
+	d.browser.Timeout = time.Minute
 	if code, body := d.get(t, "/login/oidc"); code != http.StatusOK {
 		t.Errorf("the next one: %d %s", code, body)
 	}
