@@ -170,19 +170,21 @@ func TestMachineCalledBulk(t *testing.T) {
 	}
 }
 
-// slow is a store whose writes take a while, and stop working after some.
+// slow is a store whose writes may have to wait, and stop working after some.
 type slow struct {
 	*registrytest.MemoryStore
-	delay time.Duration
-	left  atomic.Int64 // writes until it is away
-	done  atomic.Int64
+	wait func(context.Context) // before each write; nil: none waits
+	left atomic.Int64          // writes until it is away
+	done atomic.Int64
 }
 
 func (s *slow) Commit(ctx context.Context, c registry.Change) error {
 	if s.left.Add(-1) < 0 {
 		return fmt.Errorf("dial: %w", registry.ErrUnavailable)
 	}
-	time.Sleep(s.delay)
+	if s.wait != nil {
+		s.wait(ctx)
+	}
 	s.done.Add(1)
 	return s.MemoryStore.Commit(ctx, c)
 }
@@ -211,17 +213,20 @@ func TestBulkStopsWithItsClient(t *testing.T) {
 	store.left.Store(1 << 30)
 	s := serveOver(t, store)
 	s.machines(t, 400)
-	store.delay = 50 * time.Millisecond
 	before := store.done.Load()
 	body, _ := json.Marshal(api.BulkRequest{Action: "retire", Filter: "state:ready"})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() {
-		for store.done.Load() == before && ctx.Err() == nil {
-			time.Sleep(time.Millisecond)
+	store.wait = func(asked context.Context) {
+		if store.done.Load() == before {
+			return
 		}
 		cancel() // the first ones are done, and others under way
-	}()
+		select {
+		case <-asked.Done():
+		case <-time.After(30 * time.Second): // the server goes on without its client
+		}
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/api/v1/machines/bulk", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -230,15 +235,8 @@ func TestBulkStopsWithItsClient(t *testing.T) {
 	if _, err := http.DefaultClient.Do(r); err == nil {
 		t.Fatal("it was faster than its client")
 	}
-	n, still := int64(-1), 0
-	for still < 10 { // until nothing is done for ten times as long as a write takes
-		if done := store.done.Load() - before; done != n {
-			n, still = done, 0
-		}
-		time.Sleep(store.delay)
-		still++
-	}
-	if n == 0 || n >= 400 {
+	s.Close() // waits for what is under way
+	if n := store.done.Load() - before; n == 0 || n >= 400 {
 		t.Errorf("%d machines of 400 were changed", n)
 	}
 }

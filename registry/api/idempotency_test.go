@@ -141,16 +141,26 @@ func TestIdempotencyKeyOfRefusals(t *testing.T) {
 
 // Of requests with one key at the same time one is carried out.
 func TestIdempotencyKeyAtOnce(t *testing.T) {
-	store := &slow{MemoryStore: registrytest.Memory(), delay: 20 * time.Millisecond}
+	store := &slow{MemoryStore: registrytest.Memory()}
 	store.left.Store(1 << 30)
 	s := serveOver(t, store)
 	path := "/api/v1/machines/" + s.machines(t, 1)[0].ID + "/instruction"
 	before := s.events(t)
+	another, answered := context.WithCancel(t.Context())
+	defer answered()
+	store.wait = func(asked context.Context) {
+		select {
+		case <-another.Done():
+		case <-asked.Done():
+		}
+	}
 	var group sync.WaitGroup
 	var done, busy atomic.Int64
 	for range 16 {
 		group.Go(func() {
-			switch got := s.ask(t, "ana", "same", path, reboot); {
+			got := s.ask(t, "ana", "same", path, reboot)
+			answered()
+			switch {
 			case got.status == http.StatusOK && !got.replayed:
 				done.Add(1)
 			case got.status == http.StatusConflict && strings.Contains(got.body, "is being carried out"):
