@@ -26,7 +26,7 @@ func TestStreamsInStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	const streams, last = 24, 61
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var all errgroup.Group
 	for i := range streams {
@@ -52,7 +52,7 @@ func TestStreamsInStep(t *testing.T) {
 		t.Error(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		var stacks strings.Builder
 		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
 		if !strings.Contains(stacks.String(), "(*beats).run") {
