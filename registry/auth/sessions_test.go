@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -36,6 +37,79 @@ func TestSession(t *testing.T) {
 	if got := h.do(r).Result().Cookies(); len(got) != 1 || !got[0].Secure || got[0].Name != "__Host-dragonfly" || !got[0].HttpOnly {
 		t.Errorf("cookie over TLS: %v", got)
 	}
+}
+
+// A request that is under way when its session ends, on this server or another, does
+// not store it again with its answer.
+func TestSessionEndsForGood(t *testing.T) {
+	for name, signOut := range map[string]func(here, other *house) *house{
+		"on this server":    func(here, _ *house) *house { return here },
+		"on another server": func(_, other *house) *house { return other },
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := registrytest.Memory()
+			here, other := newHouse(t, store), newHouse(t, store)
+			create(t, here.accounts, registry.Admin, "ana")
+			cookie := here.signIn(t, "ana")
+			now := time.Now()
+			for _, h := range []*house{here, other} { // so that each request asks the database, and writes what it renews
+				h.sessions.plain.Store.(*sessionCache).now = func() time.Time { now = now.Add(2 * sessionBelieved); return now }
+			}
+			begun, answer, answered := make(chan bool), make(chan bool), make(chan bool)
+			slow := here.sessions.load(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- true; <-answer }), nil)
+			pending := request(http.MethodGet, "/slow")
+			pending.AddCookie(cookie)
+			go func() { slow.ServeHTTP(httptest.NewRecorder(), pending); close(answered) }()
+			<-begun
+			out := request(http.MethodPost, "/logout")
+			out.AddCookie(cookie)
+			signOut(here, other).do(out)
+			wantOut := func(when string) {
+				t.Helper()
+				for name, h := range map[string]*house{"here": here, "there": other, "after a restart": newHouse(t, store)} {
+					if w := h.look(cookie); w.Code != http.StatusUnauthorized {
+						t.Errorf("%s, %s: %d", when, name, w.Code)
+					}
+				}
+			}
+			wantOut("signed out")
+			close(answer)
+			<-answered
+			wantOut("what was under way is answered")
+		})
+	}
+}
+
+// A sign-out that comes while the session is stored for the first time counts.
+func TestSessionEndsWhileItIsStored(t *testing.T) {
+	store := &storing{MemoryStore: registrytest.Memory()}
+	cache := newSessionCache(store)
+	cache.put("id", cachedSession{data: []byte("{}"), expires: time.Now().Add(time.Hour)}) // from when the database was away
+	store.then = func() {
+		if err := cache.DeleteCtx(t.Context(), "id"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := cache.CommitCtx(t.Context(), "id", []byte("{}"), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := cache.FindCtx(t.Context(), "id"); found || err != nil {
+		t.Errorf("here it goes on, %v", err)
+	}
+	if _, _, err := store.Session(t.Context(), "id"); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("the database has it: %v", err)
+	}
+}
+
+// storing does something before it stores a session.
+type storing struct {
+	*registrytest.MemoryStore
+	then func()
+}
+
+func (s *storing) PutSession(ctx context.Context, id, data string, expires time.Time) error {
+	s.then()
+	return s.MemoryStore.PutSession(ctx, id, data, expires)
 }
 
 // Whoever comes by way of a proxy with TLS gets the cookie of TLS, and nobody else.

@@ -46,7 +46,7 @@ type cachedSession struct {
 	expires time.Time
 	stored  time.Time // the expiry in the database; zero where it is not there
 	checked time.Time // when the database was asked or told last
-	ended   bool      // signed out while the database was away
+	ended   bool      // signed out: what is asked with it and under way must not store it again
 }
 
 func newSessionCache(store SessionStore) *sessionCache {
@@ -62,8 +62,8 @@ func (c *sessionCache) FindCtx(ctx context.Context, id string) ([]byte, bool, er
 	}
 	data, expires, err := c.store.Session(ctx, id)
 	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		c.drop(id)
+	case errors.Is(err, registry.ErrNotFound): // signed out, on another server maybe
+		c.end(id)
 		return nil, false, nil
 	case err != nil && known:
 		return s.data, now.Before(s.expires), nil
@@ -74,8 +74,7 @@ func (c *sessionCache) FindCtx(ctx context.Context, id string) ([]byte, bool, er
 	if known && s.expires.After(expires) {
 		found.expires = s.expires // renewed here, not yet there
 	}
-	c.put(id, found)
-	return found.data, now.Before(found.expires), nil
+	return found.data, c.put(id, found) && now.Before(found.expires), nil
 }
 
 // CommitCtx stores a new session, and gives one that is known a later expiry;
@@ -104,23 +103,17 @@ func (c *sessionCache) CommitCtx(ctx context.Context, id string, data []byte, ex
 	if err == nil {
 		next.stored, next.checked = expires, c.now()
 	}
-	c.put(id, next)
+	if !c.put(id, next) && fresh && err == nil { // it ended while it was stored
+		return c.store.DeleteSession(ctx, id)
+	}
 	return nil
 }
 
 // DeleteCtx ends a session. Where the database cannot be told it errs, and the
 // session is over on this server only.
 func (c *sessionCache) DeleteCtx(ctx context.Context, id string) error {
-	err := c.store.DeleteSession(ctx, id)
-	if err == nil {
-		c.drop(id)
-		return nil
-	}
-	if s, known := c.get(id); known {
-		s.ended = true
-		c.put(id, s)
-	}
-	return err
+	c.end(id)
+	return c.store.DeleteSession(ctx, id)
 }
 
 // Find, Commit and Delete complete the interface of package scs, which calls the
@@ -144,19 +137,29 @@ func (c *sessionCache) get(id string) (cachedSession, bool) {
 	return s, known
 }
 
-func (c *sessionCache) drop(id string) {
+// end marks a session that is known as over.
+func (c *sessionCache) end(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.byID, id)
+	if s, known := c.byID[id]; known {
+		s.ended = true
+		c.byID[id] = s
+	}
 }
 
-func (c *sessionCache) put(id string, s cachedSession) {
+// put remembers a session, unless it is over: then it reports false.
+func (c *sessionCache) put(id string, s cachedSession) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.byID[id]; !known && len(c.byID) >= maxSessions {
+	before, known := c.byID[id]
+	if before.ended {
+		return false
+	}
+	if !known && len(c.byID) >= maxSessions {
 		c.makeRoom()
 	}
 	c.byID[id] = s
+	return true
 }
 
 // makeRoom forgets what has expired, and else one that the database has too.
