@@ -168,6 +168,10 @@ func TestCancelUpload(t *testing.T) {
 	}
 	cancelled := make(chan error, 1)
 	go func() { cancelled <- s.Cancel(t.Context(), job.ID) }()
+	s.mu.Lock()
+	j := s.jobs[job.ID]
+	s.mu.Unlock()
+	<-j.ctx.Done()
 	for range 8 { // until it is seen
 		if _, err := w.Write(raw[:1<<20]); err != nil {
 			break
