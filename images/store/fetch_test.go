@@ -224,8 +224,11 @@ func TestImportOutlivesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-reached
-	for first.Jobs()[0].Progress.Done < 5<<20 {
-		time.Sleep(time.Millisecond)
+	// All that came is read, and what of it is to be noted is.
+	for at := (fetched{}); at.Synced <= 4<<20 || first.Jobs()[0].Progress.Done < 5<<20; time.Sleep(time.Millisecond) {
+		if err := readJSON(filepath.Join(dir, workDir, job.ID, fetchedName), &at); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
 	}
 	// What a process that is killed leaves is what is in the directory now.
 	left := t.TempDir()
