@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func started(t *testing.T, dir string, edit ...func(*Store)) (s *Store, stop fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.patience = patience{tries: 3, wait: func(int) time.Duration { return time.Millisecond }, stall: 5 * time.Second, sync: 1 << 20}
+	s.patience = patience{tries: 3, wait: func(int) time.Duration { return time.Millisecond }, stall: time.Minute, sync: 1 << 20}
 	for _, e := range edit {
 		e(s)
 	}
@@ -85,7 +86,7 @@ func (s *Store) end(t *testing.T, id string) registry.ImageJob {
 	}
 	select {
 	case <-j.ended:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("job %s goes on: %+v", id, j.snapshot())
 	}
 	return j.snapshot()
@@ -145,16 +146,31 @@ func (s *Store) raw(t *testing.T, image registry.Image) []byte {
 	return raw
 }
 
+// sent counts the bytes of all bodies. An answer counts when it is over, which may be
+// after its client has it.
+type sent struct {
+	answering sync.RWMutex
+	bytes     atomic.Int64
+}
+
+func (s *sent) Load() int64 {
+	s.answering.Lock()
+	defer s.answering.Unlock()
+	return s.bytes.Load()
+}
+
 // serve serves one file, with an ETag, and counts the bytes of all bodies.
-func serve(t *testing.T, body []byte) (url string, sent *atomic.Int64) {
+func serve(t *testing.T, body []byte) (url string, out *sent) {
 	t.Helper()
-	sent = &atomic.Int64{}
+	out = &sent{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out.answering.RLock()
+		defer out.answering.RUnlock()
 		w.Header().Set("ETag", `"one"`)
-		http.ServeContent(&meter{ResponseWriter: w, all: sent}, r, "", time.Time{}, bytes.NewReader(body))
+		http.ServeContent(&meter{ResponseWriter: w, all: &out.bytes}, r, "", time.Time{}, bytes.NewReader(body))
 	}))
 	t.Cleanup(server.Close)
-	return server.URL + "/disk.raw", sent
+	return server.URL + "/disk.raw", out
 }
 
 // leftovers are the files of a store that are not those of an image.
