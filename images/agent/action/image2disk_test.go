@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -333,7 +334,7 @@ func TestBrokenConnections(t *testing.T) {
 			}
 			i := testImage(t, s, path)
 			env, said := newEnv(t, nil)
-			i.source.log = env.logf
+			i.source.log, i.source.retry.stall = env.logf, 500*time.Millisecond
 			if err := i.write(t.Context(), env, disk.device); err != nil {
 				t.Fatal(err)
 			}
@@ -348,7 +349,7 @@ func TestBrokenConnections(t *testing.T) {
 	}
 }
 
-// testImage is an image that is fetched with little patience.
+// testImage is an image that is fetched as [testRetry] says.
 func testImage(t testing.TB, s *server, path string) image {
 	return image{
 		packed: path != "/raw",

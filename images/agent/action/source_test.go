@@ -13,11 +13,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// testRetry has little patience.
-var testRetry = retry{limit: 60 * time.Second, stall: 500 * time.Millisecond, pause: 2 * time.Millisecond}
+// testRetry tries again soon.
+var testRetry = retry{limit: 60 * time.Second, stall: time.Minute, pause: 2 * time.Millisecond}
 
 // testSource is a file on a server.
 func testSource(t testing.TB, url string) *source {
@@ -29,6 +30,47 @@ func serve(t testing.TB, f http.HandlerFunc) string {
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
 	return s.URL + "/file"
+}
+
+// pipes is a listener that is reached without a network, so that time can be the test's.
+type pipes struct {
+	conns  chan net.Conn
+	closed context.Context
+	close  context.CancelFunc
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error { p.close(); return nil }
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	p.conns <- theirs
+	return ours, nil
+}
+
+// inBubble runs a test with a file that is served by a function, in a bubble of its own
+// time.
+func inBubble(t *testing.T, f http.HandlerFunc, test func(t *testing.T, src *source)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipes{conns: make(chan net.Conn)}
+		p.closed, p.close = context.WithCancel(t.Context())
+		server, transport := &http.Server{Handler: f}, &http.Transport{DialContext: p.dial}
+		go func() { _ = server.Serve(p) }()
+		defer server.Close()
+		defer transport.CloseIdleConnections()
+		test(t, &source{client: &http.Client{Transport: transport}, url: "http://df/file", log: t.Logf, retry: testRetry})
+	})
 }
 
 func all(ctx context.Context, s *source) ([]byte, error) {
@@ -197,25 +239,21 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		{408, 300 * time.Millisecond, func(n int32) bool { return n > 1 }, "408 Request Timeout"},
 	} {
 		var asked atomic.Int32
-		src := testSource(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		inBubble(t, func(w http.ResponseWriter, r *http.Request) {
 			asked.Add(1)
 			w.WriteHeader(test.status)
-		}))
-		src.retry.limit = test.limit
-		_, err := all(t.Context(), src)
-		if err == nil || !strings.Contains(err.Error(), test.want) || !test.asked(asked.Load()) {
-			t.Errorf("%d: asked %d times: %v", test.status, asked.Load(), err)
-		}
+		}, func(t *testing.T, src *source) {
+			src.retry.limit = test.limit
+			_, err := all(t.Context(), src)
+			if err == nil || !strings.Contains(err.Error(), test.want) || !test.asked(asked.Load()) {
+				t.Errorf("%d: asked %d times: %v", test.status, asked.Load(), err)
+			}
+		})
 	}
 }
 
 func TestNobodyListens(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	const address = "127.0.0.1:1"
 	src := testSource(t, "http://"+address+"/file")
 	src.retry.limit = 100 * time.Millisecond
 	if _, err := all(t.Context(), src); err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), address) != 1+strings.Count(err.Error(), "dial tcp "+address) {
@@ -227,7 +265,7 @@ func TestNobodyListens(t *testing.T) {
 // slow is not.
 func TestSilence(t *testing.T) {
 	var asked atomic.Int32
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"a"`)
 		switch asked.Add(1) {
 		case 1:
@@ -237,26 +275,27 @@ func TestSilence(t *testing.T) {
 			w = &stalling{w, 70_000, r.Context().Done()}
 		}
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(digits))
+	}, func(t *testing.T, src *source) {
+		var said []string
+		src.log = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+		if got, err := all(t.Context(), src); err != nil || !bytes.Equal(got, digits) {
+			t.Errorf("%d bytes: %v", len(got), err)
+		}
+		if n := strings.Count(strings.Join(said, "\n"), errStalled.Error()); n != 2 {
+			t.Errorf("it was silent %d times: %q", n, said)
+		}
 	})
-	var said []string
-	src := testSource(t, url)
-	src.log = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
-	if got, err := all(t.Context(), src); err != nil || !bytes.Equal(got, digits) {
-		t.Errorf("%d bytes: %v", len(got), err)
-	}
-	if n := strings.Count(strings.Join(said, "\n"), errStalled.Error()); n != 2 {
-		t.Errorf("it was silent %d times: %q", n, said)
-	}
-	slow := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
 		for part := range slices.Chunk(digits[:10], 1) {
 			_, _ = w.Write(part)
 			_ = http.NewResponseController(w).Flush()
-			time.Sleep(100 * time.Millisecond) // twice as long as a silence may be, in all
+			time.Sleep(testRetry.stall / 5) // twice as long as a silence may be, in all
+		}
+	}, func(t *testing.T, src *source) {
+		if got, err := all(t.Context(), src); err != nil || !bytes.Equal(got, digits[:10]) {
+			t.Errorf("slowly: %q, %v", got, err)
 		}
 	})
-	if got, err := all(t.Context(), testSource(t, slow)); err != nil || !bytes.Equal(got, digits[:10]) {
-		t.Errorf("slowly: %q, %v", got, err)
-	}
 }
 
 // What a server sends that was not asked for is not taken.
