@@ -212,7 +212,7 @@ func TestOCI2DiskFromARealRegistry(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: docker-registry (Debian package of that name) is not here")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.5:0") // where nobody else looks for a free port
 	if err != nil {
 		t.Fatal(err)
 	}
