@@ -73,7 +73,7 @@ func (g *group) close() error {
 
 // empty waits for the last process to be gone: killed is not dead yet.
 func (g *group) empty() error {
-	for range 200 {
+	for range 3000 { // a disk or a host that is busy takes its time
 		left, err := os.ReadFile(filepath.Join(g.dir, "cgroup.procs"))
 		if err != nil || len(left) == 0 {
 			return err
