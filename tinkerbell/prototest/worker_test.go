@@ -36,6 +36,7 @@ type tinkServer struct {
 	failed  bool
 	told    []string
 	restart proto.ActionStatusRequest_StateType // the server goes away for a while when it is told this, once
+	away    bool
 }
 
 func (s *tinkServer) GetAction(_ context.Context, r *proto.ActionRequest) (*proto.ActionResponse, error) {
@@ -54,8 +55,10 @@ func (s *tinkServer) ReportActionStatus(_ context.Context, r *proto.ActionStatus
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.GetActionState() == s.restart {
-		s.restart = 0
+		s.restart, s.away = 0, true
 		go s.bounce()
+	}
+	if s.away { // what is heard now might be answered over a connection that is cut
 		return nil, status.Error(codes.Unavailable, "server shutting down")
 	}
 	s.told = append(s.told, r.GetActionName()+" "+r.GetActionState().String())
@@ -83,7 +86,7 @@ func (s *tinkServer) listen(at string) {
 			continue
 		}
 		s.mu.Lock()
-		s.authority, s.server = l.Addr().String(), grpc.NewServer()
+		s.authority, s.server, s.away = l.Addr().String(), grpc.NewServer(), false
 		proto.RegisterWorkflowServiceServer(s.server, s)
 		go func(server *grpc.Server) { _ = server.Serve(l) }(s.server)
 		s.mu.Unlock()
