@@ -44,6 +44,7 @@ func TestNames(t *testing.T) {
 	if _, err := b.client.Resource(cluster.Hardware).Namespace(b.namespace).Create(t.Context(), hardware, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	b.knows(1)
 	w := b.appears(cluster.Workflow, b.workflowOf(b.deploy(m.ID)))
 	if ref, _, _ := unstructured.NestedString(w.Object, "spec", "hardwareRef"); ref != name {
 		t.Error(ref)

@@ -24,6 +24,16 @@ func (b *bench) create(kind schema.GroupVersionResource, object map[string]any) 
 	return made
 }
 
+// knows waits until the provisioner has been told of so many Hardware objects of others,
+// and so of whatever happened to any Hardware before the last of them.
+func (b *bench) knows(count int) {
+	b.Helper()
+	b.eventually("the Hardware of others is known", func() (string, bool) {
+		all, err := b.hands.Foreign()
+		return fmt.Sprint(len(all), err), err == nil && len(all) == count
+	})
+}
+
 // What Tinkerbell found by itself becomes a machine, is not made twice, stays as it is
 // in Kubernetes, and is what the machine is deployed by.
 func TestAdopt(t *testing.T) {
@@ -91,7 +101,7 @@ func TestBMC(t *testing.T) {
 	theirs := label(3, "bmc-7")
 	b.create(cluster.Hardware, map[string]any{"apiVersion": objects.Version.String(), "kind": "Hardware", "metadata": map[string]any{"name": "theirs"},
 		"spec": map[string]any{"interfaces": []any{map[string]any{"dhcp": map[string]any{"mac": theirs.BootMAC().String()}}}}})
-	b.eventually("it is known", func() (string, bool) { all, _ := b.hands.Foreign(); return "", len(all) == 1 })
+	b.knows(1)
 	b.says(b.deploy(theirs.ID).ID, registry.DeploymentFailed, "set its bmcRef")
 }
 
