@@ -146,6 +146,7 @@ func TestForeignHardware(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.knows(1)
 	w := b.appears(cluster.Workflow, b.workflowOf(b.deploy(m.ID)))
 	ref, _, _ := unstructured.NestedString(w.Object, "spec", "hardwareRef")
 	if now := b.object(cluster.Hardware, "rack1-7"); ref != "rack1-7" || now.GetResourceVersion() != made.GetResourceVersion() || b.object(cluster.Hardware, m.ID) != nil {
@@ -226,7 +227,7 @@ type wire struct {
 }
 
 func newWire(t *testing.T) *wire {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.2:0") // of which no connection and no other server takes a port while it is cut
 	if err != nil {
 		t.Fatal(err)
 	}
