@@ -80,12 +80,16 @@ func TestBrowserThemeAndCopy(t *testing.T) {
 // and then is silent and up to date again.
 func TestBrowserLostAndFound(t *testing.T) {
 	k := newRack(1)
-	server := httptest.NewServer(newUI(t, k))
+	server := httptest.NewUnstartedServer(newUI(t, k))
+	server.Listener.Close()
+	server.Listener = listen(t, "127.0.0.4:0") // of which nobody takes the port meanwhile
+	server.Start()
 	w := uitest.New(t)
 	w.Do(chromedp.Navigate(server.URL + "/machines"))
 	w.Says(".pulse", "Live")
 	w.Eval("window.mark = 1")
 	at := server.Listener.Addr().String()
+	server.Listener.Close() // first: the page is quick to come back
 	server.CloseClientConnections()
 	server.Close()
 	w.Says(".note.warn", "Live updates lost since")
@@ -135,7 +139,7 @@ func TestBrowserSignIn(t *testing.T) {
 	w.Do(chromedp.Click(chromedp.CSS(".account button")), chromedp.WaitVisible(chromedp.CSS("#password")))
 }
 
-// listen binds the address that a server has just left.
+// listen binds an address, such as that which a server has just left.
 func listen(t *testing.T, at string) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", at)

@@ -87,6 +87,7 @@ func TestBrowserPalette(t *testing.T) {
 	w.Says("#keys[open]", "Deployments")
 	w.AccessibleHere()
 	w.Do(chromedp.KeyEvent("\x1b"))
+	w.Wait(`!document.getElementById("keys").open`)
 	w.Clean(server.URL)
 	w.Eval(open)
 	w.Wait(`document.activeElement.id === "sought"`)
