@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -24,7 +25,7 @@ func Start(ctx context.Context) (*Browser, error) {
 		return nil, fmt.Errorf("start a browser: %w: apt-get install chromium", err)
 	}
 	ctx, ended := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))...)
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(2*time.Minute), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))...)
 	ctx, end := chromedp.NewContext(ctx)
 	b := &Browser{Context: ctx, end: func() { end(); ended() }}
 	if err := chromedp.Do(ctx); err != nil {
