@@ -76,6 +76,33 @@ func TestBrowserThemeAndCopy(t *testing.T) {
 	w.Clean(server.URL)
 }
 
+// What is typed while an answer is awaited counts: the answer to what stood there before is
+// not waited for.
+func TestBrowserFilterKeepsUp(t *testing.T) {
+	handler := newUI(t, newRack(3))
+	held := make(chan bool, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text := r.FormValue("q"); text != "" && text != "no such" && r.URL.Path == "/machines/rows" {
+			select {
+			case held <- true:
+			default:
+			}
+			<-r.Context().Done()
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	w := uitest.New(t)
+	w.Do(chromedp.Navigate(server.URL + "/machines"))
+	w.Eval("htmx.config.defaultTimeout = 600_000") // so that no answer is given up by itself
+	w.Do(chromedp.SendKeys(chromedp.CSS("#q"), "no"))
+	<-held
+	w.Do(chromedp.SendKeys(chromedp.CSS("#q"), " such"))
+	w.Says("#list", "No machine matches")
+}
+
 // The server goes away and comes back on the same address: the page says so,
 // and then is silent and up to date again.
 func TestBrowserLostAndFound(t *testing.T) {
