@@ -111,6 +111,9 @@ func turnedRound(args []string) []string {
 	}
 	args = slices.Clone(args)
 	for i, arg := range args {
+		if arg == "--" { // no flag comes after it
+			break
+		}
 		if field, _, found := strings.Cut(arg, ":"); found && len(field) > 2 && field[0] == '-' && field[1] != '-' && !strings.Contains(field, "=") {
 			args[i] = "--term=" + arg
 		}

@@ -183,3 +183,18 @@ func (u *until) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Terms that begin with a minus are no flags, with "--" before them and without.
+func TestTurnedRound(t *testing.T) {
+	for args, want := range map[string]string{
+		"machine list -tag:old":           "machine list --term=-tag:old",
+		"machine list -tag:old -- -tag:x": "machine list --term=-tag:old -- -tag:x",
+		"machine list -- -tag:old":        "machine list -- -tag:old",
+		"machine list -o name":            "machine list -o name",
+		"machine show -tag:old":           "machine show -tag:old",
+	} {
+		if got := strings.Join(turnedRound(strings.Fields(args)), " "); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+	}
+}
